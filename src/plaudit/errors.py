@@ -1,0 +1,23 @@
+"""The one exception a person is meant to read.
+
+Raised at the boundaries (command line, files, network, disk) with a sentence that says what is wrong, where, and what
+to do about it. The command line prints it without a traceback. Anything else that escapes is a bug.
+"""
+
+
+class PlauditError(Exception):
+    """Something outside the program is wrong, and the message tells a person how to put it right.
+
+    `exit_code` is 2 for what was typed (a flag, a path, a name) and 1 for what failed while running (disk, network).
+    """
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class UsageError(PlauditError):
+    """What was asked for cannot be done as it was asked: wrong name, missing file, malformed line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=2)

@@ -1,0 +1,217 @@
+"""The nouns of RLHF, as everybody else in the package uses them. Standard library only.
+
+    Prompt --sample--> Response --label--> Judgement --aggregate--> Preference --reward--> reward model --align--> policy
+
+Identity is content: a prompt or a response has the same id wherever it is read from, so importing a file twice adds
+nothing, and a label can be traced to every checkpoint that it touched. Sign conventions live in the types: a
+`Preference` holds the probability that `a` beats `b`, and `swapped()` is the only way to turn it round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import combinations
+from typing import Any
+
+
+def content_id(*parts: Any) -> str:
+    """16 hexadecimal digits that depend on nothing but `parts` (anything JSON can write)."""
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class StopReason(StrEnum):
+    """How an answer ended. PPO needs the difference between an end and a cut; so does a reader."""
+
+    EOS = "eos"  # the model (or the person who wrote it) ended it
+    LENGTH = "length"  # cut at the token limit
+    FILTERED = "filtered"  # stopped by a safety filter
+
+
+class Split(StrEnum):
+    TRAIN = "train"
+    HELDOUT = "heldout"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation up to the model's turn."""
+
+    messages: tuple[Message, ...]
+    source: str = "unknown"
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)  # language, topic, group for audits
+
+    @classmethod
+    def from_text(cls, text: str, source: str = "unknown", **tags: str) -> Prompt:
+        """A single question."""
+        return cls((Message(Role.USER, text),), source, tags)
+
+    def __post_init__(self) -> None:
+        if not self.messages or self.messages[-1].role is Role.ASSISTANT:
+            raise ValueError("a prompt must end where the model's turn begins, not with an assistant message")
+
+    @property
+    def id(self) -> str:
+        return content_id([[m.role, m.content] for m in self.messages])
+
+    @property
+    def opening_id(self) -> str:
+        """Id of the conversation's opening: conversations that share it stay on one side of a split."""
+        opening = next((m for m in self.messages if m.role is Role.USER), self.messages[0])
+        return content_id([[opening.role, opening.content]])
+
+    @property
+    def question(self) -> str:
+        """The last thing the person said."""
+        return self.messages[-1].content
+
+    def split(self, heldout_share: float, salt: int = 0) -> Split:
+        """Which side of the split the prompt is on: decided by its opening's hash alone, before anything is trained."""
+        digest = hashlib.sha256(f"{salt}:{self.opening_id}".encode()).digest()
+        return Split.HELDOUT if int.from_bytes(digest[:8]) / 2**64 < heldout_share else Split.TRAIN
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer to one prompt."""
+
+    prompt_id: str
+    text: str
+    stop_reason: StopReason = StopReason.EOS
+    tokens: int | None = None  # None: not counted (written or imported)
+    run_id: str | None = None  # the run that sampled it; None: from outside
+    seed: int | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Depends on the answer and where it came from, not on how often it was drawn."""
+        return content_id(self.prompt_id, self.text, self.stop_reason, self.run_id)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One prompt and 2 to 9 responses for people to rank."""
+
+    prompt_id: str
+    response_ids: tuple[str, ...]
+    question: str = "Which answer is better?"
+    overlap: int = 1  # how many people must answer it
+    gold: tuple[tuple[str, ...], ...] | None = None  # the expected ranking where the task is a check
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.response_ids) <= 9:
+            raise ValueError(f"a task ranks 2 to 9 responses, not {len(self.response_ids)}")
+        if len(set(self.response_ids)) != len(self.response_ids):
+            raise ValueError("a task cannot show the same response twice")
+
+    @property
+    def id(self) -> str:
+        return content_id(self.prompt_id, sorted(self.response_ids), self.question)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A task given to one annotator: `order[i]` is the index (into the task's responses) of what is shown at place i."""
+
+    id: str
+    task_id: str
+    annotator_id: str
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A weak ordering: tiers from best to worst, each a set of response ids that are as good as each other."""
+
+    tiers: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        everything = [r for tier in self.tiers for r in tier]
+        if not all(self.tiers) or len(everything) < 2:
+            raise ValueError("a ranking orders at least two responses, in tiers that are not empty")
+        if len(set(everything)) != len(everything):
+            raise ValueError("a response stands in a ranking once")
+
+    @classmethod
+    def from_scores(cls, scores: Mapping[str, float]) -> Ranking:
+        """Best first; equal scores share a tier."""
+        levels = sorted(set(scores.values()), reverse=True)
+        return cls(tuple(tuple(sorted(r for r, s in scores.items() if s == level)) for level in levels))
+
+    @property
+    def response_ids(self) -> tuple[str, ...]:
+        return tuple(r for tier in self.tiers for r in tier)
+
+    def pairs(self) -> Iterable[tuple[str, str, float]]:
+        """Every unordered pair once, as `(a, b, share)`: 1.0 where a stands above b, 0.5 for a tie. K(K−1)/2 of them."""
+        level = {r: i for i, tier in enumerate(self.tiers) for r in tier}
+        for a, b in combinations(sorted(level), 2):
+            yield a, b, 0.5 if level[a] == level[b] else float(level[a] < level[b])
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one annotator said about one task. Append-only: an edit is a new judgement that supersedes this one."""
+
+    id: str  # made by whoever submits (UUID), so that submitting twice is submitting once
+    task_id: str
+    annotator_id: str
+    ranking: Ranking
+    order: tuple[str, ...] = ()  # response ids as they were shown, first to last
+    strength: int | None = None  # 1 (barely) to 4 (far better), pairs only
+    ratings: Mapping[str, Mapping[str, int]] = field(default_factory=dict, hash=False)  # response id -> attribute -> 1..7
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)  # response id -> safety flags
+    reason: str = ""
+    better_answer: str = ""
+    seconds: float | None = None
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What all judgements on one pair say together: `probability` that response `a` beats response `b`."""
+
+    prompt_id: str
+    a: str
+    b: str
+    probability: float
+    votes: float = 1.0  # effective number of votes behind it
+    source: str = "unknown"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"probability {self.probability} is outside 0 to 1")
+        if not self.votes > 0:
+            raise ValueError("a preference has votes behind it")
+        if self.a == self.b:
+            raise ValueError("a response cannot be preferred to itself")
+
+    def swapped(self) -> Preference:
+        """The same preference, told from the other side."""
+        return Preference(self.prompt_id, self.b, self.a, 1.0 - self.probability, self.votes, self.source)
+
+    @property
+    def is_tie(self) -> bool:
+        return self.probability == 0.5
+
+
+def chosen_first(preferences: Sequence[Preference]) -> list[Preference]:
+    """Each preference told from the side of its winner; ties are left out."""
+    return [p if p.probability > 0.5 else p.swapped() for p in preferences if not p.is_tie]
