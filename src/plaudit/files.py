@@ -1,0 +1,88 @@
+"""Files that are there whole or not at all, and the operating system's refusals in words. Standard library only."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import PlauditError
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Replace `path` by `data`, durably. PlauditError when the disk refuses: the old file stays, nothing else does."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
+        try:
+            with temporary.open("xb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Turn the operating system's refusals inside into a sentence about `path`."""
+    try:
+        yield path
+    except OSError as error:
+        raise PlauditError(disk_sentence(error, path)) from error
+
+
+def disk_sentence(error: OSError, path: Path | str) -> str:
+    """Say what an operating-system error means for the file at `path`, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"The disk is full: {path} was not written. Free some space and run the same command again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"No permission for {path}. Change its permissions or choose another folder."
+    return f"{path}: {error.strerror or error}."
+
+
+def content_digest(path: Path, leave_out: tuple[str, ...] = ()) -> str:
+    """SHA-256 over a file, or over a folder's file names and contents, hidden files (temporary ones, locks) aside."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
+        parts = file_path.relative_to(path).parts
+        if parts[0] not in leave_out and not any(part.startswith(".") for part in parts):
+            total.update(f"{'/'.join(parts)}\0{content_digest(file_path)}\n".encode())
+    return total.hexdigest()
+
+
+def one_line(error: BaseException) -> str:
+    """What happened, short enough for a table."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def to_json(value: Any, **layout: Any) -> str:
+    """JSON text: NaN and infinity become null, NumPy's and torch's numbers and arrays become Python's."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, **layout)
+
+
+def _plain(value: Any) -> Any:
+    convert: Callable[[], Any] | None = getattr(value, "tolist", None)
+    if convert is not None:
+        value = convert()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    return str(value) if isinstance(value, Path) else value
