@@ -7,9 +7,11 @@ import math
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -144,6 +146,22 @@ def test_the_digest_knows_contents_and_names_but_no_times(tmp_path: Path) -> Non
         digests.append(made.finished_digest)
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
+
+
+def test_the_digest_of_a_database_is_that_of_its_contents(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE judgement (id TEXT)")
+        connection.commit()
+        empty = content_digest(path)
+        connection.execute("INSERT INTO judgement VALUES ('a')")
+        connection.commit()
+        in_the_log = content_digest(path)  # the insertion stands in feedback.db-wal
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM")
+    assert in_the_log not in (empty, content_digest(tmp_path))
+    assert content_digest(path) == in_the_log
 
 
 def test_changed_and_missing_inputs_are_stale(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ Raised at the boundaries (command line, files, network, disk) with a sentence th
 to do about it. The command line prints it without a traceback. Anything else that escapes is a bug.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class PlauditError(Exception):
     """Something outside the program is wrong, and the message tells a person how to put it right.
@@ -21,3 +24,9 @@ class UsageError(PlauditError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, exit_code=2)
+
+
+def did_you_mean(typed: str, known: Iterable[str]) -> str:
+    """` Did you mean X?` (with its leading space) where a known name is near what was typed, else nothing."""
+    near = difflib.get_close_matches(typed, list(known), n=1, cutoff=0.5)
+    return f" Did you mean `{near[0]}`?" if near else ""

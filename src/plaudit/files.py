@@ -7,14 +7,17 @@ import hashlib
 import json
 import math
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from plaudit.errors import PlauditError
+
+SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -51,15 +54,30 @@ def disk_sentence(error: OSError, path: Path | str) -> str:
 
 
 def content_digest(path: Path, leave_out: tuple[str, ...] = ()) -> str:
-    """SHA-256 over a file, or over a folder's file names and contents, hidden files (temporary ones, locks) aside."""
+    """SHA-256 over a file, or over a folder's file names and contents, hidden files (temporary ones, locks) aside.
+
+    Of an SQLite database, over its contents in SQL: its bytes also depend on when it was last tidied up, and lag
+    behind its write-ahead log.
+    """
     if path.is_file():
         with path.open("rb") as file:
+            if file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC:
+                return _database_digest(path)
+            file.seek(0)
             return hashlib.file_digest(file, "sha256").hexdigest()
     total = hashlib.sha256()
     for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
         parts = file_path.relative_to(path).parts
         if parts[0] not in leave_out and not any(part.startswith(".") for part in parts):
             total.update(f"{'/'.join(parts)}\0{content_digest(file_path)}\n".encode())
+    return total.hexdigest()
+
+
+def _database_digest(path: Path) -> str:
+    total = hashlib.sha256()
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        for statement in connection.iterdump():
+            total.update(statement.encode())
     return total.hexdigest()
 
 

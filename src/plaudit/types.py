@@ -1,6 +1,6 @@
 """The nouns of RLHF, as everybody else in the package uses them. Standard library only.
 
-    Prompt --sample--> Response --label--> Judgement --aggregate--> Preference --reward--> reward model --align--> policy
+  Prompt --sample--> Response --label--> Judgement --aggregate--> Preference --reward--> reward model --align--> policy
 
 Identity is content: a prompt or a response has the same id wherever it is read from, so importing a file twice adds
 nothing, and a label can be traced to every checkpoint that it touched. Sign conventions live in the types: a
@@ -55,7 +55,7 @@ class Prompt:
 
     messages: tuple[Message, ...]
     source: str = "unknown"
-    tags: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)  # language, topic, group for audits
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)  # language, topic, audited group
 
     @classmethod
     def from_text(cls, text: str, source: str = "unknown", **tags: str) -> Prompt:
@@ -128,7 +128,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A task given to one annotator: `order[i]` is the index (into the task's responses) of what is shown at place i."""
+    """A task given to one annotator: `order[i]` is the index (among the task's responses) of what place i shows."""
 
     id: str
     task_id: str
@@ -160,7 +160,7 @@ class Ranking:
         return tuple(r for tier in self.tiers for r in tier)
 
     def pairs(self) -> Iterable[tuple[str, str, float]]:
-        """Every unordered pair once, as `(a, b, share)`: 1.0 where a stands above b, 0.5 for a tie. K(K−1)/2 of them."""
+        """Every unordered pair once, as `(a, b, share)`: 1.0 where a stands above b, 0.5 for a tie. K(K−1)/2."""
         level = {r: i for i, tier in enumerate(self.tiers) for r in tier}
         for a, b in combinations(sorted(level), 2):
             yield a, b, 0.5 if level[a] == level[b] else float(level[a] < level[b])
@@ -176,7 +176,7 @@ class Judgement:
     ranking: Ranking
     order: tuple[str, ...] = ()  # response ids as they were shown, first to last
     strength: int | None = None  # 1 (barely) to 4 (far better), pairs only
-    ratings: Mapping[str, Mapping[str, int]] = field(default_factory=dict, hash=False)  # response id -> attribute -> 1..7
+    ratings: Mapping[str, Mapping[str, int]] = field(default_factory=dict, hash=False)  # response -> attribute -> 1..7
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)  # response id -> safety flags
     reason: str = ""
     better_answer: str = ""

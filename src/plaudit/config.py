@@ -1,0 +1,99 @@
+"""Strict configuration: a frozen dataclass from what a person wrote (TOML, JSON, flags), or a sentence why not.
+
+A key that nobody reads is a wish that silently does not come true, so an unknown key is fatal, and so is a value of
+the wrong type.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from plaudit.errors import UsageError, did_you_mean
+
+T = TypeVar("T")
+
+
+def config_from(cls: type[T], mapping: Mapping[str, Any], where: str = "the configuration") -> T:
+    """Build the dataclass `cls`. UsageError names an unknown key (and the nearest known), a missing one, a wrong type.
+
+    JSON's lists become tuples where the dataclass says tuple, so `config_from(C, asdict(c)) == c` also after JSON.
+    """
+    assert is_dataclass(cls), f"{cls} is not a dataclass"
+    known = {f.name: f for f in fields(cls) if f.init}
+    for key in mapping:
+        if key not in known:
+            raise UsageError(f"Unknown key `{key}` in {where}.{did_you_mean(key, known)}")
+    for name, f in known.items():
+        if name not in mapping and f.default is MISSING and f.default_factory is MISSING:
+            raise UsageError(f"Key `{name}` is missing in {where}.")
+    hints = get_type_hints(cls)
+    values = {key: _converted(value, hints[key], f"`{key}` in {where}") for key, value in mapping.items()}
+    try:
+        return cls(**values)
+    except ValueError as error:  # the dataclass's own check in __post_init__
+        raise UsageError(f"{where[0].upper()}{where[1:]} cannot be used: {error}.") from error
+
+
+def _converted(value: Any, kind: Any, place: str) -> Any:
+    """`value` as a `kind`. Nothing is guessed: no number from a string, no truth from a number."""
+    if kind is Any:
+        return value
+    if get_origin(kind) is not None:
+        return _converted_generic(value, kind, get_origin(kind), get_args(kind), place)
+    if _fits(value, kind):
+        return float(value) if kind is float else value
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if issubclass(kind, Enum) and value in [member.value for member in kind]:
+        return kind(value)
+    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
+        return config_from(kind, value, place)
+    raise _wrong(value, kind, place)
+
+
+def _converted_generic(value: Any, kind: Any, origin: Any, kinds: tuple[Any, ...], place: str) -> Any:
+    """`value` as a union, a literal, a tuple, a list or a mapping of something."""
+    if origin in (Union, types.UnionType):
+        for one in kinds:
+            with suppress(UsageError):
+                return _converted(value, one, place)
+    elif origin is Literal and value in kinds:
+        return value
+    elif origin in (tuple, list) and isinstance(value, (tuple, list)):
+        if origin is list or kinds[-1] is Ellipsis:
+            kinds = (kinds[0],) * len(value)
+        if len(kinds) == len(value):
+            return origin(_converted(v, k, place) for v, k in zip(value, kinds, strict=True))
+    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        return {k: _converted(v, kinds[1], place) for k, v in value.items()}
+    raise _wrong(value, kind, place)
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):  # Python counts True as an int
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _wrong(value: Any, kind: Any, place: str) -> UsageError:
+    return UsageError(f"{place[0].upper()}{place[1:]} must be {_named(kind)}, not {value!r}.")
+
+
+def _named(kind: Any) -> str:
+    """The type as a person says it."""
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "nothing"}
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "one of " + ", ".join(repr(member.value) for member in kind)
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(kind)))
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(map(_named, get_args(kind)))
+    if get_origin(kind) in (tuple, list):
+        return "a list of " + ", ".join("more such" if k is Ellipsis else _named(k) for k in get_args(kind))
+    return words.get(kind, "a table" if is_dataclass(kind) else getattr(kind, "__name__", str(kind)))

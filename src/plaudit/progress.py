@@ -1,0 +1,161 @@
+"""How far a long job is, on standard error: rate with its unit, time left, and the latest figures worth a look.
+
+On a terminal this is a bar (rich's, drawn at most four times a second: the cores belong to the job). Elsewhere (a log,
+a pipe, CI) it is a plain line at most every ten seconds and one at the end.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class _Output:
+    """What all bars of the process share."""
+
+    silenced = False
+    screen: Any = None  # rich's display while bars are drawn; bars inside bars share it
+    depth = 0  # bars open now
+    line_at = 0.0  # monotonic seconds of the last plain line
+
+
+_output = _Output()
+
+
+class Bar:
+    """Counts from `done` to `total` (None: unknown). The rate leaves out what an earlier session did."""
+
+    def __init__(self, what: str, total: int | None, unit: str, done: int) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.count = self.done_before = done
+        self.notes: dict[str, Any] = {}
+        self.started_at = self.advanced_at = time.monotonic()
+
+    def advance(self, n: int = 1, **notes: Any) -> None:
+        """`n` more are done. `notes` stay beside the bar until they are replaced: `advance(reward=0.31)`."""
+        self.count += n
+        self.notes |= notes
+        self.advanced_at = time.monotonic()
+        due = self.advanced_at - _output.line_at >= SECONDS_BETWEEN_LINES and self.count != self.total
+        if due and _output.screen is None:
+            _print_line(self)
+
+    def figures(self) -> str:
+        """`12/60 prompts, 1.2 prompts/s, 40 s left, reward 0.31`"""
+        of_total = "" if self.total is None else f"/{self.total:,}"
+        notes = [f"{name.replace('_', ' ')} {_number(value)}" for name, value in self.notes.items()]
+        return ", ".join([f"{self.count:,}{of_total} {self.unit}", *self._pace(), *notes])
+
+    def _pace(self) -> list[str]:
+        seconds = self.advanced_at - self.started_at
+        new = self.count - self.done_before
+        if not new or seconds <= 0:
+            return []
+        per_second = new / seconds
+        rate = f"{_number(per_second)} {self.unit}/s" if per_second >= 1 else f"{_number(1 / per_second)} s each"
+        if self.total is None:
+            return [rate]
+        if self.count >= self.total:
+            return [rate, f"took {_duration(seconds)}"]
+        left = (self.total - self.count) / per_second - (time.monotonic() - self.advanced_at)
+        return [rate, f"{_duration(max(left, 0.0))} left"]
+
+
+@contextmanager
+def bar(what: str, total: int | None, unit: str = "it", done: int = 0) -> Iterator[Bar]:
+    """`with bar("Sampling", 60, "prompts") as progress: … progress.advance(4, reward=0.31)`"""
+    progress = Bar(what, total, unit, done)
+    if _output.depth == 0:
+        _output.line_at = progress.started_at
+    _output.depth += 1
+    try:
+        if not _output.silenced and sys.stderr.isatty():
+            with _drawn(progress):
+                yield progress
+        else:
+            yield progress
+            if _output.depth == 1:
+                _print_line(progress)
+    finally:
+        _output.depth -= 1
+
+
+def track(iterable: Iterable[T], what: str, total: int | None = None, unit: str = "it", done: int = 0) -> Iterator[T]:
+    """The items of `iterable`, with a bar over them. `total` is its length where it has one, plus `done`."""
+    if total is None and isinstance(iterable, Sized):
+        total = done + len(iterable)
+    with bar(what, total, unit, done) as progress:
+        for item in iterable:
+            yield item
+            progress.advance()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress inside."""
+    before, _output.silenced = _output.silenced, True
+    try:
+        yield
+    finally:
+        _output.silenced = before
+
+
+def _print_line(progress: Bar) -> None:
+    if not _output.silenced:
+        _output.line_at = time.monotonic()
+        print(f"{progress.what}: {progress.figures()}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _drawn(progress: Bar) -> Iterator[None]:
+    """Show `progress` on the terminal. An inner bar goes when it is done, the outermost stays."""
+    outermost = _output.screen is None
+    if outermost:
+        _output.screen = _new_screen()
+        _output.screen.start()
+    row = _output.screen.add_task(progress.what, total=progress.total, completed=progress.count, progress=progress)
+    try:
+        yield
+    finally:
+        if outermost:
+            _output.screen.stop()
+            _output.screen = None
+        else:
+            _output.screen.remove_task(row)
+
+
+def _new_screen() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task
+    from rich.text import Text
+
+    class Figures(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            task.completed = task.fields["progress"].count
+            return Text(task.fields["progress"].figures())
+
+    figures, description = Figures(), "[bold]{task.description}"
+    return Progress(description, BarColumn(20), figures, console=Console(stderr=True), refresh_per_second=4)
+
+
+def _number(value: Any) -> str:
+    value = value.item() if hasattr(value, "item") else value  # NumPy's and torch's scalars
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

@@ -1,0 +1,126 @@
+"""A Workspace: the folder of one project, which every command finds by `--workspace`.
+
+    plaudit.toml    what holds for all its stages: name, model, seed, share of prompts held out
+    feedback.db     the feedback store
+    runs/           one folder a run
+
+A stage asks here for the runs that it builds on (`latest`), for its own new one (`start`) or a cut one (`resumable`).
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from plaudit.config import config_from
+from plaudit.errors import UsageError, did_you_mean
+from plaudit.files import content_digest, write_atomically
+from plaudit.runs import Run, RunStatus, new_run
+
+SETTINGS_FILE = "plaudit.toml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """plaudit.toml."""
+
+    name: str
+    model: str = "smollm2"  # a name from the catalog, a local path or a Hugging Face id
+    seed: int = 0  # where a command is given none
+    heldout_share: float = 0.2  # of prompts, decided by their hash before anything is trained
+
+    def __post_init__(self) -> None:
+        if not 0 < self.heldout_share < 1:
+            raise ValueError(f"heldout_share must lie between 0 and 1, not {self.heldout_share}")
+
+
+@dataclass(frozen=True)
+class Workspace(Settings):
+    path: Path = Path()
+
+    @classmethod
+    def create(cls, path: Path | str, model: str = "smollm2", seed: int = 0, name: str | None = None) -> Workspace:
+        """Make a new workspace; the folder may exist, but hold none yet."""
+        path = Path(path)
+        if (path / SETTINGS_FILE).exists():
+            raise UsageError(f"{path} is a workspace already; choose another folder, or work on with this one.")
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file; a workspace needs a folder.")
+        settings = Settings(name or path.resolve().name, model, seed)
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in asdict(settings).items()]
+        write_atomically(path / SETTINGS_FILE, "\n".join(lines) + "\n")
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Workspace:
+        """The workspace in this very folder. UsageError where there is none, or its settings are wrong."""
+        path = Path(path)
+        file = path / SETTINGS_FILE
+        try:
+            stored = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UsageError(f"No workspace in {path}: run `plaudit init {path}` first, or name one by -w.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file} is not valid TOML: {error}.") from error
+        return cls(**asdict(config_from(Settings, stored, str(file))), path=path)
+
+    @property
+    def database(self) -> Path:
+        return self.path / "feedback.db"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.path / "runs"
+
+    def runs(self, stage: str | None = None) -> list[Run]:
+        """All runs, or one stage's, oldest first."""
+        found = [Run.open(file.parent) for file in self.runs_dir.glob("[!.]*/run.json")]
+        return sorted((run for run in found if stage in (None, run.stage)), key=lambda run: (run.created_at, run.id))
+
+    def run(self, run_id: str) -> Run:
+        if (self.runs_dir / run_id / "run.json").is_file():
+            return Run.open(self.runs_dir / run_id)
+        near = did_you_mean(run_id, [run.id for run in self.runs()])
+        raise UsageError(f"No run `{run_id}` in {self.path}.{near or ' `plaudit runs` lists them.'}")
+
+    @overload
+    def latest(self, stage: str, required: Literal[True] = True) -> Run: ...
+    @overload
+    def latest(self, stage: str, required: bool) -> Run | None: ...
+    def latest(self, stage: str, required: bool = True) -> Run | None:
+        """The newest FINISHED run of a stage. UsageError says what to run first where there is none."""
+        runs = self.runs(stage)
+        finished = [run for run in runs if run.status is RunStatus.FINISHED]
+        if finished or not required:
+            return finished[-1] if finished else None
+        advice = f"run `plaudit {stage} -w {self.path}` first"
+        if runs:
+            advice = f"{runs[-1].id} is {runs[-1].status}; finish it by `plaudit {stage} -w {self.path} --resume`"
+        raise UsageError(f"No finished {stage} run in {self.path}: {advice}.")
+
+    def start(self, stage: str, config: Any, seed: int, inputs: Mapping[str, Run | Path]) -> Run:
+        """A new run of `stage` under the next number, its inputs recorded by id and digest.
+
+        `config` is a dataclass or a dict; an input is a run of this workspace, or a file or folder.
+        """
+        return new_run(self.runs_dir, stage, config, seed, {role: self._source(it) for role, it in inputs.items()})
+
+    def resumable(self, stage: str) -> Run:
+        """The newest run of a stage that was cut: interrupted, failed, or left by a process that is gone."""
+        cut = [r for r in self.runs(stage) if r.status in (RunStatus.INTERRUPTED, RunStatus.FAILED)]
+        if not cut:
+            raise UsageError(f"No {stage} run to resume in {self.path}; leave --resume out to start one.")
+        return cut[-1]
+
+    def _source(self, item: Run | Path) -> dict[str, str]:
+        if isinstance(item, Run):
+            return {"id": item.id, "digest": item.digest()}
+        if not item.exists():
+            raise UsageError(f"{item} does not exist.")
+        inside = item.resolve().is_relative_to(self.path.resolve())
+        name = item.resolve().relative_to(self.path.resolve()) if inside else item.resolve()
+        return {"id": name.as_posix(), "digest": content_digest(item)}

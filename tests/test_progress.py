@@ -1,0 +1,83 @@
+"""Progress: what a log, a terminal and silence show."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from plaudit import progress
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def test_a_log_gets_a_line_every_ten_seconds_and_one_at_the_end(clock: Clock, capsys: pytest.CaptureFixture) -> None:
+    with progress.bar("Sampling", 60, "prompts") as bar:
+        for reward in (0.1, 0.2, 0.3, 0.4):
+            clock.seconds += 5
+            bar.advance(15, reward=reward)
+    assert capsys.readouterr().err.splitlines() == [
+        "Sampling: 30/60 prompts, 3 prompts/s, 10 s left, reward 0.2",
+        "Sampling: 60/60 prompts, 3 prompts/s, took 20 s, reward 0.4",
+    ]
+
+
+def test_what_was_done_before_does_not_flatter_the_rate(clock: Clock) -> None:
+    with progress.quiet(), progress.bar("Aligning", 40, "steps", done=20) as bar:
+        clock.seconds += 100
+        bar.advance(10)
+        assert bar.figures() == "30/40 steps, 10 s each, 1 min 40 s left"
+        clock.seconds += 40  # time left runs down between steps
+        assert bar.figures() == "30/40 steps, 10 s each, 1 min 00 s left"
+
+
+def test_bars_inside_a_bar_do_not_fill_the_log(clock: Clock, capsys: pytest.CaptureFixture) -> None:
+    for _ in progress.track(range(3), "Outer"):
+        for _ in progress.track(range(2), "Inner"):
+            clock.seconds += 1
+    assert capsys.readouterr().err.splitlines() == ["Outer: 3/3 it, 2 s each, took 6 s"]
+
+
+def test_track_counts_an_iterable_without_length(clock: Clock, capsys: pytest.CaptureFixture) -> None:
+    assert list(progress.track(iter("abc"), "Reading", unit="lines")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == "Reading: 3 lines\n"
+
+
+def test_quiet_is_silent_and_ends(clock: Clock, capsys: pytest.CaptureFixture) -> None:
+    with progress.quiet():
+        list(progress.track(range(3), "Hidden"))
+    assert capsys.readouterr().err == ""
+    list(progress.track(range(3), "Shown"))
+    assert "Shown" in capsys.readouterr().err
+
+
+def test_an_exception_leaves_nothing_open(clock: Clock, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(ValueError, match="stop"), progress.bar("Cut", 2):
+        raise ValueError("stop")
+    list(progress.track(range(1), "Next"))
+    assert capsys.readouterr().err == "Next: 1/1 it\n"
+
+
+def test_a_terminal_shows_the_bar_with_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.bar("Aligning", 2, "steps") as bar, progress.bar("Sampling", 1, "prompts"):
+        bar.advance(2, reward=0.31)
+    assert "2/2 steps" in terminal.getvalue()
+    assert "reward 0.31" in terminal.getvalue()

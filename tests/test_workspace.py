@@ -1,0 +1,123 @@
+"""Workspaces: one folder, found or explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plaudit.errors import UsageError
+from plaudit.runs import Run, RunStatus
+from plaudit.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.create(tmp_path / "clinic", seed=7)
+
+
+def finished(workspace: Workspace, stage: str) -> Run:
+    run = workspace.start(stage, {}, 0, {})
+    with run.recording():
+        pass
+    return run
+
+
+def interrupted(workspace: Workspace, stage: str) -> Run:
+    run = workspace.start(stage, {}, 0, {})
+    with pytest.raises(KeyboardInterrupt), run.recording():
+        raise KeyboardInterrupt
+    return run
+
+
+def test_settings_read_back_as_they_were_written(tmp_path: Path) -> None:
+    made = Workspace.create(tmp_path / "w", model='a "quoted" \\ model', seed=3, name="Café")
+    assert Workspace.open(tmp_path / "w") == made
+    assert (made.name, made.model, made.seed, made.path) == ("Café", 'a "quoted" \\ model', 3, tmp_path / "w")
+    assert made.database == tmp_path / "w" / "feedback.db"
+
+
+def test_the_name_is_the_folder_s_unless_given(workspace: Workspace) -> None:
+    assert workspace.name == "clinic"
+
+
+def test_a_workspace_is_made_once(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match="is a workspace already"):
+        Workspace.create(workspace.path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ('name = "x"\nsed = 1', "Unknown key `sed` in .*Did you mean `seed`"),
+        ('name = "x"\nseed = "1"', "`seed` in .* must be a whole number, not '1'"),
+        ('name = "x"\nheldout_share = 2', "heldout_share must lie between 0 and 1"),
+        ("seed = 1", "`name` is missing"),
+        ("name = ", "not valid TOML"),
+    ],
+)
+def test_wrong_settings_are_named(workspace: Workspace, settings: str, sentence: str) -> None:
+    (workspace.path / "plaudit.toml").write_text(settings)
+    with pytest.raises(UsageError, match=sentence):
+        Workspace.open(workspace.path)
+
+
+def test_no_workspace_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="plaudit init"):
+        Workspace.open(tmp_path)
+
+
+def test_runs_come_in_the_order_of_their_making(workspace: Workspace) -> None:
+    made = [workspace.start(stage, {}, 0, {}).id for stage in ("sample", "reward", "reward", "align")]
+    assert made == ["sample-001", "reward-001", "reward-002", "align-001"]
+    assert [run.id for run in workspace.runs()] == made
+    assert [run.id for run in workspace.runs("reward")] == ["reward-001", "reward-002"]
+
+
+def test_an_unknown_run_is_answered_with_the_nearest(workspace: Workspace) -> None:
+    workspace.start("reward", {}, 0, {})
+    with pytest.raises(UsageError, match=r"No run `rewrad-001` .*Did you mean `reward-001`"):
+        workspace.run("rewrad-001")
+    with pytest.raises(UsageError, match="`plaudit runs` lists them"):
+        workspace.run("zzz")
+
+
+def test_latest_is_the_newest_finished_run(workspace: Workspace) -> None:
+    assert workspace.latest("reward", required=False) is None
+    with pytest.raises(UsageError, match="run `plaudit reward"):
+        workspace.latest("reward")
+    interrupted(workspace, "reward")
+    with pytest.raises(UsageError, match=r"reward-001 is interrupted; finish it by .*--resume"):
+        workspace.latest("reward")
+    second = finished(workspace, "reward")
+    interrupted(workspace, "reward")
+    assert workspace.latest("reward").id == second.id
+
+
+def test_resumable_is_the_newest_run_that_was_cut(workspace: Workspace) -> None:
+    finished(workspace, "align")
+    with pytest.raises(UsageError, match="No align run to resume"):
+        workspace.resumable("align")
+    cut = interrupted(workspace, "align")
+    finished(workspace, "align")
+    assert workspace.resumable("align").id == cut.id
+    never_recorded = workspace.start("align", {}, 0, {})  # its process went away before it began
+    assert workspace.resumable("align").id == never_recorded.id
+    assert workspace.resumable("align").status is RunStatus.INTERRUPTED
+
+
+def test_inputs_are_recorded_and_watched(workspace: Workspace, tmp_path: Path) -> None:
+    reward = workspace.start("reward", {}, 0, {})
+    with reward.recording():
+        reward.write_json("scores.json", [1])
+    inside, outside = workspace.path / "labels.jsonl", tmp_path / "prompts.jsonl"
+    inside.write_text("a")
+    outside.write_text("b")
+    run = workspace.start("align", {}, 0, {"reward": reward, "labels": inside, "prompts": outside})
+    assert run.inputs["reward"] == {"id": "reward-001", "digest": reward.digest()}
+    assert run.inputs["labels"]["id"] == "labels.jsonl"
+    assert run.stale_inputs(workspace) == []
+    outside.write_text("c")
+    assert run.stale_inputs(workspace) == ["prompts"]
+    with pytest.raises(UsageError, match="does not exist"):
+        workspace.start("align", {}, 0, {"labels": tmp_path / "none"})
