@@ -1,0 +1,139 @@
+"""Intervals: how far a figure could be off because only so many prompts, pairs or seeds were looked at.
+
+Answers to one prompt resemble each other, so what is resampled is the prompt, never the single answer: treating 400
+answers to 100 prompts as 400 independent observations would make every interval too narrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plaudit.errors import PlauditError
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats, Floats], ArrayLike]  # (sums (R, K), counts (R,)) -> (R,)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and the bounds it lies between. Bounds are NaN where one observation cannot say how sure it is."""
+
+    value: float
+    low: float
+    high: float
+
+    def flat(self, name: str) -> dict[str, float | None]:
+        """`{name, name_low, name_high}`, as summaries and reports spell an interval; NaN becomes None."""
+        figures = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return {key: None if math.isnan(value) else value for key, value in figures.items()}
+
+    def complement(self) -> Interval:
+        """The interval of 1 − value: the same share, told from the other side."""
+        return Interval(1 - self.value, 1 - self.high, 1 - self.low)
+
+
+def mean_of(sums: Floats, counts: Floats) -> ArrayLike:
+    """The plain mean of the first column. sums: (R, K), counts: (R,)."""
+    return sums[:, 0] / counts
+
+
+def ratio_of(sums: Floats, counts: Floats) -> ArrayLike:
+    """First column over second: a weighted mean, when the columns are weight × value and weight."""
+    return sums[:, 0] / sums[:, 1]
+
+
+def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
+    """Wilson's score interval for a share of `n` independent trials (Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4).
+
+    Honest at 0 and at n, where the bootstrap says "certain". PlauditError when there are no trials.
+    """
+    if not n > 0:
+        raise PlauditError("A share of nothing has no value: there was not one observation to count.")
+    assert 0 <= successes <= n, f"{successes} successes in {n} trials"
+    z, share = NormalDist().inv_cdf((1 + level) / 2), successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)))
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean and Student's t interval of a handful of independent results, such as one per seed. values: (N,)."""
+    from scipy.stats import t
+
+    x = _numbers(values)
+    mean = float(x.mean())
+    if len(x) == 1:
+        return Interval(mean, math.nan, math.nan)
+    half = float(t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def cluster_bootstrap(
+    values: ArrayLike,
+    clusters: Sequence[object] | None = None,
+    *,
+    statistic: Statistic = mean_of,
+    seed: int = 0,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile bootstrap that draws whole clusters (Davison & Hinkley 1997, §3.8): all answers of a prompt, or none.
+
+    values: (N,) or (N, K). clusters: N labels, None when each row stands alone. `statistic` sees the sums of the
+    columns over each resample and how many rows it had, so a mean, a ratio and a corpus BLEU are all one product of
+    matrices. Bounds are NaN when there is only one cluster. PlauditError when there are no values.
+    """
+    rows = _numbers(values)
+    rows = rows.reshape(len(rows), -1)
+    sums, counts = _sum_by_cluster(rows, clusters)
+    value = float(np.asarray(statistic(sums.sum(0, keepdims=True), counts.sum(keepdims=True)))[0])
+    n = len(counts)
+    if n == 1:
+        return Interval(value, math.nan, math.nan)
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+    replicates = np.asarray(statistic(drawn @ sums, drawn @ counts), dtype=float)
+    low, high = np.quantile(replicates[np.isfinite(replicates)], [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, min(value, float(low)), max(value, float(high)))
+
+
+def share_interval(
+    values: ArrayLike, clusters: Sequence[object] | None = None, weights: ArrayLike | None = None, *, seed: int = 0
+) -> Interval:
+    """Cluster bootstrap of a (weighted) mean of values in 0 to 1. values, weights: (N,).
+
+    Where every value is 0, or every value is 1, the bootstrap would claim certainty: Wilson over clusters instead.
+    """
+    x = _numbers(values)
+    w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=float)
+    if x.min() == x.max() and x[0] in (0.0, 1.0):
+        n = len(x) if clusters is None else len(set(clusters))
+        return wilson(n * x[0], n)
+    return cluster_bootstrap(np.column_stack([w * x, w]), clusters, statistic=ratio_of, seed=seed)
+
+
+def _sum_by_cluster(rows: Floats, clusters: Sequence[object] | None) -> tuple[Floats, Floats]:
+    """Sums (C, K) and row counts (C,) of each cluster, in order of first appearance."""
+    if clusters is None:
+        return rows, np.ones(len(rows))
+    if len(clusters) != len(rows):
+        raise ValueError(f"{len(rows)} values but {len(clusters)} cluster labels")
+    place: dict[object, int] = {}
+    index = np.array([place.setdefault(c, len(place)) for c in clusters])
+    sums = np.zeros((len(place), rows.shape[1]))
+    np.add.at(sums, index, rows)
+    return sums, np.bincount(index).astype(float)
+
+
+def _numbers(values: ArrayLike) -> Floats:
+    x = np.asarray(values, dtype=float)
+    if not len(x):
+        raise PlauditError("There is nothing to average: not one observation was made.")
+    if not np.isfinite(x).all():
+        raise PlauditError("A figure cannot be computed from scores that are not finite numbers; look for NaN in them.")
+    return x

@@ -1,0 +1,110 @@
+"""How well scores agree with preferences, and what length alone would have done.
+
+A reward model that has only learned "longer is better" passes for a good one until it is put beside that baseline
+(Singhal et al. 2023, arXiv 2310.03716), so the baselines and the length-matched accuracy live on the same object.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plaudit.errors import PlauditError
+from plaudit.stats.intervals import Floats, Interval, share_interval
+from plaudit.types import Preference
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPairs:
+    """N preferences with a score and a length for each side. Every array is (N,)."""
+
+    score_a: Floats
+    score_b: Floats
+    length_a: Floats  # in whatever unit both sides share: tokens, words
+    length_b: Floats
+    probability: Floats  # that a beats b, from the judgements; 0.5 is a tie
+    votes: Floats
+    prompts: tuple[str, ...]  # what the bootstrap resamples
+
+    def __post_init__(self) -> None:
+        n = len(self.prompts)
+        for name in ("score_a", "score_b", "length_a", "length_b", "probability", "votes"):
+            assert getattr(self, name).shape == (n,), f"{name} has shape {getattr(self, name).shape}, not ({n},)"
+        if not (np.isfinite(self.score_a).all() and np.isfinite(self.score_b).all()):
+            raise PlauditError("Some answers have a score that is not a finite number; score them again.")
+
+    @classmethod
+    def build(
+        cls, preferences: Sequence[Preference], scores: Mapping[str, float], lengths: Mapping[str, float]
+    ) -> ScoredPairs:
+        """Look up both sides of each preference by response id. PlauditError when one has no score or length."""
+        try:
+            sides = [[table[r] for p in preferences for r in (p.a, p.b)] for table in (scores, lengths)]
+        except KeyError as missing:
+            raise PlauditError(f"Response {missing} is in a preference but has no score or length.") from missing
+        score, length = (np.array(side, dtype=float).reshape(-1, 2) for side in sides)
+        chance, votes = (np.array([getattr(p, name) for p in preferences]) for name in ("probability", "votes"))
+        prompts = tuple(p.prompt_id for p in preferences)
+        return cls(score[:, 0], score[:, 1], length[:, 0], length[:, 1], chance, votes, prompts)
+
+    def swapped(self) -> ScoredPairs:
+        """The same pairs, told from the other side."""
+        return replace(
+            self,
+            score_a=self.score_b,
+            score_b=self.score_a,
+            length_a=self.length_b,
+            length_b=self.length_a,
+            probability=1 - self.probability,
+        )
+
+    @property
+    def decided(self) -> int:
+        """How many of the preferences are not ties."""
+        return int((self.probability != 0.5).sum())
+
+    def accuracy(self, *, seed: int = 0, by_votes: bool = False) -> Interval:
+        """Share of decided preferences whose winner has the higher score; equal scores count half.
+
+        Resampled by prompt. `by_votes` weighs a preference by the votes behind it.
+        """
+        return self._agreement(self.score_a - self.score_b, seed, by_votes)
+
+    def longer_wins(self, *, seed: int = 0) -> Interval:
+        """Accuracy of always betting on the longer answer."""
+        return self._agreement(self.length_a - self.length_b, seed)
+
+    def shorter_wins(self, *, seed: int = 0) -> Interval:
+        """Accuracy of always betting on the shorter answer."""
+        return self.longer_wins(seed=seed).complement()
+
+    def length_matched(self, tolerance: float = 0.25) -> ScoredPairs:
+        """The pairs whose lengths differ by less than `tolerance` of the longer: there, length cannot do the work."""
+        longer = np.maximum(self.length_a, self.length_b)
+        return self._where(np.abs(self.length_a - self.length_b) < tolerance * longer)
+
+    def _agreement(self, margin: Floats, seed: int, by_votes: bool = False) -> Interval:
+        kept = self.probability != 0.5
+        if not kept.any():
+            raise PlauditError("Accuracy needs preferences with a winner; these are all ties, or there are none.")
+        agrees = (1 + np.sign(margin) * np.sign(self.probability - 0.5))[kept] / 2
+        prompts = [p for p, keep in zip(self.prompts, kept, strict=True) if keep]
+        return share_interval(agrees, prompts, self.votes[kept] if by_votes else None, seed=seed)
+
+    def _where(self, kept: NDArray[np.bool_]) -> ScoredPairs:
+        columns = {name: column[kept] for name, column in vars(self).items() if name != "prompts"}
+        return ScoredPairs(**columns, prompts=tuple(p for p, k in zip(self.prompts, kept, strict=True) if k))
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
+    """Spearman's ρ, such as of reward and length. x, y: (N,). NaN when either does not vary."""
+    from scipy.stats import rankdata
+
+    ranks_x, ranks_y = rankdata(x), rankdata(y)
+    if len(ranks_x) < 2 or np.ptp(ranks_x) == 0 or np.ptp(ranks_y) == 0:
+        return math.nan
+    return float(np.corrcoef(ranks_x, ranks_y)[0, 1])

@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plaudit.errors import PlauditError
+from plaudit.stats.preferences import ScoredPairs, rank_correlation
+from plaudit.types import Preference
+
+row = st.tuples(
+    st.integers(-3, 3), st.integers(-3, 3), st.integers(1, 40), st.integers(1, 40), st.sampled_from([0.0, 0.25, 0.5, 1])
+)
+
+
+def pairs(rows, votes=None):
+    score_a, score_b, length_a, length_b, probability = np.array(rows, dtype=float).T
+    votes = np.ones(len(rows)) if votes is None else np.array(votes, dtype=float)
+    prompts = tuple(f"p{i // 2}" for i in range(len(rows)))
+    return ScoredPairs(score_a, score_b, length_a, length_b, probability, votes, prompts)
+
+
+def test_ties_in_the_preference_are_left_out_and_ties_in_the_score_count_half():
+    found = pairs([(2, 1, 9, 9, 1.0), (0, 1, 9, 9, 0.9), (1, 1, 9, 9, 0.2), (5, 1, 9, 9, 0.5)])
+    assert found.decided == 3
+    assert found.accuracy().value == pytest.approx((1 + 0 + 0.5) / 3)
+
+
+def test_votes_weigh_when_asked():
+    found = pairs([(2, 1, 9, 9, 1.0), (0, 1, 9, 9, 1.0)], votes=[3, 1])
+    assert found.accuracy().value == 0.5
+    assert found.accuracy(by_votes=True).value == 0.75
+
+
+def test_length_baselines_mirror_each_other():
+    found = pairs([(0, 0, 10, 5, 1.0), (0, 0, 10, 5, 1.0), (0, 0, 5, 10, 0.9), (0, 0, 7, 7, 0.1)])
+    assert found.longer_wins().value == pytest.approx(2.5 / 4)
+    assert found.shorter_wins().value == pytest.approx(1.5 / 4)
+
+
+def test_length_matched_keeps_only_pairs_of_like_length():
+    found = pairs([(1, 0, 100, 76, 1.0), (1, 0, 100, 75, 0.0), (0, 1, 20, 20, 1.0)]).length_matched()
+    assert found.decided == 2
+    assert found.prompts == ("p0", "p1")
+    assert found.accuracy().value == 0.5
+
+
+@given(st.lists(row, min_size=2, max_size=30).filter(lambda rows: any(r[4] != 0.5 for r in rows)))
+def test_swapping_sides_changes_nothing(rows):
+    found = pairs(rows)
+    for figure in ("accuracy", "longer_wins", "shorter_wins"):
+        here, there = getattr(found, figure)(), getattr(found.swapped(), figure)()
+        assert here.value == pytest.approx(there.value)
+        assert math.isnan(here.low) or 0 <= here.low <= here.value <= here.high <= 1
+
+
+def test_turning_the_scores_round_turns_the_accuracy_round():
+    found = pairs([(2, 1, 9, 9, 1.0), (0, 1, 9, 9, 0.9), (3, 1, 9, 9, 0.7)])
+    turned = pairs([(-2, -1, 9, 9, 1.0), (0, -1, 9, 9, 0.9), (-3, -1, 9, 9, 0.7)])
+    assert turned.accuracy().value == pytest.approx(1 - found.accuracy().value)
+
+
+def test_build_looks_up_both_sides():
+    found = ScoredPairs.build([Preference("p", "x", "y", 0.8, 3)], {"x": 1.0, "y": 2.0}, {"x": 5, "y": 6})
+    assert (found.score_a[0], found.score_b[0], found.length_b[0], found.votes[0]) == (1, 2, 6, 3)
+    with pytest.raises(PlauditError, match="y"):
+        ScoredPairs.build([Preference("p", "x", "y", 0.8)], {"x": 1.0}, {"x": 5, "y": 6})
+
+
+def test_nothing_decided_is_told_in_words():
+    with pytest.raises(PlauditError, match="ties"):
+        pairs([(1, 0, 5, 5, 0.5)]).accuracy()
+    with pytest.raises(PlauditError, match="ties"):
+        ScoredPairs.build([], {}, {}).accuracy()
+
+
+def test_scores_must_be_finite():
+    with pytest.raises(PlauditError, match="finite"):
+        pairs([(math.nan, 0, 5, 5, 1.0)])
+
+
+def test_rank_correlation_is_spearmans():
+    from scipy.stats import spearmanr
+
+    x, y = [1, 5, 5, 9, 2], [0.1, 0.3, 0.2, 0.2, -4]
+    assert rank_correlation(x, y) == pytest.approx(spearmanr(x, y).statistic)
+    assert math.isnan(rank_correlation([1, 1, 1], [1, 2, 3]))
