@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,8 +70,9 @@ def _corpus_interval(
     sacrebleu's own paired tests resample these same counts (sacrebleu/significance.py) and offer no clusters.
     """
     most = max(map(len, references))
-    streams = [[of_one[i] if i < len(of_one) else None for of_one in references] for i in range(most)]
-    counts_NK = np.array(metric._extract_corpus_statistics(answers, streams), dtype=float)
+    # None where an answer has fewer references than another has: sacrebleu allows it, its annotations do not
+    streams: list[Any] = [[of_one[i] if i < len(of_one) else None for of_one in references] for i in range(most)]
+    counts_NK: Floats = np.asarray(metric._extract_corpus_statistics(answers, streams), dtype=np.float64)
 
     def score(sums_RK: Floats, _: Floats) -> list[float]:
         return [metric._compute_score_from_stats(row.tolist()).score for row in sums_RK]
