@@ -50,7 +50,7 @@ class Bar:
     def figures(self) -> str:
         """`12/60 prompts, 1.2 prompts/s, 40 s left, reward 0.31`"""
         of_total = "" if self.total is None else f"/{self.total:,}"
-        notes = [f"{name.replace('_', ' ')} {_number(value)}" for name, value in self.notes.items()]
+        notes = [f"{name.replace('_', ' ')} {number_text(value)}" for name, value in self.notes.items()]
         return ", ".join([f"{self.count:,}{of_total} {self.unit}", *self._pace(), *notes])
 
     def _pace(self) -> list[str]:
@@ -59,13 +59,15 @@ class Bar:
         if not new or seconds <= 0:
             return []
         per_second = new / seconds
-        rate = f"{_number(per_second)} {self.unit}/s" if per_second >= 1 else f"{_number(1 / per_second)} s each"
+        rate = (
+            f"{number_text(per_second)} {self.unit}/s" if per_second >= 1 else f"{number_text(1 / per_second)} s each"
+        )
         if self.total is None:
             return [rate]
         if self.count >= self.total:
-            return [rate, f"took {_duration(seconds)}"]
+            return [rate, f"took {duration_text(seconds)}"]
         left = (self.total - self.count) / per_second - (time.monotonic() - self.advanced_at)
-        return [rate, f"{_duration(max(left, 0.0))} left"]
+        return [rate, f"{duration_text(max(left, 0.0))} left"]
 
 
 @contextmanager
@@ -145,14 +147,16 @@ def _new_screen() -> Any:
     return Progress(description, BarColumn(20), figures, console=Console(stderr=True), refresh_per_second=4)
 
 
-def _number(value: Any) -> str:
+def number_text(value: Any) -> str:
+    """Three significant digits, thousands with commas; what is no number as it is."""
     value = value.item() if hasattr(value, "item") else value  # NumPy's and torch's scalars
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """`45 s`, `3 min 05 s`, `2 h 10 min`"""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -61,7 +61,8 @@ class Costs:
 class HasRuns(Protocol):
     """The part of a workspace that a run needs to look up its inputs."""
 
-    path: Path
+    @property
+    def path(self) -> Path: ...
 
     def run(self, run_id: str, /) -> Run: ...
 
@@ -109,10 +110,13 @@ class Run:
     def checkpoint_dir(self) -> Path:
         return self.path / "checkpoint"
 
+    def record(self) -> dict[str, Any]:
+        """What run.json holds."""
+        return {k: v for k, v in vars(self).items() if k != "path" and not k.startswith("_")}
+
     def save(self) -> None:
         """Rewrite run.json."""
-        stored = {k: v for k, v in vars(self).items() if k != "path" and not k.startswith("_")}
-        write_atomically(self.path / "run.json", to_json(stored | {"costs": asdict(self.costs)}, indent=2) + "\n")
+        write_atomically(self.path / "run.json", to_json(self.record(), indent=2) + "\n")
 
     def log(self, **metrics: Any) -> None:
         """Append one line to metrics.jsonl. What is not a finite number (NaN, infinity) is written as null."""

@@ -1,0 +1,97 @@
+"""The table of commands. A new command is a line here, a file beside this one, and a section in docs/cli.md.
+
+Only the command that was typed is imported; the others are known by their line, which is all that `--help` shows.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+import plaudit
+from plaudit.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Command:
+    name: str
+    module: str  # beside this file
+    function: str
+    help: str
+
+    def load(self) -> Callable[..., None]:
+        function: Callable[..., None] = getattr(import_module(f"plaudit.cli.{self.module}"), self.function)
+        return function
+
+    def resumes(self) -> bool:
+        return "resume" in inspect.signature(self.load()).parameters
+
+
+COMMANDS = (
+    Command("init", "init", "init", "Make a workspace: the folder of one project."),
+    Command("runs", "runs", "runs", "List the runs, or show one in full."),
+)
+
+
+def typed(arguments: Sequence[str]) -> str | None:
+    """The first word of a command line, where it is not an option of `plaudit` itself."""
+    return None if not arguments or arguments[0].startswith("-") else arguments[0]
+
+
+def find(arguments: Sequence[str]) -> Command | None:
+    """The command that a command line names, if any."""
+    return next((command for command in COMMANDS if command.name == typed(arguments)), None)
+
+
+def app_for(wanted: Command | None) -> typer.Typer:
+    """The whole application, of which only the wanted command can be run."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=plaudit.__doc__)
+    app.callback()(_whole)
+    for command in COMMANDS:
+        app.command(command.name, help=command.help)(_bound(command.load()) if command == wanted else _listed_only)
+    return app
+
+
+def _bound(function: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """`function` for Typer to parse, but not to run: Typer has its own ways with some exceptions."""
+
+    @functools.wraps(function)
+    def parsed(**values: Any) -> Callable[[], None]:
+        return functools.partial(function, **values)
+
+    return parsed
+
+
+def run_app(arguments: Sequence[str]) -> None:
+    """Parse the command line and run it. Raises what the command raises, and Typer's UsageError."""
+    wanted, name = find(arguments), typed(arguments)
+    if name is not None and wanted is None:
+        near = did_you_mean(name, [command.name for command in COMMANDS])
+        raise UsageError(f"There is no command `{name}`.{near or ' `plaudit --help` lists them.'}")
+    run = app_for(wanted)(list(arguments) or ["--help"], prog_name="plaudit", standalone_mode=False)
+    if callable(run):  # not after --help and --version
+        run()
+
+
+def _listed_only() -> None:
+    raise AssertionError("only the command that was typed is run")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"plaudit {plaudit.__version__}")
+        raise typer.Exit
+
+
+def _whole(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> Any:
+    """The options of `plaudit` itself."""

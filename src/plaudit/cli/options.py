@@ -1,0 +1,15 @@
+"""Options that several commands share, so that they are spelled and explained alike everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WorkspaceDir = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The workspace's folder.")]
+HERE = Path()
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the last run that was cut.")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Random seed. Default: the workspace's.")]

@@ -1,0 +1,91 @@
+"""`plaudit runs`: what was run, what came out of it, and what it cost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from plaudit.cli.options import HERE, AsJson, WorkspaceDir
+from plaudit.files import to_json
+from plaudit.progress import duration_text, number_text
+from plaudit.runs import Costs, Run, RunStatus
+from plaudit.workspace import Workspace
+
+SHOWN_FIGURES = 3  # a table's cell holds no more; `plaudit runs ID` shows all
+PIPED_WIDTH = 200  # characters of a line that goes to another program or a file
+
+
+def runs(
+    run_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Show this run in full.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only this stage's runs.")] = None,
+    workspace: WorkspaceDir = HERE,
+    as_json: AsJson = False,
+) -> None:
+    opened = Workspace.open(workspace)
+    if run_id is not None:
+        run = opened.run(run_id)
+        print(to_json(run.record(), indent=2) if as_json else "\n".join(_details(run, opened)))
+        return
+    listed = opened.runs(stage)
+    if as_json:
+        print(to_json([run.record() for run in listed], indent=2))
+    elif listed:
+        _print_table(listed)
+    else:
+        print(f"No runs in {opened.path} yet.")
+
+
+def _print_table(listed: list[Run]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("run", "status", "configuration", "results", "cost", box=None, pad_edge=False)
+    for run in listed:
+        configuration = _figures({"seed": run.seed} | _scalars(run.config), SHOWN_FIGURES)
+        table.add_row(run.id, _status(run), configuration, _figures(run.results, SHOWN_FIGURES), _cost(run.costs))
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    Console(highlight=False, markup=False, width=width).print(table)
+
+
+def _details(run: Run, workspace: Workspace) -> Iterator[str]:
+    yield f"{run.id}: {_status(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, seed {run.seed}"
+    yield f"in {run.path}"
+    if run.finished_digest is not None and run.digest() != run.finished_digest:
+        yield "Its outputs were changed after it finished."
+    stale = run.stale_inputs(workspace)
+    inputs = {
+        role: f"{source['id']} ({source['digest'][:12]}{', changed since' if role in stale else ''})"
+        for role, source in run.inputs.items()
+    }
+    costs: dict[str, Any] = {"total": _cost(run.costs), "CPU": duration_text(run.costs.cpu_seconds)}
+    costs |= {"tokens generated": run.costs.tokens_generated, "tokens trained": run.costs.tokens_trained}
+    sections: dict[str, dict[str, Any]] = {
+        "inputs": inputs,
+        "configuration": run.config,
+        "results": run.results,
+        "costs": costs,
+    }
+    for title, entries in (sections | {"versions": run.versions}).items():
+        if entries:
+            yield f"\n{title}"
+            yield from (f"  {name:<24} {number_text(value)}" for name, value in entries.items())
+
+
+def _status(run: Run) -> str:
+    return f"{run.status} ({run.reason})" if run.status is RunStatus.FAILED else str(run.status)
+
+
+def _scalars(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if isinstance(value, (str, int, float))}
+
+
+def _figures(values: dict[str, Any], at_most: int) -> str:
+    shown = [f"{name.replace('_', ' ')} {number_text(value)}" for name, value in values.items()][:at_most]
+    return ", ".join(shown + ["…"] * (len(values) > at_most))
+
+
+def _cost(costs: Costs) -> str:
+    return f"{duration_text(costs.wall_seconds)}, {costs.peak_memory_mb / 1000:.1f} GB"
