@@ -1,0 +1,197 @@
+"""The tables of the feedback store, and the kinds of events that fill them.
+
+`events` is the truth and only ever grows. Every other table is a projection: `projection.py` builds it from the
+events, live and on replay by the same code, and it may be thrown away (docs/decisions/0002-events-are-the-truth.md).
+A projection's row carries the `seq` of the event that made it, so that every row can be traced to who did what when.
+
+There is no table of preferences: they are a pure function of the judgements and of the weights a reader gives to the
+annotators (`aggregate.py`), computed in milliseconds, and a stored copy could only be a second truth.
+
+Times are UTC in ISO 8601 with microseconds, as text: such text sorts by time, in every database alike.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+REVISION = "0001"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
+
+
+class EventKind(StrEnum):
+    """What can happen to a feedback store."""
+
+    PROMPT = "prompt-added"
+    DEMONSTRATION = "demonstration-added"
+    RESPONSE = "response-added"
+    TASK = "task-added"
+    ANNOTATOR = "annotator-added"
+    ASSIGNED = "assigned"
+    RELEASED = "released"  # an assignment given up: skipped by the annotator, or its lease ran out and was taken over
+    JUDGED = "judged"  # also an edit: it names the judgement that it supersedes
+
+
+class AssignmentState(StrEnum):
+    OPEN = "open"
+    DONE = "done"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+
+
+# Constraints need names that are the same in every database, or a later migration cannot find them.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[str]:
+    return Column("id", String(64), primary_key=True)
+
+
+def _seq() -> Column[int]:
+    return Column("seq", Integer, ForeignKey("events.seq"), nullable=False)
+
+
+def _reference(name: str, target: str, index: bool = True) -> Column[str]:
+    return Column(name, String(200), ForeignKey(target), nullable=False, index=index)
+
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(200), nullable=False, unique=True),  # the same fact has the same id: it happens once
+    Column("kind", String(40), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("payload", JSON, nullable=False),
+)
+
+prompts = Table(
+    "prompts",
+    metadata,
+    _id(),
+    _seq(),
+    Column("opening_id", String(64), nullable=False, index=True),
+    Column("messages", JSON, nullable=False),  # [[role, content], ...]
+    Column("source", String(200), nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("split", String(20), nullable=False),
+)
+
+# What a person wrote as a good answer. It stands in no ranking, so it is not a response: it teaches (SFT) and it is
+# what BLEU and ROUGE compare with.
+demonstrations = Table(
+    "demonstrations",
+    metadata,
+    _id(),
+    _seq(),
+    _reference("prompt_id", "prompts.id"),
+    Column("text", Text, nullable=False),
+    Column("source", String(200), nullable=False),
+)
+
+responses = Table(
+    "responses",
+    metadata,
+    _id(),
+    _seq(),
+    _reference("prompt_id", "prompts.id"),
+    Column("text", Text, nullable=False),
+    Column("stop_reason", String(20), nullable=False),
+    Column("tokens", Integer),
+    Column("run_id", String(200), index=True),
+    Column("seed", Integer),
+    Column("sampling", JSON, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    _id(),
+    _seq(),
+    _reference("prompt_id", "prompts.id"),
+    Column("response_ids", JSON, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("overlap", Integer, nullable=False),
+    Column("gold", JSON(none_as_null=True)),
+)
+
+annotators = Table(
+    "annotators",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    _seq(),
+    Column("kind", String(20), nullable=False),  # person, dataset, simulated
+    Column("note", Text, nullable=False),
+)
+
+# `slot` is the place among the task's `overlap` that the lease holds; given up, it is NULL, and NULLs never collide.
+assignments = Table(
+    "assignments",
+    metadata,
+    _id(),
+    _seq(),
+    _reference("task_id", "tasks.id", index=False),  # the constraints below are indexes that begin with it
+    _reference("annotator_id", "annotators.id"),
+    Column("slot", Integer),
+    Column("shown_order", JSON, nullable=False),
+    Column("leased_at", String(32), nullable=False),
+    Column("leased_until", String(32), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    UniqueConstraint("task_id", "slot"),
+    UniqueConstraint("task_id", "annotator_id"),
+)
+
+judgements = Table(
+    "judgements",
+    metadata,
+    _id(),
+    _seq(),
+    Column("created_at", String(32), nullable=False),
+    _reference("task_id", "tasks.id"),
+    _reference("annotator_id", "annotators.id"),
+    Column("ranking", JSON, nullable=False),  # tiers of response ids, best first
+    Column("shown_order", JSON, nullable=False),  # response ids
+    Column("strength", Integer),
+    Column("ratings", JSON, nullable=False),
+    Column("flags", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("better_answer", Text, nullable=False),
+    Column("seconds", Float),
+    Column("supersedes", String(64)),
+    Column("superseded_by", String(64)),  # NULL: this is what the annotator says now
+    CheckConstraint("strength between 1 and 4", name="strength"),
+)
+_is_current = judgements.c.superseded_by.is_(None)
+Index(
+    "uq_judgements_current",
+    judgements.c.task_id,
+    judgements.c.annotator_id,
+    unique=True,
+    sqlite_where=_is_current,
+    postgresql_where=_is_current,
+)
+
+projections = [table for table in metadata.sorted_tables if table is not events]  # parents before children

@@ -1,0 +1,426 @@
+"""What is said is kept, once, whole or not at all; and the projections are what the events say."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from plaudit.errors import PlauditError
+from plaudit.feedback import connection as connection_module
+from plaudit.feedback.annotator import Annotator, AnnotatorKind
+from plaudit.feedback.store import FeedbackStore
+from plaudit.types import (
+    Assignment,
+    Judgement,
+    Message,
+    Prompt,
+    Ranking,
+    Response,
+    Role,
+    Split,
+    StopReason,
+    Task,
+    content_id,
+)
+
+
+def judgement(task: Task, annotator: str = "ana", name: str = "j1", best: int = 0, **more: object) -> Judgement:
+    """`best` stands above the other answers, which tie."""
+    ids = task.response_ids
+    ranking = Ranking(((ids[best],), tuple(r for r in ids if r != ids[best])))
+    return Judgement(name, task.id, annotator, ranking, **more)  # type: ignore[arg-type]
+
+
+def test_everything_comes_back_as_it_went_in(store: FeedbackStore) -> None:
+    prompt = Prompt(
+        (Message(Role.SYSTEM, "Be brief."), Message(Role.USER, 'Grüße? "\n\t\x00 👋')), "mine", {"topic": "hello"}
+    )
+    a = Response(prompt.id, "Hallo", StopReason.LENGTH, 3, "run-1", 7, {"temperature": 0.7})
+    b = Response(prompt.id, "")
+    task = Task(prompt.id, (a.id, b.id), "Which is shorter?", 3, gold=((b.id,), (a.id,)))
+    said = Judgement(
+        id="j",
+        task_id=task.id,
+        annotator_id="ana",
+        ranking=Ranking(((a.id, b.id),)),
+        order=(b.id, a.id),
+        strength=2,
+        ratings={a.id: {"helpful": 7}},
+        flags={b.id: ("empty",)},
+        reason="One is empty.",
+        better_answer="Hallo!",
+        seconds=12.25,
+    )
+    store.add_prompts([prompt])
+    store.add_demonstrations([(prompt.id, "Guten Tag"), (prompt.id, "Servus")], source="mine")
+    store.add_responses([a, b])
+    store.add_tasks([task])
+    store.add_annotators([Annotator("ana", AnnotatorKind.PERSON, "left-handed")])
+    assert store.submit(said)
+    assert store.prompts() == [prompt]
+    assert store.prompts()[0].tags == {"topic": "hello"}
+    assert store.demonstrations() == {prompt.id: ("Guten Tag", "Servus")}
+    assert store.responses() == [a, b]
+    assert store.responses()[0].sampling == {"temperature": 0.7}
+    assert store.tasks() == [task]
+    assert store.annotators() == [Annotator("ana", AnnotatorKind.PERSON, "left-handed")]
+    assert store.judgements() == [said]
+    assert store.verify() == []
+
+
+def test_readers_filter(store: FeedbackStore, world: list[Task]) -> None:
+    other = Prompt.from_text("Elsewhere?", source="other")
+    store.add_prompts([other], split=Split.HELDOUT)
+    store.add_responses([Response(other.id, "Yes.", run_id="run-9")])
+    assert store.prompts(source="other") == [other]
+    assert other in store.prompts(split=Split.HELDOUT)
+    assert other not in store.prompts(split=Split.TRAIN)
+    assert [r.text for r in store.responses(run_id="run-9")] == ["Yes."]
+    assert len(store.responses(prompt_ids=[world[0].prompt_id, other.id])) == 5
+    assert store.responses(prompt_ids=[]) == []
+    assert store.counts()["prompts"] == 4 == store.counts()["prompts_train"] + store.counts()["prompts_heldout"]
+
+
+def test_adding_again_adds_nothing(store: FeedbackStore, world: list[Task]) -> None:
+    before = store.counts()
+    assert store.add_prompts(store.prompts()) == 0
+    assert store.add_responses(store.responses() * 2) == 0
+    assert store.add_tasks(world) == 0
+    assert store.add_annotators(store.annotators()) == 0
+    assert store.counts() == before
+
+
+def test_the_first_of_two_alike_stays(store: FeedbackStore) -> None:
+    store.add_prompts([Prompt.from_text("Same?", source="first"), Prompt.from_text("Same?", source="second")])
+    store.add_prompts([Prompt.from_text("Same?", source="third")])
+    assert [p.source for p in store.prompts()] == ["first"]
+
+
+def test_what_refers_to_nothing_is_refused(store: FeedbackStore, world: list[Task]) -> None:
+    task = world[0]
+    for wrong in (
+        lambda: store.add_responses([Response("nowhere", "Hello")]),
+        lambda: store.add_demonstrations([("nowhere", "Hello")]),
+        lambda: store.add_tasks([Task(task.prompt_id, ("no", "none"))]),
+        lambda: store.assign(task.id, "nobody", (0, 1, 2, 3)),
+        lambda: store.assign("no task", "ana", (0, 1, 2, 3)),
+        lambda: store.submit(judgement(task, annotator="nobody")),
+    ):
+        with pytest.raises(PlauditError, match=r"There is no .* in the feedback store"):
+            wrong()
+    with pytest.raises(PlauditError, match="answers another prompt"):
+        store.add_tasks([Task(task.prompt_id, (task.response_ids[0], world[1].response_ids[0]))])
+
+
+class TestSplit:
+    def test_by_hash_is_a_fifth(self, store: FeedbackStore) -> None:
+        store.add_prompts([Prompt.from_text(f"Question {i}") for i in range(1_000)])
+        assert 150 < store.counts()["prompts_heldout"] < 250
+
+    def test_by_tag(self, store: FeedbackStore) -> None:
+        prompts = [Prompt.from_text(f"{s} {i}", "demo", split=s) for s in ("train", "heldout") for i in range(20)]
+        store.add_prompts(prompts)
+        assert store.prompts(split=Split.HELDOUT) == prompts[20:]
+
+    def test_a_tag_that_is_no_split_is_refused(self, store: FeedbackStore) -> None:
+        with pytest.raises(PlauditError, match='tag split "test"'):
+            store.add_prompts([Prompt.from_text("A?", split="test")])
+
+    def test_one_opening_stays_on_one_side_whatever_comes_later(self, store: FeedbackStore) -> None:
+        opening = Message(Role.USER, "Hello")
+        longer = Prompt((opening, Message(Role.ASSISTANT, "Hi"), Message(Role.USER, "Bye")), tags={"split": "heldout"})
+        store.add_prompts([Prompt((opening,))], split=Split.TRAIN)
+        store.add_prompts([longer])
+        assert store.splits() == {Prompt((opening,)).id: Split.TRAIN, longer.id: Split.TRAIN}
+
+
+class TestSubmit:
+    def test_twice_is_once(self, store: FeedbackStore, world: list[Task]) -> None:
+        assert store.submit(judgement(world[0]))
+        assert not store.submit(judgement(world[0]))
+        assert store.counts()["judgements"] == 1
+
+    def test_twice_at_once_is_once(self, store: FeedbackStore, world: list[Task]) -> None:
+        results: list[bool] = []
+        threads = [threading.Thread(target=lambda: results.append(store.submit(judgement(world[0])))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(results) == [False] * 7 + [True]
+        assert store.verify() == []
+
+    def test_one_id_with_two_contents_is_refused(self, store: FeedbackStore, world: list[Task]) -> None:
+        store.submit(judgement(world[0], best=0))
+        with pytest.raises(PlauditError, match="already stored with other content"):
+            store.submit(judgement(world[0], best=1))
+        assert store.judgements() == [judgement(world[0], best=0)]
+
+    def test_an_edit_supersedes_and_nothing_is_lost(self, store: FeedbackStore, world: list[Task]) -> None:
+        first, second = judgement(world[0]), judgement(world[0], name="j2", best=2, supersedes="j1")
+        store.submit_all([first, second])
+        assert store.judgements() == [second]
+        assert store.judgements(current_only=False) == [first, second]
+        assert store.counts()["edits"] == 1
+        assert store.verify() == []
+
+    def test_a_second_opinion_of_the_same_person_must_be_an_edit(self, store: FeedbackStore, world: list[Task]) -> None:
+        store.submit(judgement(world[0]))
+        with pytest.raises(PlauditError, match="an edit must supersede that"):
+            store.submit(judgement(world[0], name="j2"))
+        store.submit(judgement(world[0], name="j3", supersedes="j1"))
+        with pytest.raises(PlauditError, match="an edit must supersede that"):
+            store.submit(judgement(world[0], name="j4", supersedes="j1"))
+        with pytest.raises(PlauditError, match="is not what ben says"):
+            store.submit(judgement(world[0], "ben", name="j5", supersedes="j3"))
+
+    @pytest.mark.parametrize(
+        ("more", "sentence"),
+        [
+            ({"order": ("x", "y")}, "show every answer"),
+            ({"strength": 2}, "only a pair"),
+            ({"ratings": {"x": {"helpful": 3}}}, "does not have"),
+            ({"flags": {"x": ("rude",)}}, "does not have"),
+            ({"seconds": -1.0}, "zero or more"),
+            ({"seconds": float("nan")}, "zero or more"),
+        ],
+    )
+    def test_what_does_not_fit_the_task_is_refused(
+        self, store: FeedbackStore, world: list[Task], more: dict[str, object], sentence: str
+    ) -> None:
+        with pytest.raises(PlauditError, match=sentence):
+            store.submit(judgement(world[0], **more))
+
+    def test_a_ranking_of_other_answers_is_refused(self, store: FeedbackStore, world: list[Task]) -> None:
+        part = Judgement("j", world[0].id, "ana", Ranking((world[0].response_ids[:3],)))
+        with pytest.raises(PlauditError, match="rank every answer"):
+            store.submit(part)
+
+    def test_one_that_does_not_fit_stops_all(self, store: FeedbackStore, world: list[Task]) -> None:
+        with pytest.raises(PlauditError):
+            store.submit_all([judgement(world[0]), judgement(world[1], name="j2", strength=9)])
+        assert store.judgements() == []
+
+
+class TestLeases:
+    order = (3, 1, 0, 2)
+
+    def test_the_shown_order_stays(self, store: FeedbackStore, world: list[Task]) -> None:
+        given = store.assign(world[0].id, "ana", self.order)
+        assert given == Assignment(content_id(world[0].id, "ana"), world[0].id, "ana", self.order)
+        assert store.assign(world[0].id, "ana", (0, 1, 2, 3)) == given
+        assert store.assignments("ana") == [given]
+        assert store.assignments("ben") == []
+
+    def test_a_task_has_as_many_places_as_its_overlap(self, store: FeedbackStore, world: list[Task]) -> None:
+        assert store.assign(world[0].id, "ana", self.order)
+        assert store.assign(world[0].id, "ben", self.order)
+        assert store.assign(world[0].id, "cem", self.order) is None
+
+    def test_a_skipped_place_is_free_again(self, store: FeedbackStore, world: list[Task]) -> None:
+        store.assign(world[0].id, "ana", self.order)
+        store.assign(world[0].id, "ben", self.order)
+        store.skip(world[0].id, "ana", "I wrote one of these.")
+        assert store.assign(world[0].id, "cem", self.order)
+        assert store.assign(world[0].id, "ana", self.order) is None
+        assert store.settled("ana") == {world[0].id}
+        assert store.verify() == []
+
+    def test_only_what_one_has_can_be_skipped(self, store: FeedbackStore, world: list[Task]) -> None:
+        with pytest.raises(PlauditError, match="cannot skip"):
+            store.skip(world[0].id, "ana", "")
+
+    def test_a_lease_that_ran_out_can_be_taken_over_and_a_late_answer_still_counts(
+        self, store: FeedbackStore, world: list[Task], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.assign(world[0].id, "ana", self.order)
+        store.assign(world[0].id, "ben", self.order)
+        monkeypatch.setattr(store, "_now", lambda: datetime.now(UTC) + timedelta(hours=2))
+        assert store.assign(world[0].id, "cem", self.order)
+        assert store.submit(judgement(world[0], "ana"))
+        assert store.submit(judgement(world[0], "cem", "j2"))
+        assert store.verify() == []
+
+    def test_ones_own_lease_that_ran_out_is_taken_up_again(
+        self, store: FeedbackStore, world: list[Task], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = store.assign(world[0].id, "ana", self.order)
+        monkeypatch.setattr(store, "_now", lambda: datetime.now(UTC) + timedelta(hours=2))
+        assert store.assign(world[0].id, "ana", (0, 1, 2, 3)) == first
+        assert store.assign(world[0].id, "ben", self.order)
+        assert store.assign(world[0].id, "cem", self.order) is None
+        assert store.verify() == []
+
+    def test_what_was_answered_keeps_its_place(
+        self, store: FeedbackStore, world: list[Task], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("ana", "ben"):
+            store.assign(world[0].id, name, self.order)
+            store.submit(judgement(world[0], name, name))
+        monkeypatch.setattr(store, "_now", lambda: datetime.now(UTC) + timedelta(hours=2))
+        assert store.assign(world[0].id, "cem", self.order) is None
+
+    def test_many_at_once(self, store: FeedbackStore, world: list[Task]) -> None:
+        given = [
+            Assignment(content_id(task.id, name), task.id, name, self.order)
+            for task in world
+            for name in ("ana", "ben")
+        ]
+        assert store.add_assignments(given) == 6
+        assert store.add_assignments(given) == 0
+        with pytest.raises(PlauditError, match="are taken"):
+            store.add_assignments([Assignment(content_id(world[0].id, "cem"), world[0].id, "cem", self.order)])
+        assert store.verify() == []
+
+    def test_an_order_must_show_everything_once(self, store: FeedbackStore, world: list[Task]) -> None:
+        with pytest.raises(PlauditError, match="does not show each"):
+            store.assign(world[0].id, "ana", (0, 0, 1, 2))
+
+
+class TestHarm:
+    """What goes wrong leaves the store as it was."""
+
+    def test_an_interrupted_transaction_leaves_nothing(self, store: FeedbackStore, world: list[Task]) -> None:
+        before = store.counts()
+
+        def interrupted() -> None:
+            with store.transaction():
+                store.add_prompts([Prompt.from_text("New?")])
+                store.submit(judgement(world[0]))
+                assert store.counts()["judgements"] == 1
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert store.counts() == before
+        assert store.verify() == []
+
+    def test_a_refusal_survived_inside_a_transaction_leaves_the_rest(
+        self, store: FeedbackStore, world: list[Task]
+    ) -> None:
+        with store.transaction():
+            store.submit(judgement(world[0]))
+            with pytest.raises(PlauditError):
+                store.submit(judgement(world[0], best=1))
+            store.submit(judgement(world[1], name="j2"))
+        assert store.counts()["judgements"] == 2
+
+    def test_a_full_disk(self, store: FeedbackStore, world: list[Task]) -> None:
+        before = store.counts()
+        with store.transaction():  # the limit belongs to the one connection, which this thread's next write reuses
+            connection = store._ours.connection
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(PlauditError, match="The disk is full: nothing was written"):
+            store.add_prompts([Prompt.from_text(f"Question {i} " * 50) for i in range(500)])
+        assert store.counts() == before
+        assert store.verify() == []
+
+    def test_a_locked_store(self, store: FeedbackStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection_module, "BUSY_SECONDS", 0.05)
+        with FeedbackStore.open(tmp_path / "feedback.db") as second, store.transaction():
+            assert second.prompts() == []  # readers do not wait
+            with pytest.raises(PlauditError, match="Another program is writing"):
+                second.add_prompts([Prompt.from_text("Now?")])
+
+    def test_a_read_only_store(self, store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
+        place = f"sqlite:///file:{tmp_path / 'feedback.db'}?mode=ro&uri=true"
+        with FeedbackStore.open(place) as reader:
+            assert len(reader.tasks()) == 3
+            with pytest.raises(PlauditError, match="is read-only"):
+                reader.add_prompts([Prompt.from_text("Now?")])
+
+    def test_a_damaged_store(self, store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
+        store.close()
+        path = tmp_path / "feedback.db"
+        content = bytearray(path.read_bytes())
+        content[4096:] = b"\xa5" * (len(content) - 4096)
+        path.write_bytes(content)
+        with pytest.raises(PlauditError, match="is damaged"), FeedbackStore.open(path) as damaged:
+            damaged.prompts()
+
+
+class TestReplay:
+    def test_it_mends_what_was_tampered_with(self, store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
+        store.submit(judgement(world[0]))
+        with sqlite3.connect(tmp_path / "feedback.db") as raw:
+            raw.execute("UPDATE prompts SET split = 'train', source = 'forged' WHERE id = ?", (world[0].prompt_id,))
+            raw.execute("DELETE FROM judgements")
+            raw.execute("INSERT INTO annotators VALUES ('ghost', 1, 'person', '')")
+        found = store.verify()
+        assert any("source" in sentence and world[0].prompt_id in sentence for sentence in found)
+        assert any(sentence.startswith("judgements j1: missing") for sentence in found)
+        assert any(sentence.startswith("annotators ghost: stored, but no event") for sentence in found)
+        store.replay()
+        assert store.verify() == []
+        assert store.judgements() == [judgement(world[0])]
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test_projection_equals_replay_after_anything(
+        self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        path = tmp_path_factory.mktemp("replay") / "f.db"
+        with FeedbackStore.open(path) as store:
+            self.live(store, data)
+            assert store.verify() == []
+            before = (store.counts(), store.judgements(False), store.assignments(), store.splits())
+            store.replay()
+            assert (store.counts(), store.judgements(False), store.assignments(), store.splits()) == before
+
+    def live(self, store: FeedbackStore, data: st.DataObject) -> None:
+        """A random life: things are added, leased, skipped, judged, edited, refused, while time goes by."""
+        prompt = Prompt.from_text("Hello")
+        answers = [Response(prompt.id, text) for text in "ABC"]
+        pairs = [Task(prompt.id, (a.id, b.id), overlap=2) for a, b in pairwise(answers)]
+        people = ["ana", "ben", "cem"]
+        store.add_prompts([prompt])
+        store.add_responses(answers)
+        store.add_tasks(pairs)
+        store.add_annotators(map(Annotator, people))
+        clock = [datetime(2026, 1, 1, tzinfo=UTC)]
+        store._now = lambda: clock[0]  # type: ignore[method-assign]
+        step = st.tuples(
+            st.sampled_from(["assign", "skip", "judge", "edit", "wait"]), *map(st.sampled_from, (pairs, people))
+        )
+        for number, (what, task, who) in enumerate(data.draw(st.lists(step, max_size=25))):
+            current = {(j.task_id, j.annotator_id): j.id for j in store.judgements()}
+            ranking = Ranking(
+                (task.response_ids,) if number % 3 else ((task.response_ids[0],), (task.response_ids[1],))
+            )
+            try:
+                if what == "assign":
+                    store.assign(task.id, who, (number % 2, 1 - number % 2))
+                elif what == "skip":
+                    store.skip(task.id, who, "no")
+                elif what == "wait":
+                    clock[0] += timedelta(minutes=45)
+                else:
+                    old = current.get((task.id, who)) if what == "edit" else None
+                    store.submit(Judgement(f"j{number}", task.id, who, ranking, supersedes=old))
+            except PlauditError:
+                assert what in {"skip", "judge"}
+
+
+def test_tens_of_thousands_of_rows_take_seconds(store: FeedbackStore) -> None:
+    prompts = [Prompt.from_text(f"Question {i}") for i in range(2_500)]
+    pairs = [(Response(p.id, "Yes."), Response(p.id, "No.")) for p in prompts]
+    tasks = [Task(p.id, (a.id, b.id)) for p, (a, b) in zip(prompts, pairs, strict=True)]
+    said = [Judgement(f"j{i}", t.id, "ana", Ranking((t.response_ids,))) for i, t in enumerate(tasks)]
+    started = datetime.now(UTC)
+    with store.transaction():
+        store.add_annotators([Annotator("ana")])
+        store.add_prompts(prompts)
+        store.add_responses([r for pair in pairs for r in pair])
+        store.add_tasks(tasks)
+        store.submit_all(said)
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    assert store.counts()["events"] == 12_501
+    assert seconds < 8  # measured: about 1
