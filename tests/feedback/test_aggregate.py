@@ -1,0 +1,127 @@
+"""Preferences are vote shares: symmetric, independent of order, and nobody's vote counts twice."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plaudit.errors import PlauditError
+from plaudit.feedback.aggregate import aggregate, count_votes, preferences
+from plaudit.feedback.store import FeedbackStore
+from plaudit.types import Judgement, Preference, Ranking, Split, Task
+
+TASKS = [Task("p", ("a", "b", "c", "d")), Task("p", ("a", "b")), Task("q", ("x", "y", "z"))]
+
+scores = st.integers(0, 3)
+
+
+@st.composite
+def judged(draw: st.DrawFn) -> list[Judgement]:
+    found = []
+    for number in range(draw(st.integers(1, 12))):
+        task = draw(st.sampled_from(TASKS))
+        ranking = Ranking.from_scores({r: float(draw(scores)) for r in task.response_ids})
+        found.append(Judgement(f"j{number}", task.id, draw(st.sampled_from(["ana", "ben"])), ranking))
+    return found
+
+
+def say(
+    task: Task, *tiers: tuple[str, ...], name: str = "j", who: str = "ana", supersedes: str | None = None
+) -> Judgement:
+    return Judgement(name, task.id, who, Ranking(tiers), supersedes=supersedes)
+
+
+def test_ties_are_half_a_vote() -> None:
+    said = [
+        say(TASKS[1], ("a",), ("b",), name="1"),
+        say(TASKS[1], ("a",), ("b",), name="2", who="ben"),
+        say(TASKS[1], ("b",), ("a",), name="3", who="cem"),
+        say(TASKS[1], ("a", "b"), name="4", who="dan"),
+    ]
+    assert aggregate(said, TASKS, sources={"p": "mine"}) == [Preference("p", "a", "b", 0.625, 4.0, "mine")]
+
+
+def test_weights_count_as_votes_and_nobody_with_none_is_heard() -> None:
+    said = [say(TASKS[1], ("a",), ("b",), name="1"), say(TASKS[1], ("b",), ("a",), name="2", who="ben")]
+    assert aggregate(said, TASKS, weights={"ana": 3.0}) == [Preference("p", "a", "b", 0.75, 4.0)]
+    assert aggregate(said, TASKS, weights={"ana": 0.0}) == [Preference("p", "a", "b", 0.0, 1.0)]
+    assert aggregate(said, TASKS, weights={"ana": 0.0, "ben": 0.0}) == []
+    with pytest.raises(PlauditError, match="must be zero or more"):
+        aggregate(said, TASKS, weights={"ana": -1.0})
+
+
+def test_a_superseded_judgement_has_no_vote() -> None:
+    said = [say(TASKS[1], ("a",), ("b",), name="1"), say(TASKS[1], ("b",), ("a",), name="2", supersedes="1")]
+    assert aggregate(said, TASKS) == [Preference("p", "a", "b", 0.0, 1.0)]
+
+
+def test_a_pair_shown_in_two_tasks_is_one_preference() -> None:
+    said = [say(TASKS[0], ("a",), ("b", "c", "d"), name="1"), say(TASKS[1], ("a",), ("b",), name="2")]
+    found = {(p.a, p.b): p.votes for p in aggregate(said, TASKS)}
+    assert found[("a", "b")] == 2.0
+    assert len(found) == 6
+
+
+def test_a_judgement_of_an_unknown_task_is_refused() -> None:
+    with pytest.raises(PlauditError, match="which is not given"):
+        aggregate([say(TASKS[1], ("a",), ("b",))], TASKS[2:])
+
+
+@given(judged(), st.randoms())
+def test_order_does_not_matter(said: list[Judgement], random: object) -> None:
+    mixed = list(said)
+    random.shuffle(mixed)  # type: ignore[attr-defined]
+    assert aggregate(mixed, TASKS[::-1]) == aggregate(said, TASKS)
+
+
+@given(judged())
+def test_turning_every_ranking_round_turns_every_preference_round(said: list[Judgement]) -> None:
+    turned = [Judgement(j.id, j.task_id, j.annotator_id, Ranking(j.ranking.tiers[::-1])) for j in said]
+    for before, after in zip(aggregate(said, TASKS), aggregate(turned, TASKS), strict=True):
+        assert (after.a, after.b, after.votes) == (before.a, before.b, before.votes)
+        assert after.probability == pytest.approx(before.swapped().probability)
+
+
+@given(judged())
+def test_every_pair_once_and_every_vote_once(said: list[Judgement]) -> None:
+    found = aggregate(said, TASKS)
+    assert len({frozenset((p.a, p.b)) for p in found}) == len(found)
+    assert all(p.a < p.b for p in found)
+    assert sum(p.votes for p in found) == sum(len(list(j.ranking.pairs())) for j in said)
+
+
+@given(st.permutations("abcdef"), st.integers(2, 6))
+def test_a_ranking_says_each_pair_once_and_from_the_winners_side(ids: list[str], k: int) -> None:
+    ranking = Ranking(tuple((r,) for r in ids[:k]))
+    pairs = list(ranking.pairs())
+    assert len(pairs) == k * (k - 1) // 2
+    for a, b, share in pairs:
+        assert share == float(ids.index(a) < ids.index(b))
+
+
+@given(st.floats(0, 1), st.floats(0.1, 50))
+def test_a_preference_swapped_twice_is_itself(probability: float, votes: float) -> None:
+    preference = Preference("p", "a", "b", probability, votes, "s")
+    swapped = preference.swapped()
+    assert (swapped.a, swapped.b, swapped.votes, swapped.source) == ("b", "a", votes, "s")
+    assert swapped.probability + preference.probability == pytest.approx(1.0)
+    assert swapped.swapped().probability == pytest.approx(probability)
+
+
+def test_from_a_store_by_split_and_source(store: FeedbackStore, world: list[Task]) -> None:
+    for number, task in enumerate(world):
+        store.submit(Judgement(f"j{number}", task.id, "ana", Ranking((task.response_ids,))))
+    everything = preferences(store)
+    assert len(everything) == 18
+    assert {p.source for p in everything} == {"world"}
+    assert preferences(store, source="elsewhere") == []
+    sides = [preferences(store, split) for split in Split]
+    assert sorted([*sides[0], *sides[1]], key=lambda p: (p.prompt_id, p.a, p.b)) == everything
+    heldout = {prompt.id for prompt in store.prompts(Split.HELDOUT)}
+    assert {p.prompt_id for p in sides[1]} == heldout
+
+
+def test_votes_need_no_tasks() -> None:
+    votes = count_votes([say(TASKS[1], ("b",), ("a",))])
+    assert {pair: (v.total, v.for_a) for pair, v in votes.items()} == {("a", "b"): (1.0, 0.0)}
