@@ -24,13 +24,13 @@ clean:
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Newer Pythons than the oldest supported are fine. pip shows its progress to a person, and is quiet in a log.
+# Newer Pythons than the oldest supported are fine. pip shows its progress to a person, and shows only errors in a log.
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo 'plaudit needs Python 3.11 or newer: install one and name it, as in `PYTHON=python3.12 make $(MAKECMDGOALS)`.' >&2; exit 1; }
 	@echo 'Installing plaudit and what it needs into .venv (once; minutes, most of it for torch).'
 	@$(PYTHON) -m venv .venv
-	@quiet=--quiet; if [ -t 1 ]; then quiet=; fi; \
+	@quiet=-qq; if [ -t 1 ]; then quiet=; fi; \
 		$(BIN)/pip install $$quiet --disable-pip-version-check -c constraints.txt -e $(1)
 endef
 

@@ -1,0 +1,197 @@
+"""The house's rules, read off the imports (docs/decisions/0001-one-house.md). One bad house shows that they bite."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+SOURCE = Path(__file__).parent.parent / "src" / "plaudit"
+
+LAYERS = (
+    {"types", "errors"},
+    {"files", "config", "runs", "workspace", "progress", "stats"},
+    {"feedback"},
+    {"models", "web"},
+    {"train", "evaluate", "audit", "serve"},
+    {"report"},
+    {"cli"},
+)
+LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+NEIGHBOURS = {("runs", "files"), ("workspace", "files"), ("workspace", "config"), ("workspace", "runs")}
+
+HEAVY = {"torch", "transformers", "datasets", "peft", "accelerate", "matplotlib", "pandas", "sklearn", "gguf"}
+LIGHT_LAYERS = 3  # layers 0 to 2 are imported by every command
+NO_NOUN = {"utils", "util", "common", "helpers", "helper", "misc"}
+
+BELOW_ALGORITHMS = {"losses", "rollouts"}
+ALGORITHMS = {"sft", "reward", "ppo", "rloo", "dpo"}
+
+
+@dataclass(frozen=True)
+class Import:
+    importer: str
+    imported: str  # a dotted name: a module of ours, or another package's
+    at_import_time: bool  # not inside a function
+
+    def __str__(self) -> str:
+        return f"{self.importer} imports {self.imported}"
+
+
+def room(module: str) -> str:
+    """`plaudit.train.ppo` -> `train`"""
+    return module.split(".")[1] if "." in module else ""
+
+
+def sources() -> dict[str, str]:
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
+    return found
+
+
+def imports(modules: Mapping[str, str]) -> Iterator[Import]:
+    for module, source in modules.items():
+        tree = ast.parse(source)
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        inside = {id(n) for f in ast.walk(tree) if isinstance(f, functions) for n in ast.walk(f)}
+        for node in ast.walk(tree):
+            for name in _imported_names(node, module, modules):
+                yield Import(module, name, id(node) not in inside)
+
+
+def _imported_names(node: ast.AST, module: str, modules: Mapping[str, str]) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = node.module or ""
+    if node.level:
+        is_package = any(other.startswith(f"{module}.") for other in modules)
+        package = module.split(".")[: len(module.split(".")) - node.level + is_package]
+        base = ".".join([*package, *([base] if base else [])])
+    return [f"{base}.{alias.name}" if f"{base}.{alias.name}" in modules else base for alias in node.names]
+
+
+def violations(modules: Mapping[str, str]) -> list[str]:
+    """Every breach of the rules, a sentence each."""
+    found = list(imports(modules))
+    return [
+        *_unknown_rooms(modules),
+        *(f"{it}, which is not in a lower layer" for it in found if _climbs(it)),
+        *(f"{it} while it is itself imported" for it in found if it.at_import_time and _is_heavy(it)),
+        *(f"{it}: the labelling app never loads a model" for it in found if _brings_torch_to_the_web(it)),
+        *(f"{it}: layer 0 is standard library only" for it in found if _is_foreign_to_layer_0(it)),
+        *(f"{it}: an algorithm is one file, read downwards" for it in found if _entangles_algorithms(it)),
+        *_cycles(found, modules),
+    ]
+
+
+def _unknown_rooms(modules: Mapping[str, str]) -> Iterator[str]:
+    for module in modules:
+        if room(module) and room(module) not in LAYER:
+            yield f"{module} stands in no layer: put `{room(module)}` into the table"
+        if NO_NOUN.intersection(module.split(".")):
+            yield f"{module}: a function lives with the noun it serves"
+
+
+def _climbs(it: Import) -> bool:
+    ours, theirs = room(it.importer), room(it.imported)
+    if not it.imported.startswith("plaudit.") or ours == theirs or ours not in LAYER or theirs not in LAYER:
+        return False
+    return LAYER[theirs] >= LAYER[ours] and (ours, theirs) not in NEIGHBOURS
+
+
+def _is_heavy(it: Import) -> bool:
+    """Layers 0 to 2 load nothing heavy when imported; the command line not even layer 2, for `--help` must be quick."""
+    ours, theirs = room(it.importer), it.imported.split(".")[0]
+    if ours == "cli" and theirs == "plaudit":
+        return LAYER.get(room(it.imported), 0) > 1 and room(it.imported) != "cli"
+    return theirs in HEAVY and (ours == "cli" or LAYER.get(ours, 0) < LIGHT_LAYERS)
+
+
+def _brings_torch_to_the_web(it: Import) -> bool:
+    return room(it.importer) == "web" and it.imported.split(".")[0] in HEAVY
+
+
+def _is_foreign_to_layer_0(it: Import) -> bool:
+    top = it.imported.split(".")[0]
+    return LAYER.get(room(it.importer)) == 0 and top != "plaudit" and top not in sys.stdlib_module_names
+
+
+def _entangles_algorithms(it: Import) -> bool:
+    if not (it.importer.startswith("plaudit.train.") and it.imported.startswith("plaudit.train.")):
+        return False
+    ours, theirs = it.importer.split(".")[2], it.imported.split(".")[2]
+    if ours in BELOW_ALGORITHMS:
+        return theirs not in BELOW_ALGORITHMS
+    return ours in ALGORITHMS and theirs in ALGORITHMS and ours != theirs
+
+
+def _cycles(found: list[Import], modules: Mapping[str, str]) -> Iterator[str]:
+    graph: dict[str, set[str]] = {module: set() for module in modules}
+    for it in found:
+        if it.imported in modules and it.imported != it.importer:
+            graph[it.importer].add(it.imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        yield f"import cycle: {' <- '.join(error.args[1])}"
+
+
+def test_the_house_is_in_order() -> None:
+    assert violations(sources()) == []
+
+
+def test_what_is_read_is_the_house() -> None:
+    """An empty reading would be in order, too."""
+    read = sources()
+    assert {"plaudit", "plaudit.types", "plaudit.runs", "plaudit.cli"} <= read.keys()
+    assert Import("plaudit.workspace", "plaudit.runs", True) in list(imports(read))
+
+
+BAD_HOUSE = {
+    "plaudit": "",
+    "plaudit.types": "import numpy",
+    "plaudit.runs": "import plaudit.feedback.store",
+    "plaudit.progress": "from plaudit.runs import Run",
+    "plaudit.stats": "",
+    "plaudit.stats.intervals": "from . import agreement",
+    "plaudit.stats.agreement": "def f():\n    from plaudit.stats.intervals import g",
+    "plaudit.feedback": "",
+    "plaudit.feedback.store": "import torch.nn\ndef f():\n    import transformers",
+    "plaudit.web": "def f():\n    import torch",
+    "plaudit.models": "from plaudit import web",
+    "plaudit.train": "",
+    "plaudit.train.losses": "from plaudit.train import ppo",
+    "plaudit.train.ppo": "from plaudit.train.rloo import x\nimport torch",
+    "plaudit.train.rloo": "import torch",
+    "plaudit.cli": "import transformers",
+    "plaudit.cli.reward": "from plaudit.train.rloo import x\ndef f():\n    from plaudit.train import ppo",
+    "plaudit.utils": "",
+}
+
+
+def test_a_bad_house_is_found_out() -> None:
+    found = violations(BAD_HOUSE)
+    assert sorted(sentence for sentence in found if "cycle" not in sentence) == [
+        "plaudit.cli imports transformers while it is itself imported",
+        "plaudit.cli.reward imports plaudit.train.rloo while it is itself imported",
+        "plaudit.feedback.store imports torch.nn while it is itself imported",
+        "plaudit.models imports plaudit.web, which is not in a lower layer",
+        "plaudit.progress imports plaudit.runs, which is not in a lower layer",
+        "plaudit.runs imports plaudit.feedback.store, which is not in a lower layer",
+        "plaudit.train.losses imports plaudit.train.ppo: an algorithm is one file, read downwards",
+        "plaudit.train.ppo imports plaudit.train.rloo: an algorithm is one file, read downwards",
+        "plaudit.types imports numpy: layer 0 is standard library only",
+        "plaudit.utils stands in no layer: put `utils` into the table",
+        "plaudit.utils: a function lives with the noun it serves",
+        "plaudit.web imports torch: the labelling app never loads a model",
+    ]
+    cycles = [sentence for sentence in found if "cycle" in sentence]
+    assert len(cycles) == 1
+    assert "plaudit.stats.agreement <- plaudit.stats.intervals" in cycles[0]
