@@ -1,0 +1,97 @@
+"""One way to a figure: every number in the docs is measured here, written to JSON, and put into the docs from there.
+
+    python -m bench                               list what can be measured
+    python -m bench NAME [--quick] [--json FILE]  measure it
+    python -m bench --docs                        put bench/results/*.json into the docs' tables
+
+A bench is a file beside this one: its docstring says what is measured and how, `SEEDS` are its seeds, and
+`main(quick) -> list[Row]` measures. `quick` may measure less, to see that the bench works; such figures go in no table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import UsageError
+from plaudit.progress import duration_text, number_text
+
+RESULTS = Path(__file__).parent / "results"
+BLOCK = re.compile(r"(?P<opening><!-- bench:(?P<name>[\w-]+) -->\n).*?(?P<closing><!-- /bench -->)", re.DOTALL)
+HOLDS = {">=": float.__ge__, "<=": float.__le__}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, with its interval, the same of a peer measured alternately, and the goal it has to reach."""
+
+    what: str
+    value: float
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    peer: float | None = None  # `what` names the peer
+    goal: str | None = None  # ">= 0.8" or "<= 12", in the row's unit
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value / self.peer if self.peer else None
+
+    @property
+    def met(self) -> bool | None:
+        if self.goal is None:
+            return None
+        sign, bound = self.goal.split()
+        return bool(HOLDS[sign](float(self.value), float(bound)))
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self) | {"ratio": self.ratio, "met": self.met}
+
+
+def cells(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """The rows as text, under a heading each; a column that is empty in every row is left out."""
+    table = [["what", "value", "interval", "peer", "ratio", "goal", "met"], *(_row_cells(row) for row in rows)]
+    filled = [any(column[1:]) for column in zip(*table, strict=True)]
+    return [[cell for cell, keep in zip(line, filled, strict=True) if keep] for line in table]
+
+
+def _row_cells(row: Mapping[str, Any]) -> list[str]:
+    interval = "" if row["low"] is None else f"{_text(row['low'])} to {_text(row['high'])}"
+    met = {None: "", True: "yes", False: "no"}[row["met"]]
+    value = f"{_text(row['value'])} {row['unit']}".strip()
+    return [row["what"], value, interval, _text(row["peer"]), _text(row["ratio"]), _text(row["goal"]), met]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else number_text(value)
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """A result as the docs show it: the table, and below it what it was measured with."""
+    heading, *lines = [f"| {' | '.join(line)} |" for line in cells(result["rows"])]
+    rule = f"|{' --- |' * len(cells(result['rows'])[0])}"
+    machine, seeds = result["machine"], ", ".join(map(str, result["seeds"]))
+    origin = [f"`{result['command']}`", f"commit {result['commit']}", f"{machine['cores']} cores of {machine['cpu']}"]
+    origin += [f"Python {machine['python']}", f"torch {machine['torch']}", f"took {duration_text(result['seconds'])}"]
+    origin += [f"seeds {seeds}"] * bool(seeds)
+    return "\n".join([heading, rule, *lines, "", f"Measured by {', '.join(origin)}.", ""])
+
+
+def with_tables(text: str, results: Path = RESULTS) -> str:
+    """`text` with its `<!-- bench:NAME --> … <!-- /bench -->` filled from NAME.json. UsageError when that is missing."""
+
+    def filled(block: re.Match[str]) -> str:
+        path = results / f"{block['name']}.json"
+        again = f"measure it by `python -m bench {block['name']} --json {path}`"
+        if not path.is_file():
+            raise UsageError(f"The docs show bench:{block['name']}, but there is no {path}: {again}.")
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if result["quick"]:
+            raise UsageError(f"{path} was measured with --quick, which is for no table: {again}.")
+        return f"{block['opening']}{markdown(result)}{block['closing']}"
+
+    return BLOCK.sub(filled, text)

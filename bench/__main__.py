@@ -1,0 +1,116 @@
+"""`python -m bench`: list the benches, measure one, or put their results into the docs."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from bench import Row, cells, with_tables
+from plaudit.errors import PlauditError, UsageError, did_you_mean
+from plaudit.files import to_json, write_atomically
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure a figure that the docs claim.")
+    parser.add_argument("name", nargs="?", help="what to measure; without it, what there is")
+    parser.add_argument("--quick", action="store_true", help="measure less, to see that the bench works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
+    parser.add_argument("--docs", action="store_true", help="put bench/results/*.json into the docs' tables")
+    asked = parser.parse_args(arguments)
+    try:
+        if asked.docs:
+            rewrite_docs(DOCS)
+        elif asked.name is None:
+            print("\n".join(f"{name:<16} {what}" for name, what in benches().items()) or "There are no benches yet.")
+        else:
+            result = measure(asked.name, asked.quick)
+            print_table(result["rows"])
+            if asked.json:
+                write_atomically(asked.json, to_json(result, indent=1) + "\n")
+    except PlauditError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def benches() -> dict[str, str]:
+    """Name -> the first line of its docstring."""
+    files = sorted(path for path in HERE.glob("*.py") if not path.name.startswith("_"))
+    docs = {path: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in files}
+    return {path.stem.replace("_", "-"): doc.partition("\n")[0] for path, doc in docs.items()}
+
+
+def measure(name: str, quick: bool) -> dict[str, Any]:
+    """Run a bench; its rows, and all that is needed to measure them again."""
+    if name not in benches():
+        near = did_you_mean(name, benches())
+        raise UsageError(f"There is no bench `{name}`.{near or ' `python -m bench` lists them.'}")
+    bench = import_module(f"bench.{name.replace('-', '_')}")
+    commit, began = commit_name(), time.monotonic()
+    rows: list[Row] = bench.main(quick=quick)
+    return {
+        "name": name,
+        "quick": quick,
+        "commit": commit,
+        "machine": machine(),
+        "seeds": list(getattr(bench, "SEEDS", ())),
+        "command": shlex.join(["python", "-m", "bench", name, *["--quick"] * quick]),
+        "seconds": round(time.monotonic() - began, 1),
+        "rows": [row.record() for row in rows],
+    }
+
+
+def commit_name() -> str:
+    """The commit that is measured, with a `+` where files differ from it."""
+    describe = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(describe, cwd=HERE, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+    }
+
+
+def cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    lines = cells(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def rewrite_docs(folder: Path) -> None:
+    for page in sorted(folder.rglob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        after = with_tables(before)
+        if after != before:
+            write_atomically(page, after)
+            print(f"{page.relative_to(folder.parent)}: rewritten")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
