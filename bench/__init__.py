@@ -82,7 +82,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def with_tables(text: str, results: Path = RESULTS) -> str:
-    """`text` with its `<!-- bench:NAME --> … <!-- /bench -->` filled from NAME.json. UsageError when that is missing."""
+    """`text` with its `<!-- bench:NAME --> … <!-- /bench -->` filled from NAME.json. UsageError when there is none."""
 
     def filled(block: re.Match[str]) -> str:
         path = results / f"{block['name']}.json"

@@ -20,7 +20,7 @@ from plaudit.errors import PlauditError, UsageError, did_you_mean
 from plaudit.files import to_json, write_atomically
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
+ROOT = HERE.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         if asked.docs:
-            rewrite_docs(DOCS)
+            rewrite_docs()
         elif asked.name is None:
             print("\n".join(f"{name:<16} {what}" for name, what in benches().items()) or "There are no benches yet.")
         else:
@@ -103,13 +103,13 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def rewrite_docs(folder: Path) -> None:
-    for page in sorted(folder.rglob("*.md")):
+def rewrite_docs() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         before = page.read_text(encoding="utf-8")
         after = with_tables(before)
         if after != before:
             write_atomically(page, after)
-            print(f"{page.relative_to(folder.parent)}: rewritten")
+            print(f"{page.relative_to(ROOT)}: rewritten")
 
 
 if __name__ == "__main__":

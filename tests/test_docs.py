@@ -1,0 +1,92 @@
+"""The docs say what is so: every command and option is explained, every link leads somewhere, every command works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import pytest
+import typer
+
+from bench import with_tables
+from plaudit.cli.commands import COMMANDS, Command, app_for
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+CLI_PAGE = ROOT / "docs" / "cli.md"
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+OPTION = re.compile(r"`(--?[a-z][a-z-]*)")
+PLAUDIT = re.compile(r"(?:^|[`$\s/])plaudit[ \t]+([a-z-][^`\n]*)")
+
+
+@cache
+def options(command: Command) -> set[str]:
+    """`{"--workspace", "-w", …}`, `--help` aside."""
+    parsed = typer.main.get_command(app_for(command)).commands[command.name]
+    return {spelling for parameter in parsed.params for spelling in parameter.opts if spelling.startswith("-")}
+
+
+def sections(page: str) -> dict[str, str]:
+    """Command name -> what stands below `## plaudit NAME`."""
+    found = re.split(r"^## plaudit (\S+)\n", page, flags=re.MULTILINE)[1:]
+    return dict(zip(found[::2], found[1::2], strict=True))
+
+
+def shown_commands(page: str) -> list[list[str]]:
+    """The words after `plaudit` of every command in the page's code; what follows a pipe or a comment is left out."""
+    lines = [line for code in CODE.findall(page) for line in PLAUDIT.findall(code.replace("\\\n", " "))]
+    return [shlex.split(re.split(r"\s[|>&#]|;", line)[0]) for line in lines]
+
+
+def wrong(words: list[str]) -> str | None:
+    """What is wrong with a shown command line, if anything."""
+    if words[0] in ("--help", "--version"):
+        return None
+    command = next((command for command in COMMANDS if command.name == words[0]), None)
+    if command is None:
+        return f"there is no command {words[0]}"
+    flags = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+    unknown = flags - options(command) - {"--help"}
+    return f"{command.name} has no {', '.join(sorted(unknown))}" if unknown else None
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_option_is_explained_and_no_other(command: Command) -> None:
+    section = sections(CLI_PAGE.read_text(encoding="utf-8")).get(command.name)
+    assert section is not None, f"docs/cli.md has no `## plaudit {command.name}`"
+    explained = {
+        option for row in re.findall(r"^\| (`-[^|]*)", section, re.MULTILINE) for option in OPTION.findall(row)
+    }
+    assert options(command) - explained - {"-w"} == set(), "not in docs/cli.md"
+    assert explained - options(command) == set(), "in docs/cli.md, but not an option"
+
+
+def test_no_section_without_a_command() -> None:
+    assert sections(CLI_PAGE.read_text(encoding="utf-8")).keys() == {command.name for command in COMMANDS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = [link.split("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    assert [target for target in targets if target and not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_shown_command_exists(page: Path) -> None:
+    shown = shown_commands(page.read_text(encoding="utf-8"))
+    assert [f"plaudit {' '.join(words)}: {wrong(words)}" for words in shown if wrong(words)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_are_those_of_the_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert with_tables(text) == text, "run `python -m bench --docs`"
+
+
+def test_a_wrong_page_is_found_out() -> None:
+    page = "See `plaudit rnus -w DIR`.\n```\n$ plaudit runs --jsn | head  # --no\nplaudit init \\\n  --seed 1\n```\n"
+    assert [wrong(words) for words in shown_commands(page)] == ["there is no command rnus", "runs has no --jsn", None]
