@@ -1,0 +1,198 @@
+"""What the report can show: `summary.json`, the metrics of each iteration and sample answers, checked once, here.
+
+Every part is optional and absent means "not measured": the page leaves its place out rather than print a zero. Keys
+that the page does not know are left alone, because a summary may say more than a page shows. Each field is explained
+under the same name in docs/metrics.md; a test keeps the two together.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Self
+
+from plaudit.errors import PlauditError
+from plaudit.runs import Run
+
+KINDS = {int: "a number", float: "a number", str: "text", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Who gave the feedback."""
+
+    annotators: int | None = None
+    judgements: int | None = None
+    overlap: float | None = None  # people per task
+    flip_share: float | None = None
+    habits: tuple[str, ...] = ()  # planted in a simulated panel, in words
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    predicted: float
+    observed: float
+    n: int
+    low: float | None = None  # edges of the bin
+    high: float | None = None
+    observed_low: float | None = None
+    observed_high: float | None = None
+
+
+@dataclass(frozen=True)
+class Reliability:
+    bins: tuple[ReliabilityBin, ...] = ()
+    ece: float | None = None
+
+
+@dataclass(frozen=True)
+class RewardLength:
+    """Of held-out answers, one entry each."""
+
+    length: tuple[float, ...] = ()
+    reward: tuple[float, ...] = ()
+    spearman: float | None = None
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    before: float | None = None
+    before_low: float | None = None
+    before_high: float | None = None
+    after: float | None = None
+    after_low: float | None = None
+    after_high: float | None = None
+
+
+@dataclass(frozen=True)
+class TextBeforeAfter:
+    """`evaluate.text.TextFigures` of the base's and the aligned policy's answers, by name."""
+
+    before: Mapping[str, float] = field(default_factory=dict)
+    after: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Two answers to one held-out prompt. Text from models and people: hostile until escaped."""
+
+    prompt: str
+    base: str
+    aligned: str
+    base_finished: bool = True
+    aligned_finished: bool = True
+    base_utility: float | None = None
+    aligned_utility: float | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What provenance says about one run."""
+
+    id: str
+    stage: str
+    seed: int
+    digest: str | None
+    seconds: float
+    versions: Mapping[str, str]
+    command: str = ""
+
+    @classmethod
+    def from_run(cls, run: Run, command: str = "") -> RunView:
+        return cls(run.id, run.stage, run.seed, run.finished_digest, run.costs.wall_seconds, run.versions, command)
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Shares are 0 to 1, rewards in the reward model's units, lengths in tokens."""
+
+    win_rate: float | None = None
+    win_rate_low: float | None = None
+    win_rate_high: float | None = None
+    judge: str | None = None  # who or what compared the answers, such as "the panel's hidden utility"
+    heldout_reward_before: float | None = None
+    heldout_reward_after: float | None = None
+    finished_before: float | None = None
+    finished_after: float | None = None
+    length_before: float | None = None
+    length_after: float | None = None
+    kl_nats: float | None = None
+    reward_accuracy: float | None = None
+    reward_accuracy_low: float | None = None
+    reward_accuracy_high: float | None = None
+    longer_wins_accuracy: float | None = None
+    noise_ceiling: float | None = None
+    reward_of_ceiling: float | None = None
+    simulated: bool = False
+    panel: Panel | None = None
+    prompts_train: int | None = None
+    prompts_heldout: int | None = None
+    answers: int | None = None
+    preferences: int | None = None
+    calibration: Reliability | None = None
+    reward_length: RewardLength | None = None
+    overlap: Mapping[str, BeforeAfter] = field(default_factory=dict)
+    text: TextBeforeAfter | None = None
+    model: str | None = None
+    algorithm: str | None = None
+    seed: int | None = None
+    seconds: float | None = None
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_mb: float | None = None
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    samples: tuple[Sample, ...] = ()
+    runs: tuple[RunView, ...] = ()
+
+    @classmethod
+    def from_summary(
+        cls,
+        summary: Mapping[str, Any],
+        metrics: Sequence[Mapping[str, Any]] = (),
+        samples: Sequence[Mapping[str, Any]] = (),
+        runs: Sequence[RunView] = (),
+    ) -> Self:
+        """Check and convert. PlauditError names the key whose value is not what the page expects there."""
+        summary = {k: v for k, v in summary.items() if k not in ("metrics", "samples", "runs")}
+        return _dataclass(cls, {**summary, "metrics": metrics, "samples": samples, "runs": runs}, "summary")
+
+
+def _dataclass(cls: Any, value: Any, where: str) -> Any:
+    """Build `cls` from a mapping, field by field."""
+    if isinstance(value, cls):
+        return value
+    if not isinstance(value, Mapping):
+        raise PlauditError(f"The report expects named values in {where}, not {value!r:.60}.")
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in fields(cls) if not _is_absent(value.get(f.name))]
+    try:
+        return cls(**{name: _convert(hints[name], value[name], f"{where}.{name}") for name in names})
+    except TypeError as error:
+        raise PlauditError(f"The report misses a part of {where}: {error}.") from error
+
+
+def _is_absent(value: Any) -> bool:
+    """null, and NaN: what JSON makes of it."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return _convert(inside[0], value, where)  # X | None, and None was left out before
+    if origin is Mapping and isinstance(value, Mapping):
+        items = {str(k): v for k, v in value.items() if not _is_absent(v)}
+        return {k: _convert(inside[1], v, f"{where}.{k}") for k, v in items.items()}
+    if origin is tuple and isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_convert(inside[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if is_dataclass(hint):
+        return _dataclass(hint, value, where)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is Any or (hint in (int, float) and number) or (hint in (str, bool) and isinstance(value, hint)):
+        return value
+    raise PlauditError(
+        f"The report cannot use {where} = {value!r:.60}; it should be {KINDS.get(hint, 'a list or a table')}."
+    )
