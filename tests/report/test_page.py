@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from plaudit.errors import PlauditError
-from plaudit.report.data import ReportData
+from plaudit.report.data import ReportData, RunView
 from plaudit.report.page import render, shown_samples, visible, write_report
 
 SECTIONS = [
@@ -175,6 +175,13 @@ def test_samples_are_drawn_by_the_seed_and_keep_their_order(samples):
 
 def test_the_same_figures_make_the_same_bytes(page, summary, metrics, samples, runs):
     assert page == render(ReportData.from_summary(summary, metrics, samples, runs))
+
+
+def test_runs_with_different_versions_say_so(runs):
+    older = RunView("reward-001", "reward", 0, None, 74.0, {"torch": "2.12.0"})
+    text = Page(render(ReportData.from_summary({}, runs=[older, *runs]))).text
+    assert "torch 2.12.0 and 2.13.0" in text
+    assert "unfinished" in text
 
 
 def test_figures_that_cannot_be_used_are_named(summary):

@@ -107,8 +107,15 @@ def render(data: ReportData) -> str:
         curves=_curves(data),
         proof=proof_rows(data),
         shown=shown_samples(data),
-        versions={k: v for run in data.runs for k, v in run.versions.items()},
+        versions=_versions(data.runs),
     )
+
+
+def _versions(runs: Sequence[RunView]) -> dict[str, str]:
+    """Of each package, every version that some run used."""
+    names = dict.fromkeys(name for run in runs for name in run.versions)
+    used = {name: dict.fromkeys(run.versions[name] for run in runs if name in run.versions) for name in names}
+    return {name: " and ".join(versions) for name, versions in used.items()}
 
 
 def shown_samples(data: ReportData) -> list[Sample]:

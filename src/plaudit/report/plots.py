@@ -104,7 +104,7 @@ def length_plot(found: RewardLength) -> Markup:
 
 def curve_plot(name: str, metrics: Sequence[Mapping[str, Any]], share: bool = False) -> Markup | None:
     """One metric over the iterations, its last value written at the end. None when it was never measured."""
-    points = [(m.get("iteration", i), m[name]) for i, m in enumerate(metrics) if _is_number(m.get(name))]
+    points = [(m.get("iteration", m.get("step", i)), m[name]) for i, m in enumerate(metrics) if _is_number(m.get(name))]
     if len(points) < 2:
         return None
     fig, ax = _axes(264, 150)

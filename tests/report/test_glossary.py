@@ -1,0 +1,39 @@
+"""docs/metrics.md explains every figure that the report can show, and explains no other."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from plaudit.evaluate.overlap import ROUGE
+from plaudit.evaluate.text import TextFigures
+from plaudit.report import data
+from plaudit.report.page import CURVES, TEXT_ROWS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+PARTS = (
+    data.ReportData, data.Panel, data.Reliability, data.ReliabilityBin, data.RewardLength, data.BeforeAfter,
+    data.TextBeforeAfter, data.Sample, TextFigures,
+)  # fmt: skip
+ENTRIES = re.findall(r"^### (.*)\n((?:- .*\n?)+)", PAGE, flags=re.MULTILINE)
+
+
+def shown():
+    names = {field.name for part in PARTS for field in fields(part)}
+    return names | {curve[0] for curve in CURVES} | {row[0] for row in TEXT_ROWS} | {"bleu", "chrf", *ROUGE}
+
+
+def explained():
+    return {name for heading, _ in ENTRIES for name in re.findall(r"`(\w+)`", heading)}
+
+
+def test_every_figure_is_explained_and_nothing_else():
+    assert shown() - explained() == set()
+    assert explained() - shown() == set()
+
+
+def test_every_entry_says_how_it_is_computed_how_it_misleads_and_where_it_comes_from():
+    assert len(ENTRIES) == PAGE.count("\n### ")
+    for heading, body in ENTRIES:
+        assert re.findall(r"^- \*\*(\w+):\*\* \S", body, flags=re.MULTILINE) == [
+            "What", "Computed", "Misleads", "Source",
+        ], heading  # fmt: skip
