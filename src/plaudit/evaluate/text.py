@@ -30,7 +30,7 @@ class TextFigures:
     mean_words: float
     distinct_1: float | None  # different words over all words of the set (Li et al. 2016, arXiv 1510.03055)
     distinct_2: float | None  # the same for pairs of neighbouring words
-    repeated_4gram_share: float | None  # 1 − different/all 4-grams within an answer, mean (Welleck et al. 2020, arXiv 1908.04319)
+    repeated_4gram_share: float | None  # 1 − different/all 4-grams in an answer, mean (Welleck et al. 2020)
     same_opening_share: float | None  # answers that open with the same five words as an answer to another prompt
     duplicate_share: float  # answers that stand in the set word for word more than once
 
