@@ -68,9 +68,10 @@ class FeedbackReader:
         query = query if annotator_id is None else query.where(assignments.c.annotator_id == annotator_id)
         return [rows.assignment_from(row) for row in self._read(assignments, query)]
 
-    def judgements(self, current_only: bool = True) -> list[Judgement]:
+    def judgements(self, current_only: bool = True, annotator_id: str | None = None) -> list[Judgement]:
         """What annotators say now, or everything that they ever said."""
         query = select(judgements)
+        query = query if annotator_id is None else query.where(judgements.c.annotator_id == annotator_id)
         query = query.where(judgements.c.superseded_by.is_(None)) if current_only else query
         return [rows.judgement_from(row) for row in self._read(judgements, query)]
 
