@@ -18,6 +18,7 @@ import pytest
 from plaudit.cli import commands, main
 from plaudit.cli.commands import COMMANDS, Command
 from plaudit.errors import PlauditError, UsageError
+from plaudit.files import content_digest
 from plaudit.workspace import Workspace
 
 HEAVY = {"torch", "transformers", "datasets", "pandas", "matplotlib", "scipy", "sqlalchemy"}
@@ -173,6 +174,114 @@ def test_a_closed_pipe_is_quiet(workspace: Workspace) -> None:
     os.close(writing)
     assert done.stderr == b""
     assert done.returncode == 128 + signal.SIGPIPE
+
+
+def pairs(count: int) -> str:
+    rows = ({"prompt": f"What is {n}?", "chosen": f"It is {n}.", "rejected": "No."} for n in range(count))
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def labelled(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture) -> Workspace:
+    """A workspace with five preferences in it."""
+    (tmp_path / "first.jsonl").write_text(pairs(5))
+    assert main(["import", str(tmp_path / "first.jsonl"), "-w", str(workspace.path)]) == 0
+    assert capsys.readouterr().out.startswith("first (TRL-style preferences): 5 new preferences")
+    return workspace
+
+
+def test_what_is_imported_can_be_exported(labelled: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out, folder = tmp_path / "out.jsonl", str(labelled.path)
+    assert main(["export", str(out), "-w", folder]) == 0
+    assert capsys.readouterr().out == f"Wrote 5 preferences to {out}.\n"
+    assert main(["export", str(out), "-w", folder]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+    other = Workspace.create(tmp_path / "other")
+    assert main(["import", str(out), "--name", "first", "-w", str(other.path)]) == 0
+    again = tmp_path / "again.jsonl"
+    assert main(["export", str(again), "-w", str(other.path)]) == 0
+    assert again.read_text() == out.read_text()
+
+
+def test_prompts_are_imported_without_preferences(labelled: Workspace, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "questions.jsonl").write_text('"Why?"\n{"prompt": "How?"}\n')
+    assert main(["import", str(tmp_path / "questions.jsonl"), "--prompts", "-w", str(labelled.path)]) == 0
+    assert capsys.readouterr().out == "questions (prompts): 2 new prompts.\n"
+
+
+@pytest.mark.parametrize(("share", "side"), [(0.001, "train"), (0.999, "heldout")])
+def test_the_workspace_says_how_many_prompts_are_held_out(
+    share: float, side: str, workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (workspace.path / "plaudit.toml").write_text(f'name = "w"\nheldout_share = {share}\n')
+    (tmp_path / "few.jsonl").write_text(pairs(5))
+    assert main(["import", str(tmp_path / "few.jsonl"), "-w", str(workspace.path)]) == 0
+    out = tmp_path / f"{side}.jsonl"
+    assert main(["export", str(out), "--split", side, "-w", str(workspace.path)]) == 0
+    assert capsys.readouterr().out.endswith(f"Wrote 5 preferences to {out}.\n")
+
+
+@pytest.mark.parametrize(
+    ("line_17", "sentence"),
+    [('{"prompt": "What', "line 17: not JSON"), ('{"prompt": "a", "chosen": "b"}', "line 17: "), ("3", "line 17: ")],
+)
+def test_a_malformed_line_17_is_named_and_nothing_is_imported(
+    line_17: str, sentence: str, labelled: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lines = pairs(40).splitlines()
+    lines[16] = line_17
+    (tmp_path / "bad.jsonl").write_text("\n".join(lines))
+    before = stored(labelled)
+    assert main(["import", str(tmp_path / "bad.jsonl"), "-w", str(labelled.path)]) == 2
+    captured = capsys.readouterr()
+    assert f"bad.jsonl, {sentence}" in captured.err
+    assert captured.err.startswith("plaudit: ")
+    assert captured.err.count("\n") == 1
+    assert stored(labelled) == before
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["missing.jsonl"],
+        ["first.jsonl", "--format", "hhh"],
+        ["first.jsonl", "--format", "hh", "--prompts"],
+        ["first.jsonl", "--limit", "0"],
+        ["first.jsonl", "--frmat", "hh"],
+    ],
+    ids=" ".join,
+)
+def test_an_import_that_cannot_be_leaves_the_store_as_it_was(
+    typed: list[str], labelled: Workspace, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = stored(labelled)
+    assert main(["import", *typed, "-w", str(labelled.path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert stored(labelled) == before
+
+
+def test_a_full_disk_during_an_import_leaves_the_store_as_it_was(labelled: Workspace, tmp_path: Path) -> None:
+    """The system itself refuses: a process whose files may not grow beyond the database's size."""
+    (tmp_path / "many.jsonl").write_text(pairs(3000))
+    before, most = stored(labelled), labelled.database.stat().st_size + 4096
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most})); "
+    limited = [*PLAUDIT[:-1], limit + PLAUDIT[-1], "import", "many.jsonl", "-w", str(labelled.path)]
+    done = subprocess.run(limited, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("plaudit: ")
+    assert "disk" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert stored(labelled) == before
+
+
+def stored(workspace: Workspace) -> tuple[str, dict[str, int]]:
+    from plaudit.feedback.store import FeedbackStore
+
+    with FeedbackStore.open(workspace.database, create=False) as store:
+        assert store.verify() == []
+        return content_digest(workspace.database), store.counts()
 
 
 def test_runs_lists_and_shows(workspace: Workspace, capsys: pytest.CaptureFixture) -> None:

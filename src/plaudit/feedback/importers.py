@@ -18,7 +18,7 @@ from plaudit.errors import UsageError
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.feedback.formats import Asked, Format, MalformedError, Pair, UnusableError, asked, pair, recognise
 from plaudit.feedback.sources import Placed, malformed, name_of, records
-from plaudit.feedback.store import FeedbackStore
+from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
 from plaudit.types import Judgement, Prompt, Ranking, Response, Task
 
 LOOK_AT = 20  # records that decide which format a source has
@@ -52,7 +52,12 @@ class ImportSummary:
 
 
 def import_preferences(
-    store: FeedbackStore, source: str, format: str = "auto", name: str | None = None, limit: int | None = None
+    store: FeedbackStore,
+    source: str,
+    format: str = "auto",
+    name: str | None = None,
+    limit: int | None = None,
+    heldout_share: float = HELDOUT_SHARE,
 ) -> ImportSummary:
     """Import pairwise preferences from a file, a folder or a Hugging Face data set (`ORGANISATION/NAME[:SPLIT]`).
 
@@ -65,7 +70,9 @@ def import_preferences(
     found = _usable(placed, lambda record: pair(record, kind), summary, limit)
     with store.transaction():
         store.add_annotators([Annotator(f"dataset:{name}", AnnotatorKind.DATASET, f"imported {DESCRIPTIONS[kind]}")])
-        summary.prompts = store.add_prompts(Prompt(p.messages, name, p.tags) for p in found)
+        summary.prompts = store.add_prompts(
+            (Prompt(p.messages, name, p.tags) for p in found), heldout_share=heldout_share
+        )
         fresh = _without_contradictions(store, [_labelled(p, name) for p in found], summary)
         store.add_responses(response for responses, _, _ in fresh for response in responses)
         store.add_tasks(task for _, task, _ in fresh)
@@ -75,7 +82,11 @@ def import_preferences(
 
 
 def import_prompts(
-    store: FeedbackStore, source: str, name: str | None = None, limit: int | None = None
+    store: FeedbackStore,
+    source: str,
+    name: str | None = None,
+    limit: int | None = None,
+    heldout_share: float = HELDOUT_SHARE,
 ) -> ImportSummary:
     """Import prompts, with reference answers where there are any, from the same kinds of sources.
 
@@ -88,7 +99,7 @@ def import_prompts(
     prompts = [Prompt(a.messages, name, a.tags) for a in found]
     written = [(p.id, a.reference) for p, a in zip(prompts, found, strict=True) if a.reference.strip()]
     with store.transaction():
-        summary.prompts = store.add_prompts(prompts)
+        summary.prompts = store.add_prompts(prompts, heldout_share=heldout_share)
         summary.demonstrations = store.add_demonstrations(written, name)
     summary.duplicates = len(prompts) - summary.prompts
     return summary
