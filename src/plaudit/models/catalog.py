@@ -1,0 +1,107 @@
+"""Models by name: the embedded one, a folder on disk, or a Hugging Face id. One place that loads any of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plaudit.errors import PlauditError, UsageError
+from plaudit.models.embedded import embedded_model
+from plaudit.models.machine import tune
+from plaudit.models.trunk import Trunk
+
+EMBEDDED = "smollm2"
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A trunk, its tokenizer, and the name that loads both again."""
+
+    name: str
+    trunk: Trunk
+    tokenizer: Any
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Every token that ends an answer: the tokenizer's end of sequence, and the model's own list of them."""
+        declared: Any = self.trunk.config.eos_token_id
+        extra = declared if isinstance(declared, list) else [declared]
+        return tuple({self.tokenizer.eos_token_id, *(e for e in extra if e is not None)})
+
+
+def load(name: str, *, split: int | None = None, dtype: torch.dtype = torch.bfloat16) -> LanguageModel:
+    """Load the model `name` on the best device there is.
+
+    Args:
+        name: `smollm2`, a folder in Hugging Face format, or a Hugging Face id.
+        split: see `Trunk`.
+
+    Raises:
+        UsageError: there is no such model, or its architecture cannot be the trunk.
+        PlauditError: the embedded model could not be fetched.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tune()
+    path = locate(name)
+    quiet_transformers()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    except (OSError, ValueError, KeyError) as error:
+        raise _no_such_model(name, error) from error
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    separate_pad(tokenizer)
+    return LanguageModel(name, Trunk(model, split), tokenizer)
+
+
+def locate(name: str) -> str:
+    """What `from_pretrained` is to be given for `name`."""
+    if name == EMBEDDED:
+        return str(embedded_model())
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise UsageError(f"The folder {name} holds no config.json, so it is not a model in Hugging Face format.")
+        return str(folder)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UsageError(f"There is no model folder {name}: check the path, or use --model {EMBEDDED}.")
+    return name
+
+
+def quiet_transformers() -> None:
+    """The library's own bars and advice say nothing that a user of plaudit can act on."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def separate_pad(tokenizer: Any) -> None:
+    """Give the tokenizer a PAD that is not EOS: where they are one, the end of every answer looks like padding."""
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
+        return
+    spare = [t for t in tokenizer.all_special_tokens if t not in (tokenizer.eos_token, tokenizer.bos_token)]
+    # Any valid id will do, since padding is masked by position and never by identity.
+    tokenizer.pad_token = spare[0] if spare else tokenizer.convert_ids_to_tokens(0)
+
+
+def _no_such_model(name: str, error: Exception) -> PlauditError:
+    offline = os.environ.get("HF_HUB_OFFLINE") or any(
+        w in repr(error) for w in ("onnect", "resolve", "offline", "Max retries")
+    )
+    if Path(name).expanduser().is_dir():
+        reason = str(error).splitlines()[0]
+        return UsageError(f"The model in {name} could not be loaded: {reason}")
+    if offline:
+        return UsageError(
+            f"The model {name} is neither a folder nor in the local Hugging Face cache, and the hub cannot be reached: "
+            f"connect once, copy the model here and give its path, or use --model {EMBEDDED}."
+        )
+    return UsageError(
+        f"There is no model {name}: give {EMBEDDED}, a folder in Hugging Face format, or the id of a model on the hub."
+    )

@@ -1,0 +1,163 @@
+"""Sampling answers: one prefill a prompt shared by all its answers, then a decode loop with no wasted row or copy.
+
+Only the temperature shapes the distribution. Top-k and top-p cut off tokens that the trained policy still gives
+probability to, which biases every ratio that reinforcement learning computes (TRL #6789), so they are not offered.
+
+Shapes: R rows (answers being written), L prompt columns, V vocabulary, K key-value heads, d head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from plaudit.models.conversation import segment_mask
+from plaudit.models.trunk import Tokens, Trunk
+from plaudit.types import StopReason
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn."""
+
+    max_tokens: int = 64
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError("max_tokens must be at least 1")
+        if not self.temperature > 0:
+            raise ValueError("temperature must be above 0: answers are drawn, not decoded greedily")
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One answer as the model wrote it."""
+
+    ids: tuple[int, ...]  # with the end token where it finished
+    stop_reason: StopReason
+
+
+class KeyValues:
+    """Room for keys and values of R rows, allocated once; rows that finished are dropped, not carried along."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns, self.filled = columns, 0
+        self.keys: dict[int, Tensor] = {}
+        self.values: dict[int, Tensor] = {}
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Called by each attention layer with what is new, (R, K, new, d); answers with all there is."""
+        R, K, new, d = keys.shape
+        if layer not in self.keys:
+            self.keys[layer] = keys.new_empty(R, K, self.columns, d)
+            self.values[layer] = values.new_empty(R, K, self.columns, d)
+        end = self.filled + new
+        self.keys[layer][:, :, self.filled : end] = keys
+        self.values[layer][:, :, self.filled : end] = values
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+
+    def take(self, rows: Tensor) -> None:
+        """Keep these rows, in this order; a row may be taken several times."""
+        for store in (self.keys, self.values):
+            for layer, tensor in store.items():
+                store[layer] = tensor[rows]
+
+
+def draw(logits_RV: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """One token a row from softmax(logits / temperature), by inverting the cumulative distribution.
+
+    On CPU this takes a twentieth of `torch.multinomial`'s time for 49,152 tokens.
+    """
+    cumulative = (logits_RV.float() / temperature).softmax(-1).cumsum(-1)
+    u = torch.rand(len(logits_RV), 1, generator=generator).to(cumulative.device)
+    # Scaled by the last entry, which rounding leaves a little off 1; a zero-probability tail is never reached.
+    token = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)
+    return token[:, 0].clamp_(max=logits_RV.shape[-1] - 1)
+
+
+@torch.no_grad()
+def sample(
+    trunk: Trunk,
+    prompts: Sequence[Sequence[int]],
+    answers: int,
+    sampling: Sampling,
+    end_ids: Sequence[int],
+    generator: torch.Generator,
+    *,
+    adapter: str | None = None,
+    on_token: Callable[[int], None] = lambda rows: None,
+) -> list[list[Sampled]]:
+    """Draw `answers` answers to each of `prompts` (token ids) with the adapter, all at once.
+
+    `on_token(rows)` is told after each step how many answers are still being written. Same arguments and the same
+    state of `generator` give the same answers.
+    """
+    with trunk.merged(adapter):
+        return _decode(trunk, prompts, answers, sampling, set(end_ids), generator, on_token)
+
+
+def _decode(
+    trunk: Trunk,
+    prompts: Sequence[Sequence[int]],
+    answers: int,
+    sampling: Sampling,
+    ends: set[int],
+    generator: torch.Generator,
+    on_token: Callable[[int], None],
+) -> list[list[Sampled]]:
+    cache, logits, blocked, lengths = _prefill(trunk, prompts, sampling.max_tokens)
+    copies = torch.arange(len(prompts)).repeat_interleave(answers)
+    cache.take(copies)
+    logits, blocked, lengths = logits[copies], blocked[copies], lengths[copies]
+    written: list[list[int]] = [[] for _ in copies]
+    finished = [False] * len(copies)
+    rows = list(range(len(copies)))  # which answer each row of the batch is writing
+    for step in range(sampling.max_tokens):
+        tokens = draw(logits, sampling.temperature, generator)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            written[row].append(token)
+            finished[row] = token in ends
+        on_token(len(rows))
+        keep = torch.tensor([i for i, row in enumerate(rows) if not finished[row]], dtype=torch.long)
+        if len(keep) == 0 or step + 1 == sampling.max_tokens:
+            break
+        if len(keep) < len(rows):
+            rows = [rows[i] for i in keep]
+            cache.take(keep)
+            tokens, blocked, lengths = tokens[keep], blocked[keep], lengths[keep]
+        logits = _step(trunk, cache, tokens, lengths + step, blocked)
+    reasons = [StopReason.EOS if done else StopReason.LENGTH for done in finished]
+    flat = [Sampled(tuple(ids), reason) for ids, reason in zip(written, reasons, strict=True)]
+    return [flat[i : i + answers] for i in range(0, len(flat), answers)]
+
+
+def _prefill(trunk: Trunk, prompts: Sequence[Sequence[int]], room: int) -> tuple[KeyValues, Tensor, Tensor, Tensor]:
+    """Read the prompts, left-padded so that all end together. Logits (R, V) and what later tokens must not see."""
+    L = max(map(len, prompts))
+    ids = torch.tensor([[0] * (L - len(p)) + list(p) for p in prompts])
+    lengths = torch.tensor([len(p) for p in prompts])
+    offset = torch.arange(L)[None] - (L - lengths)[:, None]  # negative: padding
+    segment = torch.where(offset < 0, -1, 0)
+    tokens = Tokens(ids, offset.clamp(min=0), segment_mask(segment, trunk.dtype))
+    cache = KeyValues(L + room)
+    hidden = _forward(trunk, tokens, cache)
+    blocked = torch.zeros(len(prompts), L + room, dtype=trunk.dtype)
+    blocked[:, :L].masked_fill_(segment < 0, torch.finfo(trunk.dtype).min)
+    return cache, trunk.logits(hidden[:, -1]), blocked.to(trunk.device), lengths
+
+
+def _step(trunk: Trunk, cache: KeyValues, tokens: Tensor, positions: Tensor, blocked: Tensor) -> Tensor:
+    mask = blocked[:, None, None, : cache.filled + 1]
+    return trunk.logits(_forward(trunk, Tokens(tokens[:, None].cpu(), positions[:, None], mask), cache)[:, -1])
+
+
+def _forward(trunk: Trunk, tokens: Tokens, cache: KeyValues) -> Tensor:
+    device = trunk.device
+    tokens = Tokens(tokens.ids.to(device), tokens.positions.to(device), tokens.mask.to(device))
+    hidden = trunk.upper(trunk.lower(tokens, cache), tokens, cache=cache)
+    cache.filled += tokens.ids.shape[1]
+    return hidden

@@ -1,0 +1,106 @@
+"""The mathematics of RLHF as pure functions: tensors in, tensors out, nothing read or kept.
+
+Every mean is over the tokens that are present, and over all of them at once (OpenRLHF #1249): padding never counts,
+and a short answer's token weighs what a long one's does. Log-probabilities, KL and entropies are in nats.
+
+Shapes: A answers, T tokens, P prompts, K answers to each prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def masked_mean(values: Tensor, present: Tensor) -> Tensor:
+    """Mean of `values` where `present`; any equal shapes."""
+    return (values * present).sum() / present.sum()
+
+
+def whiten(values: Tensor, present: Tensor) -> Tensor:
+    """Shift and scale to mean 0 and standard deviation 1 over the present entries; padding becomes 0.
+
+    To be applied over the whole batch, never a micro-batch: a micro-batch's own mean would hide that it is better.
+    """
+    mean = masked_mean(values, present)
+    variance = masked_mean((values - mean) ** 2, present)
+    return (values - mean) * torch.rsqrt(variance + 1e-8) * present
+
+
+def bradley_terry_loss(margin: Tensor, probability: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean negative log-likelihood of preferences under Bradley–Terry: P(a beats b) = σ(r_a − r_b).
+
+    All (N,): `margin` r_a − r_b, `probability` the share of votes for a (0.5: a tie), `weight` how much each counts.
+    Source: Bradley and Terry 1952; soft labels as in cDPO and InstructGPT's shuffled pairs.
+    """
+    loss = F.binary_cross_entropy_with_logits(margin, probability, reduction="none")
+    return (loss * weight).sum() / weight.sum()
+
+
+def gae(rewards: Tensor, values: Tensor, present: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Advantages and returns, each (A, T), by generalised advantage estimation (arXiv 1506.02438, eq. 16).
+
+    Args:
+        rewards: (A, T) reward for each token.
+        values: (A, T) critic's value of the state that each token was chosen in.
+        present: (A, T) bool; an answer's tokens come first, its padding last.
+
+    The state after the last token is worth 0: an answer cut at the limit gets its score there, by the missing-EOS rule,
+    so nothing is bootstrapped from a state that no token was drawn from.
+    """
+    advantages = torch.zeros_like(rewards)
+    running = torch.zeros_like(rewards[:, 0])
+    for t in reversed(range(rewards.shape[1])):
+        following = values[:, t + 1] * present[:, t + 1] if t + 1 < rewards.shape[1] else torch.zeros_like(running)
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        running = (delta + gamma * lam * running) * present[:, t]
+        advantages[:, t] = running
+    return advantages, (advantages + values) * present
+
+
+def clipped_policy_loss(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float
+) -> tuple[Tensor, Tensor]:
+    """PPO's pessimistic surrogate for each token, and whether it was clipped (arXiv 1707.06347, eq. 7)."""
+    ratio = (logprobs - old_logprobs).exp()
+    plain = -advantages * ratio
+    clipped = -advantages * ratio.clamp(1 - clip, 1 + clip)
+    return torch.maximum(plain, clipped), (clipped > plain)
+
+
+def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
+    """Half the squared error for each token, with the value kept within `clip` of the old one ("N+ details")."""
+    near = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * torch.maximum((values - returns) ** 2, (near - returns) ** 2)
+
+
+def leave_one_out(scores_PK: Tensor) -> Tensor:
+    """RLOO's advantages (P, K): each score less the mean of the others to its prompt (arXiv 2402.14740, eq. 8)."""
+    K = scores_PK.shape[1]
+    if K < 2:
+        raise ValueError("leave-one-out needs at least two answers to each prompt")
+    return (scores_PK - scores_PK.mean(1, keepdim=True)) * (K / (K - 1))
+
+
+def explained_variance(values: Tensor, returns: Tensor, present: Tensor) -> float:
+    """1 − Var(returns − values) / Var(returns) over present tokens: 1 is perfect, 0 a constant, below 0 harmful."""
+    v, r = values[present], returns[present]
+    spread = r.var(unbiased=False)
+    return float(1 - (r - v).var(unbiased=False) / spread) if spread > 0 else 0.0
+
+
+@dataclass
+class AdaptiveKL:
+    """KL coefficient that steers towards a target (arXiv 1909.08593, section 2.2). To be kept in the checkpoint."""
+
+    coefficient: float  # β: reward per nat
+    target_nats: float = 6.0
+    horizon_episodes: float = 10_000
+
+    def update(self, kl_nats: float, episodes: int) -> None:
+        """`kl_nats`: mean KL an answer in the last batch of `episodes` answers."""
+        error = min(0.2, max(-0.2, kl_nats / self.target_nats - 1))
+        self.coefficient *= 1 + error * episodes / self.horizon_episodes

@@ -1,0 +1,113 @@
+"""Stage three, without a critic: REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024, arXiv 2402.14740).
+
+Several answers to each prompt; an answer is worth its score less the mean score of the others to the same prompt. The
+whole answer is one action, so the KL penalty is part of its score. One optimisation step an iteration, on the policy
+that wrote the answers: no ratio, no clipping, nothing to go stale.
+
+Departures from the paper: advantages are divided by their standard deviation over the batch, so that the learning rate
+means the same for every reward model; the loss is a mean over tokens of the batch, not over answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from plaudit.models.catalog import LanguageModel
+from plaudit.models.reward_model import Scorer
+from plaudit.models.trunk import LoraSettings
+from plaudit.progress import bar
+from plaudit.train.losses import AdaptiveKL, leave_one_out
+from plaudit.train.rollouts import (
+    LogMetrics,
+    Rollout,
+    RolloutConfig,
+    answer_logprobs,
+    collect,
+    draw_prompts,
+    load_checkpoint,
+    save_checkpoint,
+    summarise,
+)
+from plaudit.types import Prompt
+
+
+@dataclass(frozen=True)
+class RlooConfig:
+    iterations: int = 30
+    learning_rate: float = 5e-4
+    rank: int = 16
+    alpha: float = 32.0
+    kl_coefficient: float = 0.05  # β: reward per nat of KL from the reference
+    kl_target_nats: float = 8.0  # of a whole answer; the coefficient adapts towards it
+    kl_horizon_episodes: float = 2_000
+    max_grad_norm: float = 1.0
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+
+
+def train_rloo(
+    model: LanguageModel,
+    scorer: Scorer,
+    prompts: Sequence[Prompt],
+    config: RlooConfig,
+    seed: int,
+    checkpoint: Path,
+    log: LogMetrics,
+    policy: str = "policy",
+) -> None:
+    """Optimise the adapter `policy` of the model's trunk against `scorer`; resumes where `checkpoint` has got to."""
+    trunk = model.trunk
+    trunk.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed)
+    parameters = trunk.adapter_parameters(policy)
+    optimizer = torch.optim.AdamW(parameters.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
+    kl = AdaptiveKL(config.kl_coefficient, config.kl_target_nats, config.kl_horizon_episodes)
+    state = load_checkpoint(checkpoint, parameters, {"optimizer": optimizer}) or {"iteration": 0}
+    kl.coefficient = state.get("kl_coefficient", kl.coefficient)
+    done = int(state["iteration"])
+    with bar("Reinforcement learning (RLOO)", config.iterations, "iterations", done=done) as progress:
+        for iteration in range(done, config.iterations):
+            start = time.perf_counter()
+            batch = draw_prompts(prompts, config.rollout.prompts, seed, iteration)
+            rollouts = collect(model, policy, scorer, batch, config.rollout, seed * 1_000_003 + iteration)
+            sampled = time.perf_counter()
+            loss = update(model, policy, rollouts, config, kl.coefficient)
+            torch.nn.utils.clip_grad_norm_(parameters.values(), config.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            figures = summarise(rollouts)
+            kl.update(figures["kl_nats"], episodes=len(batch) * config.rollout.answers)
+            save_checkpoint(
+                checkpoint,
+                parameters,
+                {"optimizer": optimizer},
+                {"iteration": iteration + 1, "kl_coefficient": kl.coefficient},
+            )
+            seconds = time.perf_counter() - start
+            rest = {
+                "policy_loss": loss,
+                "kl_coefficient": kl.coefficient,
+                "seconds": seconds,
+                "sample_seconds": sampled - start,
+            }
+            log({"step": iteration + 1, **figures, **rest})
+            progress.advance(reward=figures["reward_mean"], kl=figures["kl_nats"], finished=figures["finished_share"])
+
+
+def update(model: LanguageModel, policy: str, rollouts: Sequence[Rollout], config: RlooConfig, beta: float) -> float:
+    """Accumulate the gradient of one iteration's loss; returns the loss."""
+    K = config.rollout.answers
+    scores = torch.cat([r.scores - beta * r.kl_nats for r in rollouts])
+    advantages = leave_one_out(scores.view(-1, K)).flatten()
+    advantages = advantages / (advantages.std() + 1e-6)
+    tokens = sum(int(r.packed.lengths.sum()) for r in rollouts)
+    total = 0.0
+    for rollout, advantage in zip(rollouts, advantages.split([len(r.answers) for r in rollouts]), strict=True):
+        logprobs, _ = answer_logprobs(model.trunk, policy, rollout.lower, rollout.packed, config.rollout.temperature)
+        loss = -(advantage[:, None] * logprobs).sum() / tokens
+        loss.backward()
+        total += float(loss.detach())
+    return total

@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from plaudit.models import sampling
+from plaudit.models.conversation import segment_mask
+from plaudit.models.sampling import Sampling, draw, sample
+from plaudit.models.trunk import LoraSettings, Tokens
+from plaudit.types import StopReason
+
+PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14, 15]]
+
+
+def drawn(model, seed=0, **settings):
+    generator = torch.Generator().manual_seed(seed)
+    return sample(model.trunk, PROMPTS, 3, Sampling(**{"max_tokens": 12} | settings), model.end_ids, generator)
+
+
+def test_the_same_seed_gives_the_same_answers(tiny):
+    assert drawn(tiny) == drawn(tiny)
+    assert drawn(tiny) != drawn(tiny, seed=1)
+
+
+def test_an_answer_ends_with_the_end_token_or_at_the_limit(tiny):
+    answers = [a for group in drawn(tiny, max_tokens=150, temperature=5.0) for a in group]
+    for answer in answers:
+        ended = answer.ids[-1] in tiny.end_ids
+        assert answer.stop_reason is (StopReason.EOS if ended else StopReason.LENGTH)
+        assert ended or len(answer.ids) == 150
+        assert not set(answer.ids[:-1]) & set(tiny.end_ids)
+    assert len({a.stop_reason for a in answers}) == 2  # both happen, so rows were dropped on the way
+
+
+def naive(model, prompt, limit, adapter):
+    """Greedy decoding without cache, batch or merging."""
+    ids = list(prompt)
+    while len(ids) < len(prompt) + limit:
+        row = torch.tensor([ids])
+        tokens = Tokens(row, torch.arange(len(ids))[None], segment_mask(torch.zeros_like(row), torch.float32))
+        with torch.no_grad(), model.trunk.using(adapter):
+            logits = model.trunk.logits(model.trunk.upper(model.trunk.lower(tokens), tokens))
+        ids.append(int(logits[0, -1].argmax()))
+        if ids[-1] in model.end_ids:
+            break
+    return tuple(ids[len(prompt) :])
+
+
+def test_cache_padding_and_dropped_rows_change_nothing(tiny, monkeypatch):
+    """Greedily, each prompt of a ragged batch is answered as it would be alone, also when others end early."""
+    tiny.trunk.add_adapter("policy", LoraSettings(4), seed=0)
+    for parameter in tiny.trunk.adapter_parameters("policy").values():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
+    expected = [naive(tiny, p, 10, "policy") for p in PROMPTS]
+    common = {token for answer in expected for token in answer[2:5]}  # let something that occurs end some answers
+    monkeypatch.setattr(type(tiny), "end_ids", property(lambda self: (2, min(common))))
+    expected = [naive(tiny, p, 10, "policy") for p in PROMPTS]
+    assert len({len(answer) for answer in expected}) > 1
+    monkeypatch.setattr(sampling, "draw", lambda logits, temperature, generator: logits.argmax(-1))
+    answers = sample(tiny.trunk, PROMPTS, 2, Sampling(10), tiny.end_ids, torch.Generator(), adapter="policy")
+    assert [[a.ids for a in group] for group in answers] == [[e, e] for e in expected]
+
+
+def test_draw_follows_the_tempered_distribution():
+    logits = torch.tensor([2.0, 0.0, -1.0, -torch.inf])
+    expected = (logits / 0.8).softmax(-1)
+    tokens = draw(logits.expand(20_000, 4), 0.8, torch.Generator().manual_seed(0))
+    shares = torch.bincount(tokens, minlength=4) / 20_000
+    assert shares[3] == 0
+    torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"max_tokens": 0}])
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(ValueError, match="must be"):
+        Sampling(**settings)

@@ -1,0 +1,151 @@
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from plaudit.errors import UsageError
+from plaudit.models.adapters import load_adapter, save_adapter
+from plaudit.models.catalog import load
+from plaudit.models.conversation import segment_mask
+from plaudit.models.trunk import LoraSettings, Tokens, Trunk
+
+
+def tokens_of(ids):
+    length = ids.shape[1]
+    return Tokens(ids, torch.arange(length)[None].expand_as(ids), segment_mask(torch.zeros_like(ids), torch.float32))
+
+
+@pytest.fixture
+def tokens():
+    return tokens_of(torch.randint(3, 200, (2, 9), generator=torch.Generator().manual_seed(1)))
+
+
+def disturb(trunk, name):
+    """Give an adapter weights that matter."""
+    generator = torch.Generator().manual_seed(7)
+    for parameter in trunk.adapter_parameters(name).values():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+
+
+def logits(trunk, tokens, adapter=None):
+    with trunk.using(adapter):
+        return trunk.logits(trunk.upper(trunk.lower(tokens), tokens))
+
+
+def test_forward_is_the_models_own(tiny, tokens, tiny_folder):
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(tiny_folder)
+    torch.testing.assert_close(logits(tiny.trunk, tokens), plain(input_ids=tokens.ids).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_new_adapter_changes_nothing_and_a_trained_one_only_itself(tiny, tokens):
+    trunk = tiny.trunk
+    bare = logits(trunk, tokens)
+    trunk.add_adapter("policy", LoraSettings(4), seed=0)
+    torch.testing.assert_close(logits(trunk, tokens, "policy"), bare)
+    trunk.add_adapter("other", LoraSettings(4), seed=1)
+    disturb(trunk, "policy")
+    assert (logits(trunk, tokens, "policy") - bare).abs().max() > 0.1
+    torch.testing.assert_close(logits(trunk, tokens), bare)
+    torch.testing.assert_close(logits(trunk, tokens, "other"), bare)
+
+
+def test_only_adapters_learn_and_only_above_the_split(tiny, tokens):
+    trunk = tiny.trunk
+    trunk.add_adapter("policy", LoraSettings(4), seed=0, depth=3)
+    logits(trunk, tokens, "policy").sum().backward()
+    assert {name for name, p in trunk.model.named_parameters() if p.grad is not None} <= {
+        name for name, _ in trunk.model.named_parameters() if ".a.policy" in name or ".b.policy" in name
+    }
+    assert {trunk.layer_index(path) for path in trunk.adapter_parameters("policy")} == {2}
+
+
+def test_merging_for_sampling_computes_the_same(tiny, tokens):
+    trunk = tiny.trunk
+    trunk.add_adapter("policy", LoraSettings(4), seed=0)
+    disturb(trunk, "policy")
+    unmerged = logits(trunk, tokens, "policy")
+    with trunk.merged("policy"):
+        merged = trunk.logits(trunk.upper(trunk.lower(tokens), tokens))
+    torch.testing.assert_close(merged, unmerged, rtol=1e-4, atol=1e-4)
+    assert all(layer.merged is None for layer in trunk.adapted.values())
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_token_logprobs_and_their_gradient(tiny, temperature):
+    hidden = torch.randn(150, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    targets = torch.arange(150)
+    logprobs, entropy = tiny.trunk.token_logprobs(hidden, targets, temperature)
+    expected = (F.linear(hidden, tiny.trunk.head.weight) / temperature).log_softmax(-1)
+    torch.testing.assert_close(logprobs, expected[targets, targets])
+    torch.testing.assert_close(entropy, -(expected.exp() * expected).sum(-1))
+    weights = torch.linspace(-1, 1, 150)
+    (ours,) = torch.autograd.grad((logprobs * weights).sum(), hidden)
+    (theirs,) = torch.autograd.grad((expected[targets, targets] * weights).sum(), hidden)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_peft_loads_what_was_saved(tiny, tiny_folder, tokens, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    tiny.trunk.add_adapter("policy", LoraSettings(4, 8.0), seed=0)
+    disturb(tiny.trunk, "policy")
+    save_adapter(tiny.trunk, "policy", tmp_path, str(tiny_folder))
+    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_folder), tmp_path)
+    ours = logits(tiny.trunk, tokens, "policy")
+    torch.testing.assert_close(peft(input_ids=tokens.ids).logits, ours, rtol=1e-4, atol=1e-4)
+    load_adapter(tiny.trunk, "again", tmp_path)
+    torch.testing.assert_close(logits(tiny.trunk, tokens, "again"), ours)
+
+
+def test_an_adapter_of_another_model_is_refused(tiny, tmp_path):
+    tiny.trunk.add_adapter("policy", LoraSettings(4), seed=0)
+    save_adapter(tiny.trunk, "policy", tmp_path, "some/model")
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"r": 8}))
+    with pytest.raises(UsageError, match="some/model"):
+        load_adapter(tiny.trunk, "again", tmp_path)
+    assert "again" not in tiny.trunk.adapters
+
+
+def test_an_architecture_without_rotary_positions_is_refused():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with pytest.raises(UsageError, match="gpt2"):
+        Trunk(GPT2LMHeadModel(GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=64)))
+
+
+def test_an_architecture_with_a_different_forward_is_refused():
+    from transformers import Gemma2Config, Gemma2ForCausalLM  # caps its logits
+
+    config = Gemma2Config(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, final_logit_softcapping=0.01,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="gemma2"):
+        Trunk(Gemma2ForCausalLM(config))
+
+
+@pytest.mark.parametrize("family", ["Qwen2", "Qwen3", "Mistral"])
+def test_other_families_run_faithfully(family):
+    import transformers
+
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    trunk = Trunk(getattr(transformers, f"{family}ForCausalLM")(config))
+    assert trunk.split == 1
+
+
+def test_missing_models_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UsageError, match="no model folder"):
+        load(str(tmp_path / "absent"))
+    with pytest.raises(UsageError, match=r"holds no config.json"):
+        load(str(tmp_path))
+    with pytest.raises(UsageError, match="nobody/nothing"):
+        load("nobody/nothing")

@@ -1,0 +1,106 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plaudit.train.losses import (
+    AdaptiveKL,
+    bradley_terry_loss,
+    clipped_policy_loss,
+    clipped_value_loss,
+    explained_variance,
+    gae,
+    leave_one_out,
+    masked_mean,
+    whiten,
+)
+
+numbers = st.floats(-5, 5, allow_subnormal=False)  # loading a model flushes subnormals to zero
+
+
+@given(st.lists(st.tuples(numbers, st.floats(0, 1, allow_subnormal=False), st.floats(0.1, 5)), min_size=1, max_size=8))
+def test_bradley_terry_does_not_care_which_side_is_told(pairs):
+    margin, probability, weight = (torch.tensor(column, dtype=torch.float64) for column in zip(*pairs, strict=True))
+    told = bradley_terry_loss(margin, probability, weight)
+    torch.testing.assert_close(told, bradley_terry_loss(-margin, 1 - probability, weight))
+    torch.testing.assert_close(told, bradley_terry_loss(margin, probability, 3 * weight))
+
+
+def test_bradley_terry_is_the_log_likelihood():
+    loss = bradley_terry_loss(torch.tensor([1.2]), torch.tensor([1.0]), torch.tensor([1.0]))
+    torch.testing.assert_close(loss, -torch.sigmoid(torch.tensor(1.2)).log())
+
+
+def by_definition(rewards, values, length, gamma, lam):
+    """GAE as the sum it is defined by, one answer at a time."""
+    found = []
+    for t in range(length):
+        deltas = [rewards[k] + gamma * (values[k + 1] if k + 1 < length else 0.0) - values[k] for k in range(t, length)]
+        found.append(sum((gamma * lam) ** i * d for i, d in enumerate(deltas)))
+    return found
+
+
+@given(st.integers(0, 1000), st.floats(0.5, 1), st.floats(0, 1, allow_subnormal=False))
+def test_gae_is_the_sum_it_is_defined_by(seed, gamma, lam):
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.tensor([1, 3, 5])
+    rewards, values = (torch.randn(3, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    present = torch.arange(5) < lengths[:, None]
+    advantages, returns = gae(rewards, values, present, gamma, lam)
+    for a, length in enumerate(lengths.tolist()):
+        expected = by_definition(rewards[a].tolist(), values[a].tolist(), length, gamma, lam)
+        assert advantages[a, :length].tolist() == pytest.approx(expected)
+        assert (advantages[a, length:] == 0).all()
+        assert (returns[a, length:] == 0).all()
+    torch.testing.assert_close(returns[present], (advantages + values)[present])
+
+
+def test_with_lambda_one_returns_are_the_rewards_to_come():
+    rewards = torch.tensor([[1.0, 2.0, 3.0]])
+    _, returns = gae(rewards, torch.randn(1, 3), torch.ones(1, 3, dtype=torch.bool), gamma=1.0, lam=1.0)
+    torch.testing.assert_close(returns, torch.tensor([[6.0, 5.0, 3.0]]))
+
+
+def test_whitening_ignores_padding():
+    present = torch.tensor([[True, True, False], [True, False, False]])
+    a = whiten(torch.tensor([[1.0, 2.0, 99.0], [6.0, -99.0, 0.0]]), present)
+    torch.testing.assert_close(a[present].mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(a[present].std(unbiased=False), torch.tensor(1.0))
+    assert (a[~present] == 0).all()
+    assert masked_mean(torch.tensor([1.0, 5.0]), torch.tensor([True, False])) == 1
+
+
+def test_leave_one_out_compares_an_answer_with_the_others():
+    scores = torch.tensor([[1.0, 2.0, 6.0]])
+    torch.testing.assert_close(leave_one_out(scores), torch.tensor([[1 - 4.0, 2 - 3.5, 6 - 1.5]]))
+    with pytest.raises(ValueError, match="at least two"):
+        leave_one_out(torch.ones(3, 1))
+
+
+def test_the_policy_loss_is_pessimistic():
+    advantages = torch.tensor([1.0, 1.0, -1.0, -1.0])
+    ratio = torch.tensor([2.0, 0.5, 2.0, 0.5])
+    loss, clipped = clipped_policy_loss(ratio.log(), torch.zeros(4), advantages, clip=0.2)
+    torch.testing.assert_close(loss, torch.tensor([-1.2, -0.5, 2.0, 0.8]))
+    assert clipped.tolist() == [True, False, False, True]
+
+
+def test_the_value_loss_takes_the_worse_of_clipped_and_plain():
+    loss = clipped_value_loss(torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([2.0]), clip=0.2)
+    torch.testing.assert_close(loss, torch.tensor([0.5 * 1.8**2]))
+
+
+def test_explained_variance():
+    returns = torch.tensor([1.0, 2.0, 3.0])
+    everywhere = torch.ones(3, dtype=torch.bool)
+    assert explained_variance(returns, returns, everywhere) == 1
+    assert explained_variance(torch.zeros(3), returns, everywhere) == 0
+    assert explained_variance(-returns, returns, everywhere) < 0
+
+
+def test_the_controller_steers_towards_its_target():
+    kl = AdaptiveKL(0.05, target_nats=6, horizon_episodes=100)
+    kl.update(60, episodes=50)
+    assert kl.coefficient == pytest.approx(0.05 * 1.1)  # the error is clipped at 0.2
+    kl.update(5.4, episodes=50)
+    assert kl.coefficient == pytest.approx(0.05 * 1.1 * 0.95)
