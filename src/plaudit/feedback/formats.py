@@ -58,6 +58,7 @@ class Pair:
     chosen: str
     rejected: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    simulated: bool = False  # our own export says so of what no person chose
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def pair(record: Any, format: Format) -> Pair:
         raise UnusableError("an answer is empty")
     if chosen.strip() == rejected.strip():
         raise UnusableError("both answers are the same")
-    return Pair(messages, chosen, rejected, _tags(record))
+    return Pair(messages, chosen, rejected, _tags(record), record.get("simulated") is True)
 
 
 def asked(record: Any) -> Asked:

@@ -1,8 +1,8 @@
 """Preferences and prompts from elsewhere into the store: checked whole before anything is written, written at once.
 
 Every imported pair becomes a prompt, two responses, a task and a judgement by the annotator `dataset:NAME`, so that
-there is one way from labels to preferences whoever gave them. Ids come from content and name: importing again adds
-nothing.
+there is one way from labels to preferences whoever gave them; what a file says was simulated is by `simulated:NAME`.
+Ids come from content and name: importing again adds nothing.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def import_preferences(
     summary = ImportSummary(name, DESCRIPTIONS[kind])
     found = _usable(placed, lambda record: pair(record, kind), summary, limit)
     with store.transaction():
-        store.add_annotators([Annotator(f"dataset:{name}", AnnotatorKind.DATASET, f"imported {DESCRIPTIONS[kind]}")])
+        store.add_annotators(_annotator(name, simulated) for simulated in sorted({p.simulated for p in found}))
         summary.prompts = store.add_prompts(
             (Prompt(p.messages, name, p.tags) for p in found), heldout_share=heldout_share
         )
@@ -149,14 +149,20 @@ def _usable(
 Labelled = tuple[tuple[Response, Response], Task, Judgement]
 
 
+def _annotator(name: str, simulated: bool) -> Annotator:
+    kind = AnnotatorKind.SIMULATED if simulated else AnnotatorKind.DATASET
+    return Annotator(f"{kind}:{name}", kind, "imported" + (": simulated, as the file says" if simulated else ""))
+
+
 def _labelled(found: Pair, name: str) -> Labelled:
     prompt_id = Prompt(found.messages).id
     chosen, rejected = Response(prompt_id, found.chosen), Response(prompt_id, found.rejected)
     task = Task(prompt_id, (chosen.id, rejected.id))
+    annotator = _annotator(name, found.simulated).id
     judgement = Judgement(
-        id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {name} {task.id}")),
+        id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {annotator} {task.id}")),
         task_id=task.id,
-        annotator_id=f"dataset:{name}",
+        annotator_id=annotator,
         ranking=Ranking(((chosen.id,), (rejected.id,))),
     )
     return (chosen, rejected), task, judgement
@@ -164,8 +170,8 @@ def _labelled(found: Pair, name: str) -> Labelled:
 
 def _without_contradictions(store: FeedbackStore, found: list[Labelled], summary: ImportSummary) -> list[Labelled]:
     """Leave out what says the opposite of what the same data set has said before: one annotator has one opinion."""
-    annotator = f"dataset:{summary.name}"
-    said = {j.id: j.ranking for j in store.judgements(annotator_id=annotator)}
+    ours = [_annotator(summary.name, simulated).id for simulated in (False, True)]
+    said = {j.id: j.ranking for annotator in ours for j in store.judgements(annotator_id=annotator)}
     kept = []
     for labelled in found:
         judgement = labelled[2]

@@ -35,11 +35,13 @@ class FeedbackReader:
         self._engine = engine
         self._ours = threading.local()  # .connection: the transaction that this thread is in
 
-    def prompts(self, split: Split | None = None, source: str | None = None) -> list[Prompt]:
+    def prompts(
+        self, split: Split | None = None, source: str | None = None, prompt_ids: Collection[str] | None = None
+    ) -> list[Prompt]:
         query = select(prompts)
         query = query if split is None else query.where(prompts.c.split == str(split))
         query = query if source is None else query.where(prompts.c.source == source)
-        return [rows.prompt_from(row) for row in self._read(prompts, query)]
+        return [rows.prompt_from(row) for row in self._among(prompts, query, prompts.c.id, prompt_ids)]
 
     def splits(self) -> dict[str, Split]:
         """Prompt id -> the side of the split that it was put on."""
