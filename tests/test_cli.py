@@ -193,9 +193,14 @@ def labelled(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture
 def test_what_is_imported_can_be_exported(labelled: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out, folder = tmp_path / "out.jsonl", str(labelled.path)
     assert main(["export", str(out), "-w", folder]) == 0
-    assert capsys.readouterr().out == f"Wrote 5 preferences to {out}.\n"
+    assert capsys.readouterr().out == f"Wrote 5 rows to {out}.\n"
     assert main(["export", str(out), "-w", folder]) == 2
     assert "exists already" in capsys.readouterr().err
+
+    assert main(["export", str(tmp_path / "prompts.jsonl"), "--what", "prompts", "-w", folder]) == 0
+    assert "Wrote 5 rows" in capsys.readouterr().out
+    assert main(["export", str(tmp_path / "sft.jsonl"), "--what", "sft", "-w", folder]) == 2
+    assert "plaudit: There are no " in capsys.readouterr().err
 
     other = Workspace.create(tmp_path / "other")
     assert main(["import", str(out), "--name", "first", "-w", str(other.path)]) == 0
@@ -219,7 +224,7 @@ def test_the_workspace_says_how_many_prompts_are_held_out(
     assert main(["import", str(tmp_path / "few.jsonl"), "-w", str(workspace.path)]) == 0
     out = tmp_path / f"{side}.jsonl"
     assert main(["export", str(out), "--split", side, "-w", str(workspace.path)]) == 0
-    assert capsys.readouterr().out.endswith(f"Wrote 5 preferences to {out}.\n")
+    assert capsys.readouterr().out.endswith(f"Wrote 5 rows to {out}.\n")
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,12 @@ class Command:
 COMMANDS = (
     Command("init", "init", "init", "Make a workspace: the folder of one project."),
     Command("import", "import_", "import_", "Bring preferences or prompts from a file or data set into the workspace."),
-    Command("export", "export", "export", "Write the preferences to a file, as training libraries read them."),
+    Command(
+        "export",
+        "export",
+        "export",
+        "Write preferences, prompts or good answers to a file, as training libraries read them.",
+    ),
     Command("runs", "runs", "runs", "List the runs, or show one in full."),
 )
 
