@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,18 @@ from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Prompt, Response, Task
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store, migrated once for all tests."""
+    path = tmp_path_factory.mktemp("empty") / "feedback.db"
+    FeedbackStore.open(path).close()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[FeedbackStore]:
-    with FeedbackStore.open(tmp_path / "feedback.db") as opened:
+def store(empty: Path, tmp_path: Path) -> Iterator[FeedbackStore]:
+    shutil.copy(empty, tmp_path)
+    with FeedbackStore.open(tmp_path / "feedback.db", create=False) as opened:
         yield opened
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plaudit.errors import PlauditError
@@ -302,6 +302,21 @@ class TestHarm:
         assert store.counts() == before
         assert store.verify() == []
 
+    def test_a_part_that_failed_half_way_is_undone_and_the_rest_kept(
+        self, store: FeedbackStore, world: list[Task]
+    ) -> None:
+        def half_way() -> None:
+            with store.transaction():
+                store.submit(judgement(world[1], name="j2"))
+                store.submit(judgement(world[1], name="j3"))
+
+        with store.transaction():
+            store.submit(judgement(world[0]))
+            with pytest.raises(PlauditError):
+                half_way()
+        assert [j.id for j in store.judgements()] == ["j1"]
+        assert store.verify() == []
+
     def test_a_refusal_survived_inside_a_transaction_leaves_the_rest(
         self, store: FeedbackStore, world: list[Task]
     ) -> None:
@@ -362,13 +377,10 @@ class TestReplay:
         assert store.verify() == []
         assert store.judgements() == [judgement(world[0])]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, deadline=None)
     @given(data=st.data())
-    def test_projection_equals_replay_after_anything(
-        self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-    ) -> None:
-        path = tmp_path_factory.mktemp("replay") / "f.db"
-        with FeedbackStore.open(path) as store:
+    def test_projection_equals_replay_after_anything(self, data: st.DataObject) -> None:
+        with FeedbackStore.open("sqlite://") as store:
             self.live(store, data)
             assert store.verify() == []
             before = (store.counts(), store.judgements(False), store.assignments(), store.splits())
