@@ -1,8 +1,18 @@
 """A language model small enough to be made and trained in a test: real architecture, real tokenizer, random weights."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def floats_as_ieee_has_them() -> Iterator[None]:
+    """Loading a model flushes subnormal numbers to zero for the whole process; the next test must not notice."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
