@@ -54,7 +54,7 @@ def test_cache_padding_and_dropped_rows_change_nothing(tiny, monkeypatch):
     monkeypatch.setattr(type(tiny), "end_ids", property(lambda self: (2, min(common))))
     expected = [naive(tiny, p, 10, "policy") for p in PROMPTS]
     assert len({len(answer) for answer in expected}) > 1
-    monkeypatch.setattr(sampling, "draw", lambda logits, temperature, generator: logits.argmax(-1))
+    monkeypatch.setattr(sampling, "draw", lambda logits, *_: (logits.argmax(-1), torch.ones(len(logits))))
     answers = sample(tiny.trunk, PROMPTS, 2, Sampling(10), tiny.end_ids, torch.Generator(), adapter="policy")
     assert [[a.ids for a in group] for group in answers] == [[e, e] for e in expected]
 
@@ -62,7 +62,8 @@ def test_cache_padding_and_dropped_rows_change_nothing(tiny, monkeypatch):
 def test_draw_follows_the_tempered_distribution():
     logits = torch.tensor([2.0, 0.0, -1.0, -torch.inf])
     expected = (logits / 0.8).softmax(-1)
-    tokens = draw(logits.expand(20_000, 4), 0.8, torch.Generator().manual_seed(0))
+    tokens, probabilities = draw(logits.expand(20_000, 4), 0.8, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(probabilities, expected[tokens])
     shares = torch.bincount(tokens, minlength=4) / 20_000
     assert shares[3] == 0
     torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)

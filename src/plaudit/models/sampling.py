@@ -38,6 +38,7 @@ class Sampled:
     """One answer as the model wrote it."""
 
     ids: tuple[int, ...]  # with the end token where it finished
+    logprobs: tuple[float, ...]  # of each token under the tempered distribution that it was drawn from, nats
     stop_reason: StopReason
 
 
@@ -67,16 +68,17 @@ class KeyValues:
                 store[layer] = tensor[rows]
 
 
-def draw(logits_RV: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """One token a row from softmax(logits / temperature), by inverting the cumulative distribution.
+def draw(logits_RV: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One token a row from softmax(logits / temperature) by inverting the cumulative distribution, and its probability.
 
     On CPU this takes a twentieth of `torch.multinomial`'s time for 49,152 tokens.
     """
-    cumulative = (logits_RV.float() / temperature).softmax(-1).cumsum(-1)
+    probabilities = (logits_RV.float() / temperature).softmax(-1)
+    cumulative = probabilities.cumsum(-1)
     u = torch.rand(len(logits_RV), 1, generator=generator).to(cumulative.device)
     # Scaled by the last entry, which rounding leaves a little off 1; a zero-probability tail is never reached.
-    token = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)
-    return token[:, 0].clamp_(max=logits_RV.shape[-1] - 1)
+    tokens = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True).clamp_(max=logits_RV.shape[-1] - 1)
+    return tokens[:, 0], probabilities.gather(1, tokens)[:, 0]
 
 
 @torch.no_grad()
@@ -114,12 +116,14 @@ def _decode(
     cache.take(copies)
     logits, blocked, lengths = logits[copies], blocked[copies], lengths[copies]
     written: list[list[int]] = [[] for _ in copies]
+    logprobs: list[list[float]] = [[] for _ in copies]
     finished = [False] * len(copies)
     rows = list(range(len(copies)))  # which answer each row of the batch is writing
     for step in range(sampling.max_tokens):
-        tokens = draw(logits, sampling.temperature, generator)
-        for row, token in zip(rows, tokens.tolist(), strict=True):
+        tokens, probabilities = draw(logits, sampling.temperature, generator)
+        for row, token, logprob in zip(rows, tokens.tolist(), probabilities.log().tolist(), strict=True):
             written[row].append(token)
+            logprobs[row].append(logprob)
             finished[row] = token in ends
         on_token(len(rows))
         keep = torch.tensor([i for i, row in enumerate(rows) if not finished[row]], dtype=torch.long)
@@ -131,7 +135,7 @@ def _decode(
             tokens, blocked, lengths = tokens[keep], blocked[keep], lengths[keep]
         logits = _step(trunk, cache, tokens, lengths + step, blocked)
     reasons = [StopReason.EOS if done else StopReason.LENGTH for done in finished]
-    flat = [Sampled(tuple(ids), reason) for ids, reason in zip(written, reasons, strict=True)]
+    flat = [Sampled(tuple(i), tuple(p), reason) for i, p, reason in zip(written, logprobs, reasons, strict=True)]
     return [flat[i : i + answers] for i in range(0, len(flat), answers)]
 
 

@@ -5,13 +5,14 @@ A token is an action. Its reward is −β times its KL from the reference, and t
 is a second adapter and head on the same trunk; it starts from the reward model when that shares the trunk, and is then
 already "the reward if the answer ended here". Advantages by GAE, whitened over the whole batch, padding left out.
 
-Departures: the policy starts to learn after `critic_warmup` iterations, in which only the critic does; a ratio needs no
-correction for the sampler, since `old` is taken by the training forward.
+Departures: the policy starts to learn after `critic_warmup` iterations, in which only the critic does. The ratio's
+denominator is taken in the first pass, by the training forward, so it needs no correction for the sampler's rounding.
 """
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +50,7 @@ from plaudit.types import Prompt
 @dataclass(frozen=True)
 class PpoConfig:
     iterations: int = 30
-    epochs: int = 2  # passes over each iteration's experience
-    minibatches: int = 1  # optimisation steps a pass
+    epochs: int = 2  # passes over each iteration's experience, an optimisation step each
     learning_rate: float = 5e-4
     critic_learning_rate: float = 5e-4
     rank: int = 16
@@ -109,6 +109,7 @@ class Advantages:
     old_values: Tensor
     returns: Tensor
     advantages: Tensor
+    old_logprobs: Tensor | None = None  # of the policy before this iteration's first step
 
 
 def train_ppo(
@@ -148,11 +149,10 @@ def train_ppo(
             figures = summarise(rollouts) | explain(rollouts, estimates)
             figures |= optimise(model, policy, critic, optimizers, rollouts, estimates, config, learning)
             kl.update(figures["kl_nats"], episodes=len(batch) * config.rollout.answers)
-            save_checkpoint(
-                checkpoint, tensors, optimizers, {"iteration": iteration + 1, "kl_coefficient": kl.coefficient}
-            )
             seconds = {"seconds": time.perf_counter() - start, "sample_seconds": sampled - start}
             log({"step": iteration + 1, **figures, "kl_coefficient": kl.coefficient, **seconds})
+            after = {"iteration": iteration + 1, "kl_coefficient": kl.coefficient}
+            save_checkpoint(checkpoint, tensors, optimizers, after)
             progress.advance(reward=figures["reward_mean"], kl=figures["kl_nats"], finished=figures["finished_share"])
 
 
@@ -162,7 +162,7 @@ def estimate(critic: Critic, rollouts: Sequence[Rollout], config: PpoConfig, bet
     found = []
     for rollout in rollouts:
         present = rollout.packed.present
-        rewards = -beta * (rollout.old - rollout.reference)
+        rewards = -beta * (rollout.sampled - rollout.reference)
         ends = rollout.packed.lengths - 1
         rewards[torch.arange(len(rewards), device=rewards.device), ends] += rollout.scores
         values = critic.values(rollout)
@@ -192,45 +192,43 @@ def optimise(
     config: PpoConfig,
     learning: bool,
 ) -> dict[str, float]:
-    """`epochs` passes of `minibatches` steps for critic and, when `learning`, policy. Returns means over tokens."""
-    totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_share": 0.0, "approx_kl_nats": 0.0}
-    seen = 0
-    pairs = list(zip(rollouts, estimates, strict=True))
+    """`epochs` passes, each a step of critic and, when `learning`, policy. Returns means over tokens."""
+    totals: dict[str, float] = defaultdict(float)
+    tokens = sum(int(r.packed.lengths.sum()) for r in rollouts)
     for _ in range(config.epochs):
-        for first in range(config.minibatches):
-            minibatch = pairs[first :: config.minibatches]
-            tokens = sum(int(r.packed.lengths.sum()) for r, _ in minibatch)
-            for rollout, estimate_ in minibatch:
-                value_loss = clipped_value_loss(
-                    critic.values(rollout), estimate_.old_values, estimate_.returns, config.value_clip
-                )
-                (value_loss * rollout.packed.present).sum().div(tokens).backward()
-                totals["value_loss"] += float((value_loss * rollout.packed.present).sum().detach())
-                if learning:
-                    for name, value in policy_backward(model, policy, rollout, estimate_, config, tokens).items():
-                        totals[name] += value
-            seen += tokens
-            for name, optimizer in optimizers.items():
-                if learning or name == "critic":
-                    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-                    torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
-                    optimizer.step()
-                optimizer.zero_grad()
-    return {name: value / max(1, seen) for name, value in totals.items()}
+        for rollout, estimate_ in zip(rollouts, estimates, strict=True):
+            values = critic.values(rollout)
+            losses = clipped_value_loss(values, estimate_.old_values, estimate_.returns, config.value_clip)
+            value_loss = (losses * rollout.packed.present).sum() / tokens
+            value_loss.backward()
+            totals["value_loss"] += float(value_loss.detach())
+            if learning:
+                for name, value in policy_backward(model, policy, rollout, estimate_, config, tokens).items():
+                    totals[name] += value
+        for name, optimizer in optimizers.items():
+            if learning or name == "critic":
+                torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], config.max_grad_norm)
+                optimizer.step()
+            optimizer.zero_grad()
+    return {name: value / config.epochs for name, value in totals.items()}
 
 
 def policy_backward(
     model: LanguageModel, policy: str, rollout: Rollout, estimate_: Advantages, config: PpoConfig, tokens: int
 ) -> dict[str, float]:
-    """Gradient of the clipped surrogate for one micro-batch. Returns sums over its tokens."""
+    """Gradient of the clipped surrogate for one micro-batch. Returns its share of means over the batch's `tokens`."""
     present = rollout.packed.present
-    logprobs, _ = answer_logprobs(model.trunk, policy, rollout.lower, rollout.packed, config.rollout.temperature)
-    loss, clipped = clipped_policy_loss(logprobs, rollout.old, estimate_.advantages, config.clip)
-    ((loss * present).sum() / tokens).backward()
-    moved = logprobs.detach() - rollout.old
+    logprobs, entropy = answer_logprobs(model.trunk, policy, rollout.lower, rollout.packed, config.rollout.temperature)
+    if estimate_.old_logprobs is None:
+        estimate_.old_logprobs = logprobs.detach()
+    losses, clipped = clipped_policy_loss(logprobs, estimate_.old_logprobs, estimate_.advantages, config.clip)
+    loss = (losses * present).sum() / tokens
+    loss.backward()
+    moved = logprobs.detach() - estimate_.old_logprobs
     return {
-        "policy_loss": float((loss * present).sum().detach()),
-        "clip_share": float((clipped & present).sum()),
+        "policy_loss": float(loss.detach()),
+        "entropy_nats": float(entropy.sum()) / tokens,
+        "clip_share": float((clipped & present).sum()) / tokens,
         # how far this pass has moved from the policy that wrote the answers: Schulman's k3 estimate, never negative
-        "approx_kl_nats": float(((moved.exp() - 1 - moved) * present).sum()),
+        "approx_kl_nats": float(((moved.exp() - 1 - moved) * present).sum()) / tokens,
     }

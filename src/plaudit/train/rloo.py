@@ -74,40 +74,34 @@ def train_rloo(
             batch = draw_prompts(prompts, config.rollout.prompts, seed, iteration)
             rollouts = collect(model, policy, scorer, batch, config.rollout, seed * 1_000_003 + iteration)
             sampled = time.perf_counter()
-            loss = update(model, policy, rollouts, config, kl.coefficient)
+            figures = summarise(rollouts) | update(model, policy, rollouts, config, kl.coefficient)
             torch.nn.utils.clip_grad_norm_(parameters.values(), config.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
-            figures = summarise(rollouts)
             kl.update(figures["kl_nats"], episodes=len(batch) * config.rollout.answers)
-            save_checkpoint(
-                checkpoint,
-                parameters,
-                {"optimizer": optimizer},
-                {"iteration": iteration + 1, "kl_coefficient": kl.coefficient},
-            )
-            seconds = time.perf_counter() - start
-            rest = {
-                "policy_loss": loss,
-                "kl_coefficient": kl.coefficient,
-                "seconds": seconds,
-                "sample_seconds": sampled - start,
-            }
-            log({"step": iteration + 1, **figures, **rest})
+            seconds = {"seconds": time.perf_counter() - start, "sample_seconds": sampled - start}
+            log({"step": iteration + 1, **figures, "kl_coefficient": kl.coefficient, **seconds})
+            after = {"iteration": iteration + 1, "kl_coefficient": kl.coefficient}
+            save_checkpoint(checkpoint, parameters, {"optimizer": optimizer}, after)
             progress.advance(reward=figures["reward_mean"], kl=figures["kl_nats"], finished=figures["finished_share"])
 
 
-def update(model: LanguageModel, policy: str, rollouts: Sequence[Rollout], config: RlooConfig, beta: float) -> float:
-    """Accumulate the gradient of one iteration's loss; returns the loss."""
+def update(
+    model: LanguageModel, policy: str, rollouts: Sequence[Rollout], config: RlooConfig, beta: float
+) -> dict[str, float]:
+    """Accumulate the gradient of one iteration's loss; returns the loss and the policy's entropy (nats a token)."""
     K = config.rollout.answers
     scores = torch.cat([r.scores - beta * r.kl_nats for r in rollouts])
     advantages = leave_one_out(scores.view(-1, K)).flatten()
     advantages = advantages / (advantages.std() + 1e-6)
     tokens = sum(int(r.packed.lengths.sum()) for r in rollouts)
-    total = 0.0
+    totals = {"policy_loss": 0.0, "entropy_nats": 0.0}
     for rollout, advantage in zip(rollouts, advantages.split([len(r.answers) for r in rollouts]), strict=True):
-        logprobs, _ = answer_logprobs(model.trunk, policy, rollout.lower, rollout.packed, config.rollout.temperature)
+        logprobs, entropy = answer_logprobs(
+            model.trunk, policy, rollout.lower, rollout.packed, config.rollout.temperature
+        )
         loss = -(advantage[:, None] * logprobs).sum() / tokens
         loss.backward()
-        total += float(loss.detach())
-    return total
+        totals["policy_loss"] += float(loss.detach())
+        totals["entropy_nats"] += float(entropy.sum()) / tokens
+    return totals

@@ -27,7 +27,6 @@ from plaudit.models.conversation import Packed, encode_prompt, pack
 from plaudit.models.reward_model import Scorer
 from plaudit.models.sampling import Sampled, Sampling, sample
 from plaudit.models.trunk import Trunk
-from plaudit.train.losses import masked_mean
 from plaudit.types import Prompt, Response, StopReason
 
 
@@ -35,12 +34,12 @@ from plaudit.types import Prompt, Response, StopReason
 class RolloutConfig:
     prompts: int = 8  # prompts an iteration
     answers: int = 4  # answers to each
-    max_tokens: int = 64
+    max_tokens: int = 48
     temperature: float = 1.0
     prompt_tokens: int = 256  # the newest tokens of a conversation that are read
     unfinished_penalty: float = 1.0  # taken from the score of an answer that was cut (the missing-EOS rule)
     score_clip: float = 5.0  # scores are kept within this many standard deviations
-    rows: int = 4  # prompts, with all their answers, in one micro-batch
+    rows: int = 2  # prompts, with all their answers, in one micro-batch
 
     @property
     def sampling(self) -> Sampling:
@@ -55,15 +54,14 @@ class Rollout:
     packed: Packed
     lower: Tensor  # (B, L, D) hidden states below the adapters: shared by all models, never differentiated
     reference: Tensor  # (A, T) log-probabilities under the bare trunk, nats
-    old: Tensor  # (A, T) log-probabilities under the policy that wrote the answers, nats
-    entropy_nats: float  # mean of the policy's next-token entropy
+    sampled: Tensor  # (A, T) log-probabilities under the policy that wrote the answers, as it wrote them, nats
     scores: Tensor  # (A,) reward model's score after clipping and the missing-EOS rule
     raw_scores: Tensor  # (A,) reward model's score as it came
 
     @property
     def kl_nats(self) -> Tensor:
         """(A,) single-sample estimate (k1) of each whole answer's KL from the reference."""
-        return (self.old - self.reference).sum(1)
+        return (self.sampled - self.reference).sum(1)
 
 
 def draw_prompts(prompts: Sequence[Prompt], count: int, seed: int, iteration: int) -> list[Prompt]:
@@ -84,36 +82,36 @@ def collect(
     config: RolloutConfig,
     seed: int,
 ) -> list[Rollout]:
-    """Sample answers to `prompts` with the adapter `policy`, score them, and take all log-probabilities needed."""
+    """Sample answers to `prompts` with the adapter `policy`, score them, and compare them with the reference."""
     generator = torch.Generator().manual_seed(seed)
     encoded = [encode_prompt(model.tokenizer, p, config.prompt_tokens) for p in prompts]
     drawn = sample(model.trunk, encoded, config.answers, config.sampling, model.end_ids, generator, adapter=policy)
     starts = range(0, len(prompts), config.rows)
     parts = [slice(start, start + config.rows) for start in starts]
-    return [evaluate(model, policy, scorer, prompts[p], encoded[p], drawn[p], config) for p in parts]
+    return [evaluate(model, scorer, prompts[p], encoded[p], drawn[p], config) for p in parts]
 
 
 @torch.no_grad()
 def evaluate(
     model: LanguageModel,
-    policy: str,
     scorer: Scorer,
     prompts: Sequence[Prompt],
     encoded: Sequence[list[int]],
     drawn: Sequence[Sequence[Sampled]],
     config: RolloutConfig,
 ) -> Rollout:
-    """One micro-batch: the lower layers once, then reference, policy and reward model from there."""
+    """One micro-batch: the lower layers once, then reference and reward model from there."""
     trunk = model.trunk
     packed = pack(encoded, [[a.ids for a in group] for group in drawn], dtype=trunk.dtype, device=trunk.device)
     lower = trunk.lower(packed.tokens)
     reference, _ = answer_logprobs(trunk, None, lower, packed, config.temperature)
-    old, entropy = answer_logprobs(trunk, policy, lower, packed, config.temperature)
+    sampled = torch.zeros_like(reference)
+    sampled[packed.present] = torch.tensor([p for g in drawn for a in g for p in a.logprobs], device=sampled.device)
     answers = [as_response(model, p, a) for p, group in zip(prompts, drawn, strict=True) for a in group]
     raw = scorer.score([p for p in prompts for _ in range(config.answers)], answers, lower, packed).float()
     cut = torch.tensor([r.stop_reason is not StopReason.EOS for r in answers], device=raw.device)
     scores = raw.clamp(-config.score_clip, config.score_clip) - config.unfinished_penalty * cut
-    return Rollout(answers, packed, lower, reference, old, float(masked_mean(entropy, packed.present)), scores, raw)
+    return Rollout(answers, packed, lower, reference, sampled, scores, raw)
 
 
 def as_response(model: LanguageModel, prompt: Prompt, answer: Sampled) -> Response:
@@ -134,14 +132,13 @@ def answer_logprobs(
 
 
 def summarise(rollouts: Sequence[Rollout]) -> dict[str, float]:
-    """What to log of one iteration's experience. Means over answers; lengths in tokens, KL and entropy in nats."""
+    """What to log of one iteration's experience. Means over answers; lengths in tokens, KL in nats."""
     answers = [a for r in rollouts for a in r.answers]
     tokens = sum(a.tokens or 0 for a in answers)
     return {
         "reward_mean": float(torch.cat([r.raw_scores for r in rollouts]).mean()),
         "score_mean": float(torch.cat([r.scores for r in rollouts]).mean()),
         "kl_nats": float(torch.cat([r.kl_nats for r in rollouts]).mean()),
-        "entropy_nats": sum(r.entropy_nats for r in rollouts) / len(rollouts),
         "finished_share": sum(a.stop_reason is StopReason.EOS for a in answers) / len(answers),
         "length_tokens": tokens / len(answers),
     }
