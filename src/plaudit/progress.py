@@ -136,6 +136,7 @@ def _drawn(progress: Bar) -> Iterator[None]:
 def _new_screen() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task
+    from rich.table import Column
     from rich.text import Text
 
     class Figures(ProgressColumn):
@@ -143,8 +144,9 @@ def _new_screen() -> Any:
             task.completed = task.fields["progress"].count
             return Text(task.fields["progress"].figures())
 
-    figures, description = Figures(), "[bold]{task.description}"
-    return Progress(description, BarColumn(20), figures, console=Console(stderr=True), refresh_per_second=4)
+    one_line = Column(no_wrap=True, overflow="ellipsis")
+    columns = ("[bold]{task.description}", BarColumn(16), Figures(table_column=one_line))
+    return Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
 
 
 def number_text(value: Any) -> str:
