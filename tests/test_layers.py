@@ -18,6 +18,7 @@ LAYERS = (
     {"models", "web"},
     {"train", "evaluate", "audit", "serve"},
     {"report"},
+    {"stages"},
     {"cli"},
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

@@ -1,0 +1,104 @@
+"""Feedback without people: a simulated panel ranks sampled answers by a hidden utility, with noise and planted habits.
+
+It stands in for people so that everything after it can be tried first. The run says `simulated`, and so does every
+later one that rests on its judgements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from plaudit.feedback.panel import FLIP_RATE, Habit, NoiseCeiling, Panel, noise_ceiling
+from plaudit.feedback.store import FeedbackStore
+from plaudit.feedback.utility import utility
+from plaudit.runs import Run
+from plaudit.stages.stage import begin, finished_run, open_feedback, recorded
+from plaudit.stages.tasks import tasks_from
+from plaudit.types import Judgement, Response, Split, Task
+from plaudit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from plaudit.models.catalog import LanguageModel
+
+
+@dataclass(frozen=True)
+class PanelConfig:
+    annotators: int = 13  # AlpacaFarm's panel (Dubois et al. 2023)
+    overlap: int = 3  # how many of them rank each task
+    flip_rate: float = FLIP_RATE  # share of all pairwise choices that go against the utility
+    sample: str | None = None  # id of the sample run whose answers are ranked; None: the newest
+
+
+def panel(
+    workspace: Workspace,
+    config: PanelConfig,
+    *,
+    seed: int,
+    resume: bool = False,
+    model: LanguageModel | None = None,
+) -> Run:
+    """Make tasks from a sample run's answers and let the panel rank them. No model is needed; `model` is not used.
+
+    All judgements are stored at once or not at all, so a run that was cut just does it.
+    """
+    run, config = begin(
+        workspace,
+        "panel",
+        config,
+        seed,
+        resume,
+        lambda: {"sample": finished_run(workspace, "sample", config.sample)},
+    )
+    with recorded(run, workspace, PanelConfig()), open_feedback(workspace) as store:
+        answers = store.responses(run_id=run.inputs["sample"]["id"])
+        tasks = tasks_from(answers, config.overlap)
+        store.add_tasks(tasks)
+        hidden = utilities(store, answers)
+        members = Panel(hidden, config.annotators, run.seed, config.flip_rate)
+        members.collect(store, tasks, config.overlap)
+        said = _said(store, tasks, members)
+        run.write_json("judgements.json", [{"id": j.id, "task": j.task_id, "tiers": j.ranking.tiers} for j in said])
+        run.results |= _results(store, said, tasks, hidden, members)
+    return run
+
+
+def utilities(store: FeedbackStore, answers: Sequence[Response]) -> dict[str, float]:
+    """Response id -> the hidden utility that the panel shares. Known for simulated panels only."""
+    prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids={answer.prompt_id for answer in answers})}
+    return {answer.id: utility(prompts[answer.prompt_id], answer).total for answer in answers}
+
+
+def is_member(annotator_id: str) -> bool:
+    """Whether the annotator sits on a panel of ours, so that the utility behind the judgement is known."""
+    return annotator_id.startswith("simulated-")
+
+
+def _said(store: FeedbackStore, tasks: Sequence[Task], members: Panel) -> list[Judgement]:
+    asked, ours = {task.id for task in tasks}, {annotator.id for annotator in members.annotators}
+    return [j for j in store.judgements() if j.task_id in asked and j.annotator_id in ours]
+
+
+def _results(
+    store: FeedbackStore, said: Sequence[Judgement], tasks: Sequence[Task], hidden: dict[str, float], members: Panel
+) -> dict[str, Any]:
+    side = store.splits()
+    heldout = {task.id for task in tasks if side[task.prompt_id] is Split.HELDOUT}
+    return {
+        "judgements": len(said),
+        "tasks": len(tasks),
+        "flip_share": noise_ceiling(said, hidden).flip_rate,
+        **_ceiling(noise_ceiling([j for j in said if j.task_id in heldout], hidden)),
+        "annotators": len(members.annotators),
+        "overlap": len(said) / len(tasks),
+        "habits": [f"{members.habits.count(habit)} {habit}" for habit in Habit if habit in members.habits],
+        "simulated": True,
+    }
+
+
+def _ceiling(found: NoiseCeiling) -> dict[str, float | None]:
+    """Of held-out prompts; None where there is nothing to measure it on."""
+    shares = {"ceiling_of_choices": found.choices, "ceiling_of_preferences": found.preferences}
+    return {name: None if math.isnan(value) else value for name, value in shares.items()}

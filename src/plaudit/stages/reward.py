@@ -1,0 +1,150 @@
+"""Stage two: from judgements to preferences to a reward model, with what it is worth on held-out prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import UsageError
+from plaudit.feedback.aggregate import preferences
+from plaudit.feedback.annotator import AnnotatorKind
+from plaudit.feedback.store import FeedbackStore
+from plaudit.models.catalog import LanguageModel
+from plaudit.models.conversation import encode_answer
+from plaudit.models.reward_model import RewardModel
+from plaudit.progress import bar
+from plaudit.runs import Run, RunStatus
+from plaudit.stages.panel import is_member, utilities
+from plaudit.stages.reward_proof import HeldOut, measure
+from plaudit.stages.stage import begin, loaded, open_feedback, recorded
+from plaudit.train.reward import Group, RewardConfig, group_by_prompt, make_batches, train_reward
+from plaudit.types import Judgement, Preference, Split
+from plaudit.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RewardStageConfig:
+    source: str | None = None  # only preferences on prompts from here
+    training: RewardConfig = field(default_factory=RewardConfig)
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What the reward model learns from and is judged by, and who said it."""
+
+    train: list[Group]
+    heldout: list[Group]
+    judgements: list[Judgement]  # those behind both
+    simulated: bool  # whether any of them is by a simulated annotator
+    by_panel: bool  # whether all of them are by a panel of ours, whose hidden utility is known
+
+    @property
+    def groups(self) -> list[Group]:
+        return [*self.train, *self.heldout]
+
+
+def reward(
+    workspace: Workspace,
+    config: RewardStageConfig,
+    *,
+    seed: int,
+    resume: bool = False,
+    model: LanguageModel | None = None,
+) -> Run:
+    """Train a reward model on the preferences of the train split, and measure it on those of the held-out one.
+
+    Training is short and keeps no checkpoint: a resumed run trains again, by its own configuration and seed.
+    """
+    with open_feedback(workspace) as store:
+        run, config = begin(
+            workspace, "reward", config, seed, resume, lambda: _inputs(workspace, gather(workspace, store, config))
+        )
+        with recorded(run, workspace, RewardStageConfig()), loaded(workspace, model) as language:
+            run.drop_metrics_after(0)
+            feedback = gather(workspace, store, config)
+            trained = _train(run, feedback.train, config.training, language)
+            details, figures = measure(_held_out(store, feedback, trained, language), run.seed)
+            run.write_json("evaluation.json", details)
+            run.results |= figures | _about(feedback, language)
+    return run
+
+
+def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Feedback:
+    """The preferences by prompt and side of the split. UsageError when there is nothing to learn from."""
+    train, heldout = (_groups(store, preferences(store, split, config.source)) for split in Split)
+    if not any(not preference.is_tie for group in train for preference in group.preferences):
+        where = f"{workspace.path}{f' from {config.source}' if config.source else ''}"
+        raise UsageError(
+            f"There are no preferences to learn from in {where}: "
+            f"bring some in by `plaudit import FILE -w {workspace.path}`, or collect some by `plaudit sample` and "
+            "`plaudit panel`."
+        )
+    asked = {group.prompt.id for group in [*train, *heldout]}
+    tasks = {task.id for task in store.tasks() if task.prompt_id in asked}
+    said = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
+    kind = {annotator.id: annotator.kind for annotator in store.annotators()}
+    simulated = any(kind[judgement.annotator_id] is AnnotatorKind.SIMULATED for judgement in said)
+    return Feedback(train, heldout, said, simulated, all(is_member(judgement.annotator_id) for judgement in said))
+
+
+def _groups(store: FeedbackStore, found: list[Preference]) -> list[Group]:
+    asked = {preference.prompt_id for preference in found}
+    prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=asked)}
+    return group_by_prompt(found, prompts, {answer.id: answer for answer in store.responses(asked)})
+
+
+def _inputs(workspace: Workspace, feedback: Feedback) -> Mapping[str, Run | Path]:
+    """The feedback, and the runs that it came from: who sampled the answers, and which panels ranked those."""
+    sampled = {answer.run_id for group in feedback.groups for answer in group.answers}
+    drawn = [run for run in workspace.runs("sample") if run.id in sampled and run.status is RunStatus.FINISHED]
+    ranked = [
+        run
+        for run in workspace.runs("panel")
+        if run.status is RunStatus.FINISHED and run.inputs["sample"]["id"] in sampled and feedback.simulated
+    ]
+    return {"feedback": workspace.database} | {run.id: run for run in (*drawn, *ranked)}
+
+
+def _train(run: Run, groups: list[Group], config: RewardConfig, model: LanguageModel) -> RewardModel:
+    batches = make_batches(model, groups, config)
+    trained, losses = train_reward(model, batches, config, run.seed)
+    for row in losses:
+        run.log(**row)
+    trained.save(run.adapter_dir, model.name)
+    read = sum(len(batch.packed.tokens.ids) * batch.packed.tokens.ids.shape[1] for batch in batches)
+    run.count(trained=read * config.epochs)
+    return trained
+
+
+def _held_out(store: FeedbackStore, feedback: Feedback, trained: RewardModel, model: LanguageModel) -> HeldOut:
+    """Score the held-out answers."""
+    groups = feedback.heldout
+    answers = [answer for group in groups for answer in group.answers]
+    with bar("Scoring held-out answers", len(groups), "prompts") as progress:
+        scores = trained.score_texts(model, [(group.prompt, group.answers) for group in groups], progress.advance)
+    held = {group.prompt.id for group in groups}
+    tasks = {task.id for task in store.tasks() if task.prompt_id in held}
+    return HeldOut(
+        preferences=[preference for group in groups for preference in group.preferences],
+        scores=scores,
+        nats_per_score=trained.reading.std,
+        lengths={a.id: len(encode_answer(model.tokenizer, a.text, a.stop_reason)) for a in answers},
+        judgements=[judgement for judgement in feedback.judgements if judgement.task_id in tasks],
+        utility=utilities(store, answers) if feedback.by_panel else None,
+    )
+
+
+def _about(feedback: Feedback, model: LanguageModel) -> dict[str, Any]:
+    return {
+        "simulated": feedback.simulated,
+        "hidden_utility": feedback.by_panel,
+        "prompts_train": len(feedback.train),
+        "prompts_heldout": len(feedback.heldout),
+        "answers": sum(len(group.answers) for group in feedback.groups),
+        "preferences": sum(len(group.preferences) for group in feedback.groups),
+        "judgements": len(feedback.judgements),
+        "annotators": len({judgement.annotator_id for judgement in feedback.judgements}),
+        "model": model.name,
+    }

@@ -1,0 +1,149 @@
+"""The first stage: draw answers to the workspace's prompts, from the base model or from an aligned policy.
+
+Prompts of similar length are drawn together, a chunk at a time, and a chunk is stored whole. Its random numbers depend
+on the seed and its number alone, so a run that was cut goes on with the very answers that it would have drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from plaudit.feedback.store import FeedbackStore
+from plaudit.models.adapters import load_adapter
+from plaudit.models.catalog import LanguageModel
+from plaudit.models.conversation import encode_prompt
+from plaudit.models.sampling import Sampling
+from plaudit.models.sampling import sample as draw
+from plaudit.progress import bar
+from plaudit.runs import Run
+from plaudit.stages.stage import begin, finished_run, loaded, open_feedback, pinned, prompts_of, recorded
+from plaudit.train.rollouts import as_response
+from plaudit.types import Prompt, Response, Split, StopReason
+from plaudit.workspace import Workspace
+
+CHUNK_PROMPTS = 32  # drawn at once: more is hardly faster and only takes memory
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    answers: int = 4  # to each prompt
+    max_tokens: int = 64
+    temperature: float = 1.0
+    prompt_tokens: int = 256  # the newest tokens of a conversation that are read
+    split: Literal["all", "train", "heldout"] = "all"
+    source: str | None = None  # only prompts from here
+    policy: str | None = None  # id of the align run whose policy answers; None: the base model
+
+    def __post_init__(self) -> None:
+        if self.answers < 1:
+            raise ValueError("answers must be at least 1")
+        _ = self.sampling  # has checks of its own
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.max_tokens, self.temperature)
+
+    @property
+    def side(self) -> Split | None:
+        return None if self.split == "all" else Split(self.split)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Prompts that are drawn together, with their token ids."""
+
+    number: int
+    prompts: tuple[Prompt, ...]
+    encoded: tuple[list[int], ...]
+
+    def generator(self, seed: int) -> torch.Generator:
+        return torch.Generator().manual_seed(seed * 1_000_003 + self.number)
+
+
+def sample(
+    workspace: Workspace,
+    config: SampleConfig,
+    *,
+    seed: int,
+    resume: bool = False,
+    model: LanguageModel | None = None,
+) -> Run:
+    """Draw `config.answers` answers to each prompt and put them into the feedback store under the run's id."""
+    with open_feedback(workspace) as store:
+        found = [] if resume else prompts_of(workspace, store, config.side, config.source)
+        # The feedback itself is no recorded input: this stage writes into it. The prompts are in prompts.json.
+        run, config = begin(workspace, "sample", config, seed, resume, lambda: _policy_run(workspace, config))
+        with recorded(run, workspace, SampleConfig()), loaded(workspace, model) as language:
+            policy = "policy" if config.policy else None
+            if policy:
+                load_adapter(language.trunk, policy, workspace.run(str(config.policy)).adapter_dir)
+            prompts = pinned(run, store, found)
+            _draw_missing(run, store, language, policy, chunks(language, prompts, config.prompt_tokens), config)
+            _conclude(run, store, prompts, language)
+    return run
+
+
+def _policy_run(workspace: Workspace, config: SampleConfig) -> Mapping[str, Run | Path]:
+    return {"policy": finished_run(workspace, "align", config.policy)} if config.policy else {}
+
+
+def chunks(model: LanguageModel, prompts: Sequence[Prompt], prompt_tokens: int) -> list[Chunk]:
+    """The prompts in groups of similar length, in an order that depends on nothing but them."""
+    encoded = {prompt.id: encode_prompt(model.tokenizer, prompt, prompt_tokens) for prompt in prompts}
+    ordered = sorted(prompts, key=lambda prompt: (len(encoded[prompt.id]), prompt.id))
+    groups = [tuple(ordered[i : i + CHUNK_PROMPTS]) for i in range(0, len(ordered), CHUNK_PROMPTS)]
+    return [Chunk(n, group, tuple(encoded[p.id] for p in group)) for n, group in enumerate(groups)]
+
+
+def _draw_missing(
+    run: Run,
+    store: FeedbackStore,
+    model: LanguageModel,
+    policy: str | None,
+    parts: Sequence[Chunk],
+    config: SampleConfig,
+) -> None:
+    """Draw and store the chunks that are not stored yet."""
+    stored = {response.prompt_id for response in store.responses(run_id=run.id)}
+    missing = [part for part in parts if part.prompts[0].id not in stored]
+    total = sum(len(part.prompts) for part in parts)
+    with bar("Sampling answers", total, "prompts", done=total - sum(len(p.prompts) for p in missing)) as progress:
+        for part in missing:
+            generator = part.generator(run.seed)
+            drawn = draw(
+                model.trunk, part.encoded, config.answers, config.sampling, model.end_ids, generator, adapter=policy
+            )
+            groups = [[as_response(model, p, a) for a in group] for p, group in zip(part.prompts, drawn, strict=True)]
+            answers = list(_signed(run, config, [answer for group in groups for answer in group]))
+            store.add_responses(answers)
+            run.count(generated=sum(answer.tokens or 0 for answer in answers))
+            run.log(step=part.number + 1, answers=len(answers), finished_share=_finished(answers))
+            progress.advance(len(part.prompts), finished=_finished(answers))
+
+
+def _signed(run: Run, config: SampleConfig, answers: Sequence[Response]) -> Iterator[Response]:
+    settings = {"max_tokens": config.max_tokens, "temperature": config.temperature}
+    for answer in answers:
+        yield replace(answer, run_id=run.id, seed=run.seed, sampling=settings)
+
+
+def _conclude(run: Run, store: FeedbackStore, prompts: Sequence[Prompt], model: LanguageModel) -> None:
+    """The run's figures, and which answers are its own: they lie in the feedback store, not in the run's folder."""
+    answers = store.responses(run_id=run.id)
+    run.write_json("responses.json", sorted(answer.id for answer in answers))
+    run.results |= {
+        "prompts": len(prompts),
+        "answers": len(answers),
+        "finished_share": _finished(answers),
+        "length_tokens": sum(answer.tokens or 0 for answer in answers) / len(answers),
+        "model": model.name,
+    }
+
+
+def _finished(answers: Sequence[Response]) -> float:
+    return sum(answer.stop_reason is StopReason.EOS for answer in answers) / len(answers)

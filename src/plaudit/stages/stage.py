@@ -1,0 +1,153 @@
+"""What all stages do alike: begin a run or take up a cut one, load the model, find the feedback and the earlier runs.
+
+Nothing here loads torch before a model is needed, so that a stage whose predecessor is missing says so at once.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from plaudit.config import config_from
+from plaudit.errors import UsageError
+from plaudit.feedback.store import FeedbackStore
+from plaudit.files import to_json
+from plaudit.runs import Run, RunStatus
+from plaudit.stages.overrides import leaves
+from plaudit.types import Prompt, Split
+from plaudit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from plaudit.models.catalog import LanguageModel
+
+C = TypeVar("C")
+Inputs = Callable[[], Mapping[str, Run | Path]]
+DECIDING = ("algorithm",)  # keys that are no `--set`, because they decide which others there are
+PROMPTS_FILE = "prompts.json"  # ids of the prompts that a run works on, fixed when it begins
+
+
+def begin(
+    workspace: Workspace,
+    stage: str,
+    config: C,
+    seed: int,
+    resume: bool,
+    inputs: Inputs,
+    parse: Callable[[Mapping[str, Any]], C] | None = None,
+) -> tuple[Run, C]:
+    """A new run of `stage`, or with `resume` the newest cut one, and the configuration that holds for it.
+
+    `inputs` is asked only for a new run; a cut one keeps its own. `parse` makes a configuration from what run.json
+    holds, where `config_from` does not suffice.
+
+    Raises:
+        UsageError: there is no run to resume, or one of its inputs has changed since it began.
+    """
+    if not resume:
+        return workspace.start(stage, config, seed, inputs()), config
+    run = workspace.resumable(stage)
+    if stale := run.stale_inputs(workspace):
+        raise UsageError(
+            f"{run.id} cannot go on: its input {stale[0]} ({run.inputs[stale[0]]['id']}) is not what it was when the "
+            "run began. Leave --resume out to start a new run."
+        )
+    where = f"the configuration of {run.id}"
+    return run, parse(run.config) if parse else config_from(type(config), run.config, where)
+
+
+@contextmanager
+def recorded(run: Run, workspace: Workspace, default: Any) -> Iterator[None]:
+    """`run.recording()`, with the command that makes the run again among its results.
+
+    `default` is the stage's configuration where nothing is set.
+    """
+    with run.recording():
+        yield
+        run.results["command"] = command_for(run, workspace, default)
+
+
+def command_for(run: Run, workspace: Workspace, default: Any) -> str:
+    """The command line that makes `run` again: its seed, and what differs from the default configuration."""
+    standard = dict(leaves(asdict(default)))
+    options = [_option(key, value) for key, value in leaves(run.config) if standard.get(key) != value]
+    return " ".join(["plaudit", run.stage, "-w", shlex.quote(str(workspace.path)), "--seed", str(run.seed), *options])
+
+
+def _option(key: str, value: Any) -> str:
+    text = value if isinstance(value, str) else to_json(value)
+    return f"--{key} {text}" if key in DECIDING else f"--set {shlex.quote(f'{key}={text}')}"
+
+
+@contextmanager
+def loaded(workspace: Workspace, model: LanguageModel | None) -> Iterator[LanguageModel]:
+    """`model`, or else the workspace's; without the adapters that were added inside once it is over."""
+    if model is None:
+        from plaudit.models.catalog import load  # the first to need torch
+
+        model = load(workspace.model)
+    before = set(model.trunk.adapters)
+    try:
+        yield model
+    finally:
+        for name in set(model.trunk.adapters) - before:
+            model.trunk.drop_adapter(name)
+
+
+def open_feedback(workspace: Workspace) -> FeedbackStore:
+    """The workspace's feedback. UsageError while there is none."""
+    if not workspace.database.exists():
+        raise UsageError(
+            f"{workspace.path} holds no feedback yet: bring in prompts or preferences by "
+            f"`plaudit import FILE -w {workspace.path}` first."
+        )
+    return FeedbackStore.open(workspace.database, create=False)
+
+
+def finished_run(workspace: Workspace, stage: str, run_id: str | None) -> Run:
+    """The run of that id, or else the newest finished one of the stage. UsageError when there is none, or it is cut."""
+    if run_id is None:
+        return workspace.latest(stage)
+    run = workspace.run(run_id)
+    if run.stage != stage or run.status is not RunStatus.FINISHED:
+        raise UsageError(f"{run_id} is no finished {stage} run. `plaudit runs -w {workspace.path}` lists them.")
+    return run
+
+
+def prompts_of(workspace: Workspace, store: FeedbackStore, split: Split | None, source: str | None) -> list[Prompt]:
+    """The prompts on one side of the split, from one source where that is asked. UsageError when there are none."""
+    found = store.prompts(split, source)
+    if not found:
+        which = f"{split.value if split else ''} prompts{f' from {source}' if source else ''}".strip()
+        raise UsageError(
+            f"There are no {which} in {workspace.path}: bring some in by "
+            f"`plaudit import FILE --prompts -w {workspace.path}`."
+        )
+    return found
+
+
+def pinned(run: Run, store: FeedbackStore, found: Sequence[Prompt]) -> list[Prompt]:
+    """The prompts that `run` works on: `found` in a new run, and in a resumed one those that it began with.
+
+    What is imported in the meantime must not change what a resumed run draws.
+    """
+    if not (run.path / PROMPTS_FILE).exists():
+        run.write_json(PROMPTS_FILE, [prompt.id for prompt in found])
+        return list(found)
+    ids: list[str] = run.read_json(PROMPTS_FILE)
+    stored = {prompt.id: prompt for prompt in store.prompts(prompt_ids=ids)}
+    return [stored[prompt_id] for prompt_id in ids]
+
+
+def ancestry(workspace: Workspace, run: Run) -> list[Run]:
+    """`run` and every run that it was made from, oldest first."""
+    found, waiting = {run.id: run}, [run]
+    while waiting:
+        for source in waiting.pop().inputs.values():
+            if source["id"] not in found and (workspace.runs_dir / source["id"] / "run.json").is_file():
+                found[source["id"]] = workspace.run(source["id"])
+                waiting.append(found[source["id"]])
+    return sorted(found.values(), key=lambda one: (one.created_at, one.id))
