@@ -42,6 +42,11 @@ COMMANDS = (
         "export",
         "Write preferences, prompts or good answers to a file, as training libraries read them.",
     ),
+    Command("sample", "sample", "sample", "Draw answers to the workspace's prompts."),
+    Command("panel", "panel", "panel", "Let a simulated panel rank sampled answers, in place of people."),
+    Command("reward", "reward", "reward", "Train a reward model on the preferences, and measure it on held-out ones."),
+    Command("align", "align", "align", "Optimise the model against a reward model, by RLOO or PPO."),
+    Command("evaluate", "evaluate", "evaluate", "Compare the aligned model with the base on held-out prompts."),
     Command("runs", "runs", "runs", "List the runs, or show one in full."),
 )
 

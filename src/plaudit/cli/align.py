@@ -1,0 +1,44 @@
+"""`plaudit align`: optimise the model against a reward model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
+from plaudit.cli.staging import Settings, Source, refuse_changes, report_run
+from plaudit.workspace import Workspace
+
+REWARD_MODEL_HELP = "A sequence classifier instead of a reward run: a folder or Hugging Face id."
+
+
+def align(
+    algorithm: Annotated[str | None, typer.Option(metavar="NAME", help="rloo or ppo. Default: rloo.")] = None,
+    iterations: Annotated[int | None, typer.Option(metavar="N", help="Optimisation steps. Default: 30.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(metavar="X", help="Of the policy. Default: 5e-4.")] = None,
+    source: Source = None,
+    reward_model: Annotated[str | None, typer.Option(metavar="PATH_OR_ID", help=REWARD_MODEL_HELP)] = None,
+    settings: Settings = None,
+    resume: Resume = False,
+    seed: Seed = None,
+    workspace: WorkspaceDir = HERE,
+) -> None:
+    opened = Workspace.open(workspace)
+    flags = {"iterations": iterations, "learning_rate": learning_rate}
+    refuse_changes(
+        resume, {**flags, "algorithm": algorithm, "source": source, "reward_model": reward_model}, settings, seed
+    )
+    if not resume and not reward_model:
+        opened.latest("reward")  # says what is missing before torch is loaded
+    from plaudit.stages.align import align as stage
+    from plaudit.stages.align import align_config, default_config
+    from plaudit.stages.overrides import merged
+
+    default = asdict(default_config(algorithm or "rloo"))
+    chosen = {"algorithm": default.pop("algorithm")}  # no --set: it decides which other keys there are
+    paths: dict[str, Any] = {f"training.{key}": value for key, value in flags.items()}
+    paths |= {"source": source, "reward_model": reward_model}
+    config = align_config(chosen | merged(default, paths, settings or []))
+    report_run(stage(opened, config, seed=opened.seed if seed is None else seed, resume=resume))

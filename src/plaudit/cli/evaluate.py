@@ -1,0 +1,36 @@
+"""`plaudit evaluate`: the base against the aligned policy on held-out prompts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
+from plaudit.cli.staging import Settings, Source, refuse_changes, report_run
+from plaudit.workspace import Workspace
+
+
+def evaluate(
+    align: Annotated[
+        str | None, typer.Option(metavar="ID", help="The align run to prove. Default: the newest.")
+    ] = None,
+    answers: Annotated[int | None, typer.Option(metavar="N", help="Answers to each prompt. Default: 4.")] = None,
+    prompts: Annotated[int | None, typer.Option(metavar="N", help="At most so many prompts. Default: 200.")] = None,
+    source: Source = None,
+    settings: Settings = None,
+    resume: Resume = False,
+    seed: Seed = None,
+    workspace: WorkspaceDir = HERE,
+) -> None:
+    opened = Workspace.open(workspace)
+    flags = {"align": align, "answers": answers, "prompts": prompts, "source": source}
+    refuse_changes(resume, flags, settings, seed)
+    if not resume and not align:
+        opened.latest("align")  # says what is missing before torch is loaded
+    from plaudit.stages.overrides import configured
+    from plaudit.stages.proof import EvaluateConfig
+    from plaudit.stages.proof import evaluate as stage
+
+    config = configured(EvaluateConfig(), flags, settings or [])
+    report_run(stage(opened, config, seed=opened.seed if seed is None else seed, resume=resume))

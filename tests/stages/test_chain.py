@@ -1,0 +1,147 @@
+"""The whole chain on the tiny model: each stage leaves a run that says what it did, what it read and what it cost."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+from safetensors.torch import load_file
+
+from plaudit.cli import main
+from plaudit.errors import UsageError
+from plaudit.feedback.store import FeedbackStore
+from plaudit.models.catalog import load
+from plaudit.runs import RunStatus
+from plaudit.stages.align import AlignConfig, align
+from plaudit.stages.headlines import headline
+from plaudit.stages.panel import PanelConfig, panel
+from plaudit.stages.proof import EvaluateConfig, evaluate
+from plaudit.stages.reward import RewardStageConfig, reward
+from plaudit.stages.stage import ancestry
+from plaudit.types import Split
+from plaudit.workspace import Workspace
+
+
+def test_every_run_is_finished_and_knows_what_it_was_made_from(chain) -> None:
+    runs = [chain.sample, chain.panel, chain.reward, chain.align, chain.evaluate]
+    assert [run.status for run in runs] == [RunStatus.FINISHED] * 5
+    assert all(run.stale_inputs(chain.workspace) == [] for run in runs)
+    assert [run.id for run in ancestry(chain.workspace, chain.evaluate)] == [run.id for run in runs]
+    assert all(run.costs.tokens_generated > 0 for run in (chain.sample, chain.align, chain.evaluate))
+    assert all(run.costs.tokens_trained > 0 for run in (chain.reward, chain.align))
+
+
+def test_the_panel_says_that_it_is_simulated_and_so_does_what_rests_on_it(chain) -> None:
+    assert all(run.results["simulated"] for run in (chain.panel, chain.reward, chain.evaluate))
+    assert chain.panel.results["judgements"] == 3 * chain.panel.results["tasks"] == 30
+    assert chain.panel.results["habits"][-1] == "1 answers at random"
+
+
+def test_the_reward_model_is_measured_on_held_out_prompts_beside_its_baselines(chain) -> None:
+    figures = chain.reward.results
+    assert (figures["prompts_train"], figures["prompts_heldout"]) == (7, 3)
+    assert figures["reward_of_ceiling"] == pytest.approx(figures["reward_accuracy"] / figures["noise_ceiling"])
+    details = chain.reward.read_json("evaluation.json")
+    assert len(details["reward_length"]["length"]) == len(details["reward_length"]["reward"]) == 12
+    assert sum(b["n"] for b in details["calibration"]["bins"]) == 18
+    assert [row["step"] for row in chain.reward.metrics()] == [1]
+
+
+def test_the_policy_is_an_adapter_and_its_checkpoint_is_gone(chain) -> None:
+    assert (chain.align.adapter_dir / "adapter_config.json").exists()
+    assert any(t.abs().sum() > 0 for n, t in load_file(chain.align.adapter_dir / "adapter_model.safetensors").items())
+    assert not chain.align.checkpoint_dir.exists()
+    assert [row["step"] for row in chain.align.metrics()] == [1, 2, 3]
+
+
+def test_the_proof_has_the_figures_of_the_summary(chain) -> None:
+    summary = chain.evaluate.read_json("summary.json")
+    assert 0 <= summary["win_rate_low"] <= summary["win_rate"] <= summary["win_rate_high"] <= 1
+    names = ["kl_nats", "heldout_reward_before", "heldout_reward_after", "reward_win_rate", "reward_accuracy", "seed"]
+    names += ["finished_before", "finished_after", "length_before", "length_after"]
+    assert all(summary[name] is not None for name in names)
+    assert {"bleu", "chrf", "rougeL"} <= summary["overlap"].keys()
+    assert {"before", "after"} <= summary["overlap"]["bleu"].keys()
+    assert summary["utility"]["before"].keys() == summary["utility"]["after"].keys() >= {"total", "echo"}
+    assert summary["judge"] == "the panel’s hidden utility"
+    samples = chain.evaluate.read_json("samples.json")
+    assert len(samples) == 3
+    assert samples[0]["reference"] == "Boil the water, and wait a little."
+    assert samples[0].keys() >= {"prompt", "base", "aligned", "base_finished", "aligned_utility"}
+
+
+def test_every_stage_has_a_line_to_say(chain) -> None:
+    assert headline(chain.sample).startswith("Sampled 40 answers to 10 prompts; 0% end by themselves. (sample-001, ")
+    assert "A simulated panel of 13 ranked them in 30 judgements; 25% of" in headline(chain.panel)
+    assert "of what the panel's noise allows" in headline(chain.reward)
+    assert "Aligned the model by RLOO in 3 iterations; reward" in headline(chain.align)
+    assert "On 3 held-out prompts the aligned model's answers win" in headline(chain.evaluate)
+
+
+def test_a_run_says_which_command_makes_it_again(chain, capsys: pytest.CaptureFixture) -> None:
+    command = chain.align.results["command"]
+    assert "--set training.rollout.max_tokens=8" in command
+    assert main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out.startswith("Aligned the model by RLOO in 3 iterations")
+    again = chain.workspace.latest("align")
+    assert again.id != chain.align.id
+    assert again.finished_digest == chain.align.finished_digest
+
+
+def test_stages_leave_a_shared_model_as_it_was(workspace: Workspace, chain) -> None:
+    model = load(workspace.model)
+    with pytest.raises(UsageError, match="--depth must lie"):
+        reward(chain.workspace, RewardStageConfig(training=_deep()), seed=0, model=model)
+    evaluate(chain.workspace, EvaluateConfig(answers=1), seed=1, model=model)
+    assert model.trunk.adapters == {}
+
+
+def _deep():
+    from plaudit.train.reward import RewardConfig
+
+    return RewardConfig(depth=99)
+
+
+@pytest.mark.parametrize(
+    ("stage", "config", "advice"),
+    [
+        (panel, PanelConfig(), "No finished sample run in .*: run `plaudit sample -w .*` first"),
+        (align, AlignConfig(), "No finished reward run in .*: run `plaudit reward -w .*` first"),
+        (evaluate, EvaluateConfig(), "No finished align run in .*: run `plaudit align -w .*` first"),
+        (reward, RewardStageConfig(), "no preferences to learn from in .*: bring some in by `plaudit import FILE -w "),
+    ],
+    ids=["panel", "align", "evaluate", "reward"],
+)
+def test_without_the_stage_before_it_a_stage_says_what_to_run(workspace: Workspace, stage, config, advice) -> None:
+    with pytest.raises(UsageError, match=advice):
+        stage(workspace, config, seed=0)
+    assert workspace.runs() == []
+
+
+def test_without_feedback_a_stage_says_what_to_import(tmp_path, capsys: pytest.CaptureFixture) -> None:
+    Workspace.create(tmp_path / "empty", "no-such-model")
+    assert main(["sample", "-w", str(tmp_path / "empty")]) == 2
+    assert "holds no feedback yet: bring in prompts or preferences by `plaudit import" in capsys.readouterr().err
+
+
+def test_without_held_out_preferences_the_reward_run_says_so(chain, tmp_path) -> None:
+    with FeedbackStore.open(chain.workspace.database) as store:
+        prompts = store.prompts(Split.TRAIN)
+        ids = {prompt.id for prompt in prompts}
+        tasks = [task for task in store.tasks() if task.prompt_id in ids]
+        asked = {task.id for task in tasks}
+        judgements = [judgement for judgement in store.judgements() if judgement.task_id in asked]
+        answers, annotators = store.responses(ids), store.annotators()
+    only_train = Workspace.create(tmp_path / "w", chain.workspace.model)
+    with FeedbackStore.open(only_train.database) as store:
+        store.add_prompts(prompts, Split.TRAIN)
+        store.add_responses(answers)
+        store.add_tasks(tasks)
+        store.add_annotators(annotators)
+        store.submit_all(judgements)
+    run = reward(only_train, RewardStageConfig(), seed=0)
+    assert "No held-out preference has a winner" in run.results["heldout"]
+    assert "reward_accuracy" not in run.results
+    assert "No held-out preference has a winner" in headline(run)
+    json.dumps(run.read_json("evaluation.json"))

@@ -1,0 +1,72 @@
+"""Alignment guided by a reward model from elsewhere, from the command line to the proof."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from plaudit.cli import main
+from plaudit.stages.align import AlignConfig, align
+from plaudit.stages.stage import ancestry
+
+
+@pytest.fixture
+def classifier(tiny_folder, tmp_path) -> str:
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, num_labels=1, pad_token_id=0,
+    )  # fmt: skip
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path / "rm")
+    tokenizer.save_pretrained(tmp_path / "rm")
+    return str(tmp_path / "rm")
+
+
+def test_an_external_reward_model_guides_and_is_no_proof(workspace, classifier, capsys) -> None:
+    where = ["-w", str(workspace.path)]
+    quick = ["iterations=2", "rollout.prompts=2", "rollout.answers=2", "rollout.max_tokens=6"]
+    settings = [word for setting in quick for word in ("--set", f"training.{setting}")]
+    assert main(["align", *where, "--reward-model", classifier, *settings]) == 2
+    assert "only 0 answers to the training prompts" in capsys.readouterr().err
+    assert main(["sample", *where, "--answers", "2", "--max-tokens", "6"]) == 0
+    assert main(["align", *where, "--reward-model", classifier, *settings]) == 0
+    run = workspace.latest("align")
+    assert run.results["guided_by"] == classifier
+    scale = json.loads((run.path / "reward_scale.json").read_text())
+    assert scale["std"] > 0
+    assert main(["evaluate", *where, "--answers", "1"]) == 0
+    assert "score higher by the reward model" in capsys.readouterr().out
+    proof = workspace.latest("evaluate")
+    summary = proof.read_json("summary.json")
+    assert (summary["win_rate"], summary["reward_accuracy"], summary["simulated"]) == (None, None, False)
+    assert "No judge compared the answers but the reward model" in summary["proof"]
+    assert [r.id for r in ancestry(workspace, proof)] == [run.id, proof.id]
+
+
+def test_two_guides_are_one_too_many() -> None:
+    with pytest.raises(ValueError, match="give one of them"):
+        AlignConfig(reward="reward-001", reward_model="somewhere")
+
+
+def test_a_cut_run_keeps_the_scale_that_it_began_with(workspace, classifier, quick_training, monkeypatch) -> None:
+    from plaudit.runs import Run
+    from plaudit.stages.align import align_config
+    from plaudit.stages.sample import SampleConfig, sample
+
+    sample(workspace, SampleConfig(answers=2, max_tokens=6), seed=0)
+
+    def interrupted(run: Run, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "log", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        align(workspace, align_config(quick_training(iterations=1, reward_model=classifier)), seed=0)
+    monkeypatch.undo()
+    before = workspace.resumable("align").read_json("reward_scale.json")
+    sample(workspace, SampleConfig(answers=3, max_tokens=9), seed=1)
+    assert align(workspace, AlignConfig(), seed=0, resume=True).read_json("reward_scale.json") == before

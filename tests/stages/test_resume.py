@@ -1,0 +1,124 @@
+"""What was cut goes on, and ends as if it had never been cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from plaudit.cli import main
+from plaudit.errors import UsageError
+from plaudit.feedback.store import FeedbackStore
+from plaudit.runs import Run, RunStatus
+from plaudit.stages import sample as sample_stage
+from plaudit.stages.align import align, align_config
+from plaudit.stages.proof import EvaluateConfig, evaluate
+from plaudit.stages.sample import SampleConfig, sample
+from plaudit.types import Prompt
+from plaudit.workspace import Workspace
+
+
+@pytest.fixture
+def cut_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Ctrl-C while the metrics of step N are written; once."""
+    log = Run.log
+
+    def arrange(step: int) -> None:
+        waiting = [step]
+
+        def interrupted(run: Run, **metrics: object) -> None:
+            if waiting and metrics["step"] == waiting[0]:
+                waiting.clear()
+                raise KeyboardInterrupt
+            log(run, **metrics)
+
+        monkeypatch.setattr(Run, "log", interrupted)
+
+    return arrange
+
+
+def answers_of(workspace: Workspace, run: Run) -> dict[str, list[str]]:
+    with FeedbackStore.open(workspace.database) as store:
+        found: dict[str, list[str]] = {}
+        for response in store.responses(run_id=run.id):
+            found.setdefault(response.prompt_id, []).append(response.text)
+    return found
+
+
+def test_sampling_goes_on_with_the_answers_that_it_would_have_drawn(
+    workspace: Workspace, cut_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_stage, "CHUNK_PROMPTS", 3)
+    config = SampleConfig(answers=2, max_tokens=6)
+    whole = sample(workspace, config, seed=5)
+    cut_at(2)
+    with pytest.raises(KeyboardInterrupt):
+        sample(workspace, config, seed=5)
+    cut = workspace.resumable("sample")
+    assert 0 < len(answers_of(workspace, cut)) < 10
+    with FeedbackStore.open(workspace.database) as store:
+        store.add_prompts([Prompt.from_text("Did somebody import this meanwhile?")])
+    resumed = sample(workspace, SampleConfig(answers=9, max_tokens=1), seed=0, resume=True)
+    assert (resumed.id, resumed.status, resumed.seed) == (cut.id, RunStatus.FINISHED, 5)
+    assert answers_of(workspace, resumed) == answers_of(workspace, whole)
+    assert resumed.results["answers"] == whole.results["answers"]
+    assert resumed.costs.tokens_generated == whole.costs.tokens_generated
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "ppo"])
+def test_alignment_ends_with_the_very_adapter(
+    chain, algorithm: str, cut_at: Callable[[int], None], quick_training
+) -> None:
+    config = align_config(quick_training(algorithm, 4, reward=chain.reward.id))
+    whole = align(chain.workspace, config, seed=3)
+    cut_at(2)
+    with pytest.raises(KeyboardInterrupt):
+        align(chain.workspace, config, seed=3)
+    cut = chain.workspace.resumable("align")
+    assert cut.status is RunStatus.INTERRUPTED
+    resumed = align(chain.workspace, config, seed=0, resume=True)
+    assert resumed.id == cut.id
+    assert [row["step"] for row in resumed.metrics()] == [1, 2, 3, 4]
+    assert resumed.digest() == whole.digest()
+    name = "adapter_model.safetensors"
+    assert (resumed.adapter_dir / name).read_bytes() == (whole.adapter_dir / name).read_bytes()
+
+
+def test_a_cut_evaluation_is_done_again_by_its_own_settings(chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    from plaudit.stages import proof
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(proof, "_conclude", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(chain.workspace, EvaluateConfig(answers=2, align=chain.align.id), seed=0)
+    monkeypatch.undo()
+    resumed = evaluate(chain.workspace, EvaluateConfig(), seed=9, resume=True)
+    ours, theirs = resumed.read_json("summary.json"), chain.evaluate.read_json("summary.json")
+    assert ours == theirs
+
+
+def test_a_run_whose_input_has_changed_is_not_gone_on_with(
+    workspace: Workspace, cut_at: Callable[[int], None], chain
+) -> None:
+    from plaudit.stages.panel import PanelConfig, panel
+    from plaudit.stages.reward import RewardStageConfig, reward
+
+    sample(workspace, SampleConfig(answers=2, max_tokens=4), seed=0)
+    panel(workspace, PanelConfig(), seed=0)
+    cut_at(1)
+    with pytest.raises(KeyboardInterrupt):
+        reward(workspace, RewardStageConfig(), seed=0)
+    with FeedbackStore.open(workspace.database) as store:
+        store.add_prompts([Prompt.from_text("New?")])
+    with pytest.raises(UsageError, match=r"reward-001 cannot go on: its input feedback \(feedback.db\) is not what"):
+        reward(workspace, RewardStageConfig(), seed=0, resume=True)
+
+
+def test_resume_takes_no_settings(workspace: Workspace, capsys: pytest.CaptureFixture) -> None:
+    for given in (["--answers", "3"], ["--seed", "1"], ["--set", "answers=3"], ["--max-tokens", "9"]):
+        assert main(["sample", "-w", str(workspace.path), "--resume", *given]) == 2
+        assert f"leave {given[0]} out" in capsys.readouterr().err
+    assert main(["sample", "-w", str(workspace.path), "--resume"]) == 2
+    assert "No sample run to resume" in capsys.readouterr().err
