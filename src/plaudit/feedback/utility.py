@@ -7,7 +7,7 @@ they see. A reader who knows these rules should agree with them, so an answer is
 - stays on the question (uses its words, or words built on them),
 - says something of its own (content words that the question did not have), up to a paragraph's worth,
 - does not repeat itself, echo the question, or refuse a harmless request,
-- is written in plain words (no stray symbols, no invented CamelCase, no template brackets).
+- is written plainly (no stray symbols, no template brackets, no names out of nowhere).
 
 An echo has no content of its own, a stock sentence neither that nor the question's words: neither can win.
 """
@@ -27,8 +27,9 @@ WEIGHTS = {
     "repetition": -3.0,
     "echo": -2.0,
     "refusal": -2.5,
-    "garble": -2.0,
+    "garble": -2.5,
 }
+ENOUGH_OVERLAP = 2  # content words shared with the question that put an answer on it
 PARAGRAPH = 14  # distinct content words of its own that make an answer complete
 
 STOPWORDS = frozenset(
@@ -47,8 +48,11 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 ODD = re.compile(
-    r"[A-Za-z]*[a-z][A-Z]\w*|[^\x00-\x7f\u2018\u2019\u201c\u201d\u2013\u2014é°]|[\[\]{}<>@#_|\\^~=]|\d{4,}|\w{17,}|https?:"
+    r"[A-Za-z]*[a-z][A-Z]\w*|[^\x00-\x7f\u2018\u2019\u201c\u201d\u2013\u2014é°]|[\[\]{}<>@#_|\\^~=]"
+    r"|\d{4,}|\w{17,}|https?:"
 )
+# A capitalised word that opens no sentence, list item or quotation.
+NAME = re.compile(r"""(?<![.!?:"\u201c\n]\s)(?<![.!?:"\u201c\n*])(?<!^)\b[A-Z][a-z]+""")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,10 @@ class Utility:
         return sum(weight * getattr(self, part) for part, weight in WEIGHTS.items())
 
 
+def count(pattern: re.Pattern[str], text: str) -> int:
+    return len(pattern.findall(text))
+
+
 def words(text: str) -> list[str]:
     return re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower().replace("’", "'"))
 
@@ -83,12 +91,12 @@ def utility(prompt: Prompt, response: Response) -> Utility:
     spoken = words(response.text)
     return Utility(
         finished=float(response.stop_reason is StopReason.EOS),
-        on_question=min(1.0, len(asked & said) / max(1, min(len(asked), 3))),
+        on_question=min(1.0, len(asked & said) / max(1, min(len(asked), ENOUGH_OVERLAP))),
         own_content=min(1.0, len(said - asked) / PARAGRAPH),
         repetition=min(1.0, 3 * repeated_share(spoken)),
-        echo=longest_shared_run(words(prompt.question), spoken) / max(1, len(words(prompt.question))),
+        echo=max(0.0, 2 * copied_share(words(prompt.question), spoken) - 1),
         refusal=float(bool(REFUSAL.search(response.text))),
-        garble=min(1.0, 8 * len(ODD.findall(response.text)) / max(8, len(spoken))),
+        garble=min(1.0, (8 * count(ODD, response.text) + 4 * count(NAME, response.text)) / max(8, len(spoken))),
     )
 
 
@@ -98,8 +106,8 @@ def repeated_share(spoken: list[str], n: int = 3) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def longest_shared_run(asked: list[str], spoken: list[str]) -> int:
-    """Length in words of the longest run of the question that the answer copies."""
+def copied_share(asked: list[str], spoken: list[str]) -> float:
+    """Share of the question that its longest run of words copied by the answer makes up. Half is still natural."""
     best, previous = 0, [0] * (len(spoken) + 1)
     for word in asked:
         current = [0] * (len(spoken) + 1)
@@ -108,4 +116,4 @@ def longest_shared_run(asked: list[str], spoken: list[str]) -> int:
                 current[j] = previous[j - 1] + 1
                 best = max(best, current[j])
         previous = current
-    return best
+    return best / max(1, len(asked))
