@@ -20,17 +20,17 @@ from plaudit.workspace import Workspace
 
 @pytest.fixture
 def cut_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Ctrl-C while the metrics of step N are written; once."""
+    """Ctrl-C as soon as the metrics of step N are written; once. The step's checkpoint is then not."""
     log = Run.log
 
     def arrange(step: int) -> None:
         waiting = [step]
 
         def interrupted(run: Run, **metrics: object) -> None:
+            log(run, **metrics)
             if waiting and metrics["step"] == waiting[0]:
                 waiting.clear()
                 raise KeyboardInterrupt
-            log(run, **metrics)
 
         monkeypatch.setattr(Run, "log", interrupted)
 

@@ -34,6 +34,7 @@ class Command:
 
 
 COMMANDS = (
+    Command("demo", "demo", "demo", "The whole loop in minutes: sample, rank, reward model, alignment, proof, report."),
     Command("init", "init", "init", "Make a workspace: the folder of one project."),
     Command("import", "import_", "import_", "Bring preferences or prompts from a file or data set into the workspace."),
     Command(
@@ -47,6 +48,7 @@ COMMANDS = (
     Command("reward", "reward", "reward", "Train a reward model on the preferences, and measure it on held-out ones."),
     Command("align", "align", "align", "Optimise the model against a reward model, by RLOO or PPO."),
     Command("evaluate", "evaluate", "evaluate", "Compare the aligned model with the base on held-out prompts."),
+    Command("report", "report", "report", "Write what the runs found on one page: report.html and summary.json."),
     Command("runs", "runs", "runs", "List the runs, or show one in full."),
 )
 

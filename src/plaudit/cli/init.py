@@ -16,7 +16,7 @@ def init(
     folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="The same as --workspace.")] = None,
     workspace: WorkspaceDir = HERE,
     model: Annotated[str, typer.Option(help="A catalog name, a local path or a Hugging Face id.")] = "smollm2",
-    seed: Annotated[int, typer.Option(help="Random seed of every stage that is given none.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of every stage that is given none.")] = 0,
     name: Annotated[str | None, typer.Option(help="What reports call it. Default: the folder's name.")] = None,
 ) -> None:
     if folder is not None and workspace != HERE:

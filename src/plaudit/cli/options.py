@@ -12,4 +12,4 @@ HERE = Path()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the last run that was cut.")]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Random seed. Default: the workspace's.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Random seed. Default: the workspace's.")]

@@ -141,12 +141,24 @@ def duration(seconds: float) -> str:
 def proof_rows(data: ReportData) -> list[Row]:
     """What was measured on both sides, in the order in which it matters."""
     win = BeforeAfter(0.5, after=data.win_rate, after_low=data.win_rate_low, after_high=data.win_rate_high)
-    reward = BeforeAfter(data.heldout_reward_before, after=data.heldout_reward_after)
+    by_reward = BeforeAfter(
+        0.5, after=data.reward_win_rate, after_low=data.reward_win_rate_low, after_high=data.reward_win_rate_high
+    )
+    reward = BeforeAfter(
+        data.heldout_reward_before,
+        data.heldout_reward_before_low,
+        data.heldout_reward_before_high,
+        data.heldout_reward_after,
+        data.heldout_reward_after_low,
+        data.heldout_reward_after_high,
+    )
+    kl = BeforeAfter(0.0, after=data.kl_nats, after_low=data.kl_nats_low, after_high=data.kl_nats_high)
     finished = BeforeAfter(data.finished_before, after=data.finished_after)
     length = BeforeAfter(data.length_before, after=data.length_after)
     rows = [
         Row("Win rate", "share", win, "Against the base, which by definition draws with itself."),
-        Row("KL", "nats", BeforeAfter(0.0, after=data.kl_nats), "How far the policy moved from the base."),
+        Row("KL", "nats", kl, "How far the policy moved from the base."),
+        Row("Win rate by the reward model", "share", by_reward, "It was optimised for this, so it proves nothing."),
         Row("Held-out reward", "mean", reward, "The score that was trained for, on prompts that were not.", digits=2),
         Row("Finished", "share", finished, "Ended by itself before the limit."),
         Row("Length", "tokens", length, "Mean."),
@@ -154,10 +166,19 @@ def proof_rows(data: ReportData) -> list[Row]:
     rows += [
         Row(_overlap_name(k), "of 100", pair, "Wording shared with references.") for k, pair in data.overlap.items()
     ]
+    utility = data.utility or TextBeforeAfter()
+    rows += [
+        Row(_utility_name(k), "mean", BeforeAfter(utility.before.get(k), after=after), "What the panel likes.", 2)
+        for k, after in utility.after.items()
+    ]
     text = data.text or TextBeforeAfter()
     for key, name, unit, meaning in TEXT_ROWS:
         rows.append(Row(name, unit, BeforeAfter(text.before.get(key), after=text.after.get(key)), meaning))
     return [row for row in rows if row.figures.after is not None]
+
+
+def _utility_name(key: str) -> str:
+    return "Hidden utility" if key == "total" else f"Utility: {key.replace('_', ' ')}"
 
 
 def _overlap_name(key: str) -> str:

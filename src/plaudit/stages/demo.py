@@ -1,0 +1,241 @@
+"""`plaudit demo`: the whole loop with one command, in a workspace of its own that any other command can go on with.
+
+    demo/report.html, summary.json     of the run that was last asked for
+    demo/seed-0/                       its workspace; one for each seed, model, and kind of feedback
+
+One process, one loaded model. What is finished is not done again, and what was cut goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import plaudit
+from plaudit.errors import UsageError
+from plaudit.feedback.importers import import_preferences
+from plaudit.feedback.sources import name_of
+from plaudit.feedback.store import FeedbackStore
+from plaudit.files import content_digest, to_json, write_atomically
+from plaudit.runs import Run
+from plaudit.stages.collect import rank_by_person
+from plaudit.stages.headlines import headline
+from plaudit.stages.outcome import outcome
+from plaudit.stages.reuse import ensure, is_of, refuse_company
+from plaudit.types import Prompt, content_id
+from plaudit.workspace import SETTINGS_FILE, Workspace
+
+if TYPE_CHECKING:
+    from plaudit.models.catalog import LanguageModel
+    from plaudit.stages.align import AlignConfig
+
+DEFAULT_MODEL = "smollm2"
+ALGORITHMS = ("rloo", "ppo")
+PROMPTS_FROM = "everyday"  # what the demo's prompts say as their source
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the demo's figures in docs/results.md were measured with. The same for both algorithms."""
+
+    every: int = 1  # of the project's prompts, one in so many is used
+    answers: int = 4  # to each prompt, for the panel
+    max_tokens: int = 48
+    temperature: float = 1.0  # of all sampling
+    annotators: int = 13
+    overlap: int = 3
+    iterations: int = 30
+    rollout_prompts: int = 8
+    rollout_answers: int = 4
+    learning_rate: float = 5e-4
+    kl_coefficient: float = 0.05
+    kl_target_nats: float = 8.0
+    evaluate_answers: int = 4
+    people_tasks: int = 24  # that a person is asked to rank with --people; a quarter of them on held-out prompts
+
+
+QUICK = DemoSettings(every=8, max_tokens=16, iterations=2, rollout_prompts=2, evaluate_answers=2, people_tasks=4)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What was asked for."""
+
+    out: Path = Path("demo")
+    seed: int = 0
+    model: str = DEFAULT_MODEL
+    algorithm: str = "rloo"
+    people: bool = False
+    preferences: str | None = None  # a file or data set
+    quick: bool = False
+    settings: DemoSettings = field(default_factory=DemoSettings)
+
+    @classmethod
+    def asked(cls, *, quick: bool, iterations: int | None, **others: Any) -> Demo:
+        """With the settings that `--quick` and `--iterations` make. UsageError where two wishes exclude each other."""
+        settings = QUICK if quick else DemoSettings()
+        if iterations is not None:
+            settings = replace(settings, iterations=iterations)
+        demo = cls(quick=quick, settings=settings, **others)
+        if demo.people and demo.preferences:
+            raise UsageError("--people collects preferences and --preferences brings them; give one of them.")
+        if demo.algorithm not in ALGORITHMS:
+            raise UsageError(f"There is no algorithm {demo.algorithm}; use {' or '.join(ALGORITHMS)}.")
+        if settings.iterations < 1:
+            raise UsageError("--iterations must be at least 1.")
+        return demo
+
+    @property
+    def folder(self) -> Path:
+        """Whatever would give other feedback has a folder of its own."""
+        parts = [f"seed-{self.seed}"]
+        parts += [_slug(self.model)] if self.model != DEFAULT_MODEL else []
+        parts += ["quick"] if self.quick else []
+        parts += ["people"] if self.people else []
+        parts += ["preferences", _slug(self.preferences)] if self.preferences else []
+        return self.out / "-".join(parts)
+
+    def stamp(self) -> dict[str, Any]:
+        """Everything that the result depends on."""
+        source = Path(self.preferences).expanduser() if self.preferences else None
+        asked = {name: value for name, value in asdict(self).items() if name != "out"}
+        digest = content_digest(source) if source and source.exists() else None
+        return json.loads(to_json({**asked, "preferences_digest": digest, "plaudit": plaudit.__version__}))
+
+
+def _slug(name: str) -> str:
+    """A folder's name for a path or id: readable, and different for different ones."""
+    path = Path(name).expanduser()
+    full = str(path.resolve()) if path.exists() else name
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name_of(name)).strip('-').lower()[:24]}-{content_id(full)[:6]}"
+
+
+def demo(
+    asked: Demo, *, fresh: bool = False, read: Callable[[str], str] = input, write: Callable[[str], None] = print
+) -> bool:
+    """Do what is left to do of the demo and leave its report in `asked.out`; False when people have to rank first."""
+    folder = asked.folder
+    if (folder / SETTINGS_FILE).exists():
+        refuse_company(Workspace.open(folder))
+        if fresh:
+            shutil.rmtree(folder)
+    if not _is_done(asked):
+        workspace = _workspace(asked)
+        write(f"The demo works in {folder} (model {asked.model}, seed {asked.seed}).")
+        proof = _Loop(asked, workspace, read, write).run()
+        if proof is None:
+            return False
+        from plaudit.stages.report import report
+
+        report(workspace, [proof.id])
+        write_atomically(folder / "demo.json", to_json(asked.stamp(), indent=2) + "\n")
+    for name in ("report.html", "summary.json"):
+        write_atomically(asked.out / name, (folder / name).read_bytes())
+    write(outcome(json.loads((folder / "summary.json").read_text(encoding="utf-8"))))
+    write(f"\nOpen {asked.out / 'report.html'}")
+    return True
+
+
+def _is_done(asked: Demo) -> bool:
+    stamp = asked.folder / "demo.json"
+    whole = all((asked.folder / name).exists() for name in ("demo.json", "report.html", "summary.json"))
+    return whole and json.loads(stamp.read_text(encoding="utf-8")) == asked.stamp()
+
+
+def _workspace(asked: Demo) -> Workspace:
+    """The demo's workspace, with its feedback or prompts in it."""
+    name = f"demo, seed {asked.seed}"
+    there = (asked.folder / SETTINGS_FILE).exists()
+    workspace = Workspace.open(asked.folder) if there else Workspace.create(asked.folder, asked.model, asked.seed, name)
+    with FeedbackStore.open(workspace.database) as store:
+        if asked.preferences:
+            import_preferences(store, asked.preferences, heldout_share=workspace.heldout_share)
+        else:
+            add_everyday_prompts(store, asked.settings.every)
+    return workspace
+
+
+def add_everyday_prompts(store: FeedbackStore, every: int = 1) -> None:
+    """The project's own prompts, or one in `every` of them; those held out come with a reference answer."""
+    lines = (files("plaudit") / "feedback" / "everyday_prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines[::every]]
+    prompts = [Prompt.from_text(r["prompt"], PROMPTS_FROM, topic=r["topic"], split=r["split"]) for r in rows]
+    written = [(p.id, r["reference"]) for p, r in zip(prompts, rows, strict=True) if "reference" in r]
+    with store.transaction():
+        store.add_prompts(prompts)
+        store.add_demonstrations(written, PROMPTS_FROM)
+
+
+class _Loop:
+    """The stages of one demo, one after the other, on one model that is loaded when the first needs it."""
+
+    def __init__(
+        self, asked: Demo, workspace: Workspace, read: Callable[[str], str], write: Callable[[str], None]
+    ) -> None:
+        self.asked, self.workspace, self.read, self.write = asked, workspace, read, write
+        self._model: LanguageModel | None = None
+
+    def run(self) -> Run | None:
+        """The evaluate run; None when people have to rank first."""
+        from plaudit.stages.align import align
+        from plaudit.stages.proof import EvaluateConfig, evaluate
+        from plaudit.stages.reward import RewardStageConfig, reward
+
+        if not self.asked.preferences and not self._collect():
+            return None
+        learned = self._do("reward", reward, RewardStageConfig())
+        aligned = self._do("align", align, self._align_config(learned))
+        answers = self.asked.settings.evaluate_answers
+        return self._do("evaluate", evaluate, EvaluateConfig(answers=answers, align=aligned.id))
+
+    def _collect(self) -> bool:
+        """Sample answers and have them ranked; whether they are."""
+        from plaudit.stages.panel import PanelConfig, panel
+        from plaudit.stages.sample import SampleConfig, sample
+
+        s = self.asked.settings
+        config = SampleConfig(s.answers, s.max_tokens, s.temperature)
+        if any(not is_of(run, config, self.workspace.seed) for run in self.workspace.runs("sample")):
+            raise UsageError(f"{self.workspace.path} was made with other settings; --fresh starts it over.")
+        sampled = self._do("sample", sample, config)
+        if self.asked.people:
+            return rank_by_person(self.workspace, sampled, s.people_tasks, self.read, self.write)
+        self._do("panel", panel, PanelConfig(s.annotators, s.overlap, sample=sampled.id))
+        return True
+
+    def _align_config(self, learned: Run) -> AlignConfig:
+        from plaudit.stages.align import align_config
+
+        s = self.asked.settings
+        rollout = {
+            "prompts": s.rollout_prompts,
+            "answers": s.rollout_answers,
+            "max_tokens": s.max_tokens,
+            "temperature": s.temperature,
+        }
+        training = {
+            "iterations": s.iterations,
+            "learning_rate": s.learning_rate,
+            "kl_coefficient": s.kl_coefficient,
+            "kl_target_nats": s.kl_target_nats,
+            "rollout": rollout,
+        }
+        return align_config({"algorithm": self.asked.algorithm, "training": training, "reward": learned.id})
+
+    def _do(self, name: str, stage: Callable[..., Run], config: Any) -> Run:
+        run, was_there = ensure(self.workspace, name, stage, config, self._loaded if name != "panel" else None)
+        self.write(f"{headline(run)}{' Done before.' if was_there else ''}")
+        return run
+
+    def _loaded(self) -> LanguageModel:
+        if self._model is None:
+            from plaudit.models.catalog import load
+
+            self._model = load(self.workspace.model)
+        return self._model
