@@ -48,7 +48,7 @@ def test_the_demo_ends_with_a_report_and_is_not_done_twice(tmp_path, tiny_folder
     (tmp_path / "demo" / "report.html").unlink()
     start = time.monotonic()
     assert main(typed) == 0
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 3  # a third of a second on an idle machine
     assert pages(tmp_path / "demo") == first
     assert "Open " in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ from plaudit.cli import main
 from plaudit.errors import UsageError
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Run, RunStatus
-from plaudit.stages import sample as sample_stage
+from plaudit.stages import chunks
 from plaudit.stages.align import align, align_config
 from plaudit.stages.proof import EvaluateConfig, evaluate
 from plaudit.stages.sample import SampleConfig, sample
@@ -48,7 +48,7 @@ def answers_of(workspace: Workspace, run: Run) -> dict[str, list[str]]:
 def test_sampling_goes_on_with_the_answers_that_it_would_have_drawn(
     workspace: Workspace, cut_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample_stage, "CHUNK_PROMPTS", 3)
+    monkeypatch.setattr(chunks, "CHUNK_PROMPTS", 3)
     config = SampleConfig(answers=2, max_tokens=6)
     whole = sample(workspace, config, seed=5)
     cut_at(2)

@@ -62,9 +62,11 @@ def _details(run: Run, workspace: Workspace) -> Iterator[str]:
     }
     costs: dict[str, Any] = {"total": _cost(run.costs), "CPU": duration_text(run.costs.cpu_seconds)}
     costs |= {"tokens generated": run.costs.tokens_generated, "tokens trained": run.costs.tokens_trained}
+    from plaudit.stages.overrides import leaves
+
     sections: dict[str, dict[str, Any]] = {
         "inputs": inputs,
-        "configuration": run.config,
+        "configuration": dict(leaves(run.config)),
         "results": run.results,
         "costs": costs,
     }

@@ -28,6 +28,11 @@ def interval_text(results: Results, name: str) -> str:
     return f"{value:.2f}" + (f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else "")
 
 
+def number_text(value: float, digits: int) -> str:
+    """Fixed digits, and no sign on a zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
 def _sample(results: Results) -> str:
     finished = percent(results["finished_share"])
     return f"Sampled {results['answers']:,} answers to {results['prompts']:,} prompts; {finished} end by themselves."
@@ -54,7 +59,11 @@ def _reward(results: Results) -> str:
 
 def _align(results: Results) -> str:
     reward, kl = results.get("reward_mean"), results.get("kl_nats")
-    reached = f"; reward {reward:.2f} at {kl:.1f} nats from the base" if reward is not None and kl is not None else ""
+    reached = (
+        f"; reward {number_text(reward, 2)} at {number_text(kl, 1)} nats from the base"
+        if reward is not None and kl is not None
+        else ""
+    )
     return f"Aligned the model by {results['algorithm'].upper()} in {results['iterations']} iterations{reached}."
 
 

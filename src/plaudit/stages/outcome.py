@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from plaudit.progress import duration_text
-from plaudit.stages.headlines import interval_text, percent
+from plaudit.stages.headlines import interval_text, number_text, percent
 
 SIMULATED = "The panel was simulated: this shows that the loop works, not what people would prefer."
 
@@ -28,7 +28,7 @@ def _rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         of_ceiling = summary.get("reward_of_ceiling")
         beside = f", {percent(of_ceiling)} of the noise ceiling" if of_ceiling is not None else ""
         yield "reward model's accuracy, held-out preferences", interval_text(summary, "reward_accuracy") + beside
-    yield "KL from the base", f"{summary['kl_nats']:.1f} nats an answer"
+    yield "KL from the base", f"{number_text(summary['kl_nats'], 1)} nats an answer"
     yield (
         "finished answers",
         f"{percent(summary['finished_before'])} before, {percent(summary['finished_after'])} after",

@@ -17,11 +17,12 @@ import torch
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.adapters import load_adapter
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import encode_prompt, pack
+from plaudit.models.conversation import pack
 from plaudit.models.reward_model import Scorer
 from plaudit.models.sampling import Sampled, Sampling, sample
 from plaudit.progress import Bar, bar
 from plaudit.runs import Run
+from plaudit.stages.chunks import Chunk, Drawing, chunks
 from plaudit.stages.comparison import Answered, Side, compare, sample_pairs
 from plaudit.stages.scorers import reward_run_of, scorer_of
 from plaudit.stages.stage import begin, finished_run, loaded, open_feedback, pinned, prompts_of, recorded
@@ -29,7 +30,6 @@ from plaudit.train.rollouts import answer_logprobs, as_response
 from plaudit.types import Prompt, Split
 from plaudit.workspace import Workspace
 
-CHUNK_PROMPTS = 32  # drawn at once
 ROWS = 4  # prompts, with all their answers, in one micro-batch of the measuring pass
 
 
@@ -45,19 +45,6 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         if self.answers < 1 or self.prompts < 1:
             raise ValueError("answers and prompts must be at least 1")
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How both sides' answers are drawn."""
-
-    answers: int
-    sampling: Sampling
-    prompt_tokens: int
-    seed: int
-
-    def generator(self, side: int, chunk: int) -> torch.Generator:
-        return torch.Generator().manual_seed((self.seed * 2 + side) * 1_000_003 + chunk)
 
 
 def evaluate(
@@ -85,7 +72,7 @@ def evaluate(
         with recorded(run, workspace, EvaluateConfig()), loaded(workspace, model) as language:
             prompts = pinned(run, store, found)
             aligned = workspace.run(run.inputs["align"]["id"])
-            base, policy = _both_sides(run, workspace, aligned, prompts, _drawing(config, aligned, run.seed), language)
+            base, policy = _both_sides(run, workspace, aligned, prompts, _drawing(config, aligned), language)
             _conclude(run, store, reward_run_of(workspace, aligned), aligned, base, policy)
     return run
 
@@ -97,11 +84,11 @@ def _drawn(prompts: list[Prompt], config: EvaluateConfig, seed: int) -> list[Pro
     return [prompts[i] for i in sorted(random.Random(seed).sample(range(len(prompts)), config.prompts))]
 
 
-def _drawing(config: EvaluateConfig, aligned: Run, seed: int) -> Drawing:
+def _drawing(config: EvaluateConfig, aligned: Run) -> Drawing:
     trained = aligned.config["training"]["rollout"]
     max_tokens = trained["max_tokens"] if config.max_tokens is None else config.max_tokens
     temperature = trained["temperature"] if config.temperature is None else config.temperature
-    return Drawing(config.answers, Sampling(max_tokens, temperature), trained["prompt_tokens"], seed)
+    return Drawing(config.answers, Sampling(max_tokens, temperature), trained["prompt_tokens"])
 
 
 def _both_sides(
@@ -109,10 +96,11 @@ def _both_sides(
 ) -> tuple[Side, Side]:
     load_adapter(model.trunk, "policy", aligned.adapter_dir)
     scorer = scorer_of(workspace, aligned, model)
+    parts = chunks(model, prompts, drawing)
     with bar("Answering held-out prompts", 2 * len(prompts), "prompts") as progress:
-        sides = [answer(model, adapter, scorer, prompts, drawing, progress) for adapter in (None, "policy")]
-    run.count(generated=sum(a.response.tokens or 0 for side in sides for group in side for a in group))
-    base, policy = (Side(list(prompts), answered) for answered in sides)
+        base = answer(model, None, scorer, parts, drawing, 2 * run.seed, progress)
+        policy = answer(model, "policy", scorer, parts, drawing, 2 * run.seed + 1, progress)
+    run.count(generated=sum(response.tokens or 0 for response in (*base.responses, *policy.responses)))
     return base, policy
 
 
@@ -121,24 +109,21 @@ def answer(
     model: LanguageModel,
     adapter: str | None,
     scorer: Scorer,
-    prompts: Sequence[Prompt],
+    parts: Sequence[Chunk],
     drawing: Drawing,
+    seed: int,
     progress: Bar,
-) -> list[list[Answered]]:
-    """Answers to each prompt by one side, scored, and with their KL from the base where the side has an adapter."""
+) -> Side:
+    """One side's answers, scored, and with their KL from the base where the side has an adapter."""
     answered: list[list[Answered]] = []
-    for start in range(0, len(prompts), CHUNK_PROMPTS):
-        chunk = prompts[start : start + CHUNK_PROMPTS]
-        encoded = [encode_prompt(model.tokenizer, prompt, drawing.prompt_tokens) for prompt in chunk]
-        generator = drawing.generator(int(adapter is not None), start)
-        drawn = sample(
-            model.trunk, encoded, drawing.answers, drawing.sampling, model.end_ids, generator, adapter=adapter
-        )
-        for first in range(0, len(chunk), ROWS):
+    for part in parts:
+        n, generator = drawing.answers, part.generator(seed)
+        drawn = sample(model.trunk, part.encoded, n, drawing.sampling, model.end_ids, generator, adapter=adapter)
+        for first in range(0, len(part.prompts), ROWS):
             rows = slice(first, first + ROWS)
-            answered += _measured(model, adapter, scorer, chunk[rows], encoded[rows], drawn[rows], drawing)
-            progress.advance(len(chunk[rows]))
-    return answered
+            answered += _measured(model, adapter, scorer, part.prompts[rows], part.encoded[rows], drawn[rows], drawing)
+            progress.advance(len(part.prompts[rows]))
+    return Side([prompt for part in parts for prompt in part.prompts], answered)
 
 
 def _measured(

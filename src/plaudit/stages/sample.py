@@ -1,7 +1,7 @@
 """The first stage: draw answers to the workspace's prompts, from the base model or from an aligned policy.
 
-Prompts of similar length are drawn together, a chunk at a time, and a chunk is stored whole. Its random numbers depend
-on the seed and its number alone, so a run that was cut goes on with the very answers that it would have drawn.
+A chunk of prompts at a time is drawn and stored whole, and each chunk has random numbers of its own, so a run that was
+cut goes on with the very answers that it would have drawn.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.adapters import load_adapter
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import encode_prompt
 from plaudit.models.sampling import Sampling
 from plaudit.models.sampling import sample as draw
 from plaudit.progress import bar
 from plaudit.runs import Run
+from plaudit.stages.chunks import Chunk, Drawing, chunks
 from plaudit.stages.stage import begin, finished_run, loaded, open_feedback, pinned, prompts_of, recorded
 from plaudit.train.rollouts import as_response
 from plaudit.types import Prompt, Response, Split, StopReason
 from plaudit.workspace import Workspace
-
-CHUNK_PROMPTS = 32  # drawn at once: more is hardly faster and only takes memory
 
 
 @dataclass(frozen=True)
@@ -42,27 +38,15 @@ class SampleConfig:
     def __post_init__(self) -> None:
         if self.answers < 1:
             raise ValueError("answers must be at least 1")
-        _ = self.sampling  # has checks of its own
+        _ = self.drawing  # has checks of its own
 
     @property
-    def sampling(self) -> Sampling:
-        return Sampling(self.max_tokens, self.temperature)
+    def drawing(self) -> Drawing:
+        return Drawing(self.answers, Sampling(self.max_tokens, self.temperature), self.prompt_tokens)
 
     @property
     def side(self) -> Split | None:
         return None if self.split == "all" else Split(self.split)
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Prompts that are drawn together, with their token ids."""
-
-    number: int
-    prompts: tuple[Prompt, ...]
-    encoded: tuple[list[int], ...]
-
-    def generator(self, seed: int) -> torch.Generator:
-        return torch.Generator().manual_seed(seed * 1_000_003 + self.number)
 
 
 def sample(
@@ -83,21 +67,13 @@ def sample(
             if policy:
                 load_adapter(language.trunk, policy, workspace.run(str(config.policy)).adapter_dir)
             prompts = pinned(run, store, found)
-            _draw_missing(run, store, language, policy, chunks(language, prompts, config.prompt_tokens), config)
+            _draw_missing(run, store, language, policy, chunks(language, prompts, config.drawing), config)
             _conclude(run, store, prompts, language)
     return run
 
 
 def _policy_run(workspace: Workspace, config: SampleConfig) -> Mapping[str, Run | Path]:
     return {"policy": finished_run(workspace, "align", config.policy)} if config.policy else {}
-
-
-def chunks(model: LanguageModel, prompts: Sequence[Prompt], prompt_tokens: int) -> list[Chunk]:
-    """The prompts in groups of similar length, in an order that depends on nothing but them."""
-    encoded = {prompt.id: encode_prompt(model.tokenizer, prompt, prompt_tokens) for prompt in prompts}
-    ordered = sorted(prompts, key=lambda prompt: (len(encoded[prompt.id]), prompt.id))
-    groups = [tuple(ordered[i : i + CHUNK_PROMPTS]) for i in range(0, len(ordered), CHUNK_PROMPTS)]
-    return [Chunk(n, group, tuple(encoded[p.id] for p in group)) for n, group in enumerate(groups)]
 
 
 def _draw_missing(
@@ -116,7 +92,13 @@ def _draw_missing(
         for part in missing:
             generator = part.generator(run.seed)
             drawn = draw(
-                model.trunk, part.encoded, config.answers, config.sampling, model.end_ids, generator, adapter=policy
+                model.trunk,
+                part.encoded,
+                config.answers,
+                config.drawing.sampling,
+                model.end_ids,
+                generator,
+                adapter=policy,
             )
             groups = [[as_response(model, p, a) for a in group] for p, group in zip(part.prompts, drawn, strict=True)]
             answers = list(_signed(run, config, [answer for group in groups for answer in group]))
