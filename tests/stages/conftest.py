@@ -1,5 +1,6 @@
 """A workspace with a few prompts on the tiny model, and the whole chain run on it once."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,3 +81,10 @@ def chain(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Chain:
         align(made, align_config(_quick_training()), **common),
         evaluate(made, EvaluateConfig(answers=2), **common),
     )
+
+
+@pytest.fixture
+def copied(chain: Chain, tmp_path: Path) -> Workspace:
+    """The chain's workspace to write into: the chain itself stays as it is for the other tests."""
+    shutil.copytree(chain.workspace.path, tmp_path / "copied")
+    return Workspace.open(tmp_path / "copied")

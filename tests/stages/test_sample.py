@@ -1,0 +1,56 @@
+"""Sampling: what is stored with an answer, and who answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from plaudit.cli import main
+from plaudit.errors import UsageError
+from plaudit.feedback.store import FeedbackStore
+from plaudit.stages.sample import SampleConfig, sample
+from plaudit.types import Split
+
+
+def test_an_answer_says_where_it_comes_from(chain) -> None:
+    with FeedbackStore.open(chain.workspace.database) as store:
+        answers = store.responses(run_id=chain.sample.id)
+    assert {(a.seed, a.run_id) for a in answers} == {(0, "sample-001")}
+    assert all(a.sampling == {"max_tokens": 8, "temperature": 1.0} and a.tokens for a in answers)
+    assert chain.sample.read_json("responses.json") == sorted(a.id for a in answers)
+
+
+def test_a_policy_answers_otherwise_than_the_base(chain, copied) -> None:
+    def texts(policy: str | None) -> list[str]:
+        config = SampleConfig(answers=3, max_tokens=8, split="heldout", policy=policy)
+        run = sample(copied, config, seed=4)
+        assert run.inputs.get("policy", {}).get("id") == policy
+        with FeedbackStore.open(copied.database) as store:
+            held = {prompt.id for prompt in store.prompts(Split.HELDOUT)}
+            answers = store.responses(run_id=run.id)
+        assert {answer.prompt_id for answer in answers} == held
+        return [answer.text for answer in answers]
+
+    assert texts(None) == texts(None)
+    assert texts(chain.align.id) != texts(None)
+
+
+def test_only_an_align_run_can_answer(chain) -> None:
+    with pytest.raises(UsageError, match="reward-001 is no finished align run"):
+        sample(chain.workspace, SampleConfig(policy="reward-001"), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["--split", "test"], "must be one of 'all', 'train', 'heldout', not 'test'"),
+        (["--temperature", "0"], "temperature must be above 0"),
+        (["--answers", "0"], "answers must be at least 1"),
+        (["--source", "nobody"], "There are no prompts from nobody in"),
+        (["--set", "top_k=5"], "Unknown key `top_k`"),
+        (["--seed", "-1"], "Invalid value for '--seed'"),
+    ],
+)
+def test_a_wrong_wish_is_one_sentence_and_no_run(workspace, typed, sentence, capsys) -> None:
+    assert main(["sample", "-w", str(workspace.path), *typed]) == 2
+    assert sentence in capsys.readouterr().err
+    assert workspace.runs() == []
