@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UsageError
 from plaudit.progress import duration_text, number_text
+from plaudit.stats.intervals import mean_interval
 
 RESULTS = Path(__file__).parent / "results"
 BLOCK = re.compile(r"(?P<opening><!-- bench:(?P<name>[\w-]+) -->\n).*?(?P<closing><!-- /bench -->)", re.DOTALL)
@@ -36,6 +37,12 @@ class Row:
     high: float | None = None
     peer: float | None = None  # `what` names the peer
     goal: str | None = None  # ">= 0.8" or "<= 12", in the row's unit
+
+    @classmethod
+    def mean(cls, what: str, of_seeds: Sequence[float], unit: str = "", **others: Any) -> Row:
+        """The mean over seeds with Student's t interval; without bounds where there is one seed."""
+        figures = mean_interval(of_seeds).flat("mean")
+        return cls(what, sum(of_seeds) / len(of_seeds), unit, figures["mean_low"], figures["mean_high"], **others)
 
     @property
     def ratio(self) -> float | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import random
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from bench import Row, __main__, cells, with_tables
-from plaudit.errors import UsageError
+from bench import Row, __main__, cells, demo_seeds, with_tables
+from plaudit.errors import PlauditError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,12 @@ def test_a_goal_is_met_or_not(value: float, goal: str | None, met: bool | None) 
 def test_the_ratio_is_to_the_peer() -> None:
     assert Row("memory", 2.0, "GB", peer=5.0).ratio == 0.4
     assert Row("memory", 2.0, "GB").ratio is None
+
+
+def test_a_mean_over_seeds_has_students_interval() -> None:
+    row = Row.mean("win rate", [0.8, 0.9, 1.0], goal=">= 0.8")
+    assert (row.value, row.low, row.high) == pytest.approx((0.9, 0.652, 1.148), abs=0.001)
+    assert (Row.mean("win rate", [0.8]).low, Row.mean("win rate", [0.8]).high) == (None, None)
 
 
 def test_empty_columns_are_left_out() -> None:
@@ -79,3 +88,114 @@ def test_an_unknown_bench_is_one_sentence(capsys: pytest.CaptureFixture) -> None
 
 def test_every_bench_says_what_it_measures() -> None:
     assert all(__main__.benches().values())
+
+
+WORDS = ("tea", "boil", "wait", "water", "make", "how")
+
+
+@pytest.fixture
+def made_up_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Both sources with a hundred pairs, in which people choose the answer that says "tea", and never a long one."""
+    chance = random.Random(0)
+    hh, oasst = [], []
+    for i in range(100):
+        chosen = [*chance.sample(WORDS[1:], 3), "tea"]
+        chance.shuffle(chosen)
+        texts = {"chosen": " ".join(chosen), "rejected": " ".join(chance.choices(WORDS[1:], k=6))}
+        hh.append({side: f"\n\nHuman: {i}?\n\nAssistant: {text}" for side, text in texts.items()})
+        oasst.append({"context": [["prompter", f"{i}?"]], **texts})
+    for name, records in (("hh-harmless/test.jsonl.gz", hh), ("oasst-ranked/ranked_pairs.jsonl.gz", oasst)):
+        file = tmp_path / "preferences" / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(gzip.compress("".join(json.dumps(record) + "\n" for record in records).encode()))
+    monkeypatch.setenv("PLAUDIT_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("made_up_data")
+def test_reward_folds_finds_what_people_like(monkeypatch: pytest.MonkeyPatch, tiny, capsys) -> None:
+    from bench import reward_folds
+
+    monkeypatch.setattr(reward_folds, "load", lambda name: tiny)
+    rows = {row.what: row for row in reward_folds.main(quick=True)}
+    assert len(rows) == 10
+    best = rows["hh-harmless: reward model (peer: shorter wins)"]
+    assert best.value > 0.75
+    assert (best.goal, best.low, best.peer) == (">= 0.67", None, rows["hh-harmless: shorter wins"].value)
+    assert rows["hh-harmless: TF-IDF"].value > 0.9
+    assert rows["hh-harmless: head alone"].value > 0.6
+    assert rows["oasst-ranked: longer wins"].value < 0.2
+    assert rows["oasst-ranked: longer wins"].value + rows["oasst-ranked: shorter wins"].value == 1
+    assert rows["oasst-ranked: reward model (peer: longer wins)"].peer == rows["oasst-ranked: longer wins"].value
+    assert tiny.trunk.adapters == {}
+    said = [line for line in capsys.readouterr().err.splitlines() if ", seed 0, fold 1 of 5: reward model " in line]
+    assert [line.partition(",")[0] for line in said] == ["hh-harmless", "oasst-ranked"]
+
+
+@pytest.mark.usefixtures("made_up_data")
+def test_the_folds_are_of_openings_and_differ_by_seed() -> None:
+    from bench import reward_folds
+
+    groups = reward_folds.read_groups(reward_folds.SOURCES[0], limit=50)
+    assert len(groups) == 50
+    folds = reward_folds.split_folds([*groups, *groups], seed=0)
+    openings = [{group.prompt.opening_id for group in fold} for fold in folds]
+    assert sum(map(len, openings)) == len(set().union(*openings)) == 50
+    assert sum(map(len, folds)) == 100
+    assert reward_folds.split_folds(groups, seed=1) != reward_folds.split_folds(groups, seed=0)
+
+
+def test_without_data_reward_folds_is_one_sentence(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("PLAUDIT_DATA", str(tmp_path))
+    assert __main__.main(["reward-folds"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"bench: There is no {tmp_path}/preferences/hh-harmless/test.jsonl.gz: set PLAUDIT_DATA to")
+    assert said.count("\n") == 1
+
+
+SUMMARY = {
+    "win_rate": 0.9, "win_rate_low": 0.85, "win_rate_high": 0.94, "kl_nats": 8.0, "reward_of_ceiling": 0.95,
+    "reward_accuracy": 0.8, "reward_accuracy_low": 0.7, "reward_accuracy_high": 0.9, "finished_before": 0.1,
+    "finished_after": 0.9, "seconds": 300.0, "peak_memory_mb": 1500.0, "stage_seconds": {"align": 120.0},
+}  # fmt: skip
+
+
+@pytest.fixture
+def demos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What was typed for each demo; PPO's take twice as long to align."""
+    typed: list[list[str]] = []
+
+    def pretended(command: list[str], check: bool) -> subprocess.CompletedProcess:
+        typed.append(command[command.index("demo") :])
+        out = Path(command[command.index("--out") + 1])
+        out.mkdir(parents=True)
+        aligning = 240.0 if "ppo" in command else 120.0
+        (out / "summary.json").write_text(json.dumps(SUMMARY | {"stage_seconds": {"align": aligning}}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", pretended)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return typed
+
+
+def test_demo_seeds_runs_every_seed_and_one_by_ppo(demos, capsys) -> None:
+    rows = {row.what: row for row in demo_seeds.main(quick=False)}
+    asked = [(line[line.index("--algorithm") + 1], line[line.index("--seed") + 1]) for line in demos]
+    assert asked == [("rloo", "0"), ("rloo", "1"), ("rloo", "2"), ("ppo", "0")]
+    assert all("--fresh" in line and "--quick" not in line for line in demos)
+    first, mean = rows["win rate, seed 0"], rows["win rate, mean"]
+    assert (first.value, first.low, first.high, first.met) == (0.9, 0.85, 0.94, True)
+    assert (mean.value, mean.low, mean.goal) == (pytest.approx(0.9), pytest.approx(0.9), None)
+    assert rows["PPO peak memory (peer: RLOO)"].goal == "<= 1800"
+    gain = rows["PPO win rate beyond one half, per minute of the align stage (peer: RLOO)"]
+    assert (gain.value, gain.peer) == (pytest.approx(0.1), pytest.approx(0.2))
+    assert "rloo, seed 2: win_rate 0.9, kl_nats 8," in capsys.readouterr().err
+    demos.clear()
+    demo_seeds.main(quick=True)
+    assert [line[-1] for line in demos] == ["--quick", "--quick"]
+
+
+def test_a_demo_that_measured_too_little_is_no_figure(demos, monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(SUMMARY, "win_rate", None)
+    with pytest.raises(PlauditError, match=r"summary\.json lacks win_rate"):
+        demo_seeds.run_demo(tmp_path, 0, "rloo", quick=False)

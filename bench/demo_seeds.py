@@ -1,0 +1,110 @@
+"""What `plaudit demo` reaches, costs and takes: three seeds by RLOO, one of them again by PPO.
+
+Each demo is a process of its own with nothing done before, run one after the other; the figures are those that it wrote
+into its summary.json, and the time of the whole command. Bounds beside a seed are the demo's own (over prompts), beside
+the mean Student's (over seeds). The folder with all reports is kept and named.
+
+RLOO and PPO have the same settings, and one seed the same feedback. Doing nothing wins half of the time, so what an
+algorithm brings is what it wins beyond that, for each minute of the align stage.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import Row
+from plaudit.errors import PlauditError
+
+SEEDS = (0, 1, 2)
+PLAUDIT = (sys.executable, "-c", "import sys; from plaudit.cli import main; sys.exit(main())")
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    key: str  # in summary.json
+    what: str
+    unit: str = ""
+    goal: str | None = None
+
+
+FIGURES = (
+    Figure("win_rate", "win rate", goal=">= 0.8"),
+    Figure("kl_nats", "KL", "nats", "<= 12"),
+    Figure("reward_of_ceiling", "reward model, of the noise ceiling", goal=">= 0.9"),
+    Figure("reward_accuracy", "reward model's accuracy"),
+    Figure("finished_before", "finished answers, base"),
+    Figure("finished_after", "finished answers, aligned"),
+    Figure("seconds", "time of the stages", "s", "<= 360"),
+    Figure("command_seconds", "time of the command", "s", "<= 360"),
+    Figure("peak_memory_mb", "peak memory", "MB", "<= 1800"),
+)
+
+
+def main(quick: bool) -> list[Row]:
+    folder = Path(tempfile.mkdtemp(prefix="plaudit-demo-seeds-"))
+    say(f"The reports and summaries stay in {folder}")
+    by_rloo = {seed: run_demo(folder, seed, "rloo", quick) for seed in (SEEDS[:1] if quick else SEEDS)}
+    by_ppo = run_demo(folder, SEEDS[0], "ppo", quick)
+    rows = [row for figure in FIGURES for row in rows_of(figure, by_rloo)]
+    return [*rows, *ppo_rows(by_ppo, by_rloo[SEEDS[0]])]
+
+
+def run_demo(folder: Path, seed: int, algorithm: str, quick: bool) -> Summary:
+    """The summary of one demo, with `command_seconds`. PlauditError when it fails; it has said why."""
+    out = folder / f"{algorithm}-seed-{seed}"
+    options = ["--out", str(out), "--seed", str(seed), "--algorithm", algorithm, "--fresh", *["--quick"] * quick]
+    began = time.monotonic()
+    done = subprocess.run([*PLAUDIT, "demo", *options], check=False)
+    seconds = time.monotonic() - began
+    if done.returncode:
+        raise PlauditError(f"`plaudit demo {' '.join(options)}` ended with exit code {done.returncode}; see above.")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8")) | {"command_seconds": seconds}
+    if missing := [figure.key for figure in FIGURES if summary.get(figure.key) is None]:
+        raise PlauditError(f"{out / 'summary.json'} lacks {', '.join(missing)}: that demo measured too little.")
+    figures = ", ".join(f"{figure.key} {summary[figure.key]:.4g}" for figure in FIGURES)
+    say(f"{algorithm}, seed {seed}: {figures}")
+    return summary
+
+
+def say(line: str) -> None:
+    """Before the table, so that a run that is cut has said what it had."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def rows_of(figure: Figure, summaries: Mapping[int, Summary]) -> Iterator[Row]:
+    """A row for each seed, which each has to reach the goal, and one for their mean."""
+    for seed, summary in summaries.items():
+        yield row_of(figure, summary, f"{figure.what}, seed {seed}")
+    yield Row.mean(f"{figure.what}, mean", [summary[figure.key] for summary in summaries.values()], figure.unit)
+
+
+def row_of(figure: Figure, summary: Summary, what: str, peer: float | None = None) -> Row:
+    low, high = (summary.get(f"{figure.key}_{bound}") for bound in ("low", "high"))
+    return Row(what, float(summary[figure.key]), figure.unit, low, high, peer, figure.goal)
+
+
+def ppo_rows(by_ppo: Summary, by_rloo: Summary) -> Sequence[Row]:
+    """PPO's figures, with RLOO's of the same seed as peer."""
+    rows = [
+        row_of(figure, by_ppo, f"PPO {figure.what} (peer: RLOO)", float(by_rloo[figure.key]))
+        for figure in FIGURES
+        if figure.key in ("win_rate", "kl_nats", "seconds", "peak_memory_mb")
+    ]
+    ppo, rloo = (summary["stage_seconds"]["align"] for summary in (by_ppo, by_rloo))
+    rows.append(Row("PPO time of the align stage (peer: RLOO)", ppo, "s", peer=rloo))
+    what = "PPO win rate beyond one half, per minute of the align stage (peer: RLOO)"
+    return [*rows, Row(what, gain_per_minute(by_ppo), peer=gain_per_minute(by_rloo))]
+
+
+def gain_per_minute(summary: Summary) -> float:
+    return float((summary["win_rate"] - 0.5) / (summary["stage_seconds"]["align"] / 60))
