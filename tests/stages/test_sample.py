@@ -7,16 +7,33 @@ import pytest
 from plaudit.cli import main
 from plaudit.errors import UsageError
 from plaudit.feedback.store import FeedbackStore
-from plaudit.stages.sample import SampleConfig, sample
-from plaudit.types import Split
+from plaudit.stages.sample import SampleConfig, hinted, sample
+from plaudit.types import Prompt, Split
 
 
 def test_an_answer_says_where_it_comes_from(chain) -> None:
     with FeedbackStore.open(chain.workspace.database) as store:
         answers = store.responses(run_id=chain.sample.id)
     assert {(a.seed, a.run_id) for a in answers} == {(0, "sample-001")}
-    assert all(a.sampling == {"max_tokens": 8, "temperature": 1.0} and a.tokens for a in answers)
+    assert all(a.sampling == {"max_tokens": 8, "temperature": 1.0, "hint": ""} and a.tokens for a in answers)
     assert chain.sample.read_json("responses.json") == sorted(a.id for a in answers)
+
+
+def test_some_answers_are_drawn_with_a_hint_that_is_not_part_of_the_prompt(copied) -> None:
+    run = sample(copied, SampleConfig(answers=3, max_tokens=8, hint="Be short.", hinted=1), seed=4)
+    with FeedbackStore.open(copied.database) as store:
+        answers = store.responses(run_id=run.id)
+        assert all("Be short." not in prompt.question for prompt in store.prompts())
+    by_hint = [sum(a.sampling["hint"] == hint for a in answers) for hint in ("", "Be short.")]
+    assert by_hint[0] == pytest.approx(2 * by_hint[1], abs=2)  # the same text drawn twice is one answer
+    assert hinted(Prompt.from_text("Tea?"), "Be short.").question == "Tea? Be short."
+    assert hinted(Prompt.from_text("Tea?"), "") == Prompt.from_text("Tea?")
+
+
+@pytest.mark.parametrize("settings", [{"hint": "Be short."}, {"hinted": 1}, {"hint": "x", "hinted": 5}])
+def test_a_hint_and_how_often_go_together(settings) -> None:
+    with pytest.raises(ValueError, match="hint and hinted go together"):
+        SampleConfig(**settings)
 
 
 def test_a_policy_answers_otherwise_than_the_base(chain, copied) -> None:

@@ -21,16 +21,17 @@ from plaudit.types import Prompt, Response, StopReason
 
 # What each part is worth. Own content saturates, so that length alone buys nothing beyond a paragraph.
 WEIGHTS = {
-    "finished": 2.0,
+    "finished": 3.5,
     "on_question": 1.5,
-    "own_content": 2.0,
+    "own_content": 3.0,
     "repetition": -3.0,
-    "echo": -2.0,
+    "echo": -4.0,
     "refusal": -2.5,
     "garble": -2.5,
 }
 ENOUGH_OVERLAP = 2  # content words shared with the question that put an answer on it
-PARAGRAPH = 14  # distinct content words of its own that make an answer complete
+NATURAL_COPY = 0.3  # share of the question that an answer may take up word for word
+PARAGRAPH = 12  # distinct content words of its own that make an answer complete
 
 STOPWORDS = frozenset(
     """
@@ -94,7 +95,7 @@ def utility(prompt: Prompt, response: Response) -> Utility:
         on_question=min(1.0, len(asked & said) / max(1, min(len(asked), ENOUGH_OVERLAP))),
         own_content=min(1.0, len(said - asked) / PARAGRAPH),
         repetition=min(1.0, 3 * repeated_share(spoken)),
-        echo=max(0.0, 2 * copied_share(words(prompt.question), spoken) - 1),
+        echo=max(0.0, copied_share(words(prompt.question), spoken) - NATURAL_COPY) / (1 - NATURAL_COPY),
         refusal=float(bool(REFUSAL.search(response.text))),
         garble=min(1.0, (8 * count(ODD, response.text) + 4 * count(NAME, response.text)) / max(8, len(spoken))),
     )
@@ -107,7 +108,7 @@ def repeated_share(spoken: list[str], n: int = 3) -> float:
 
 
 def copied_share(asked: list[str], spoken: list[str]) -> float:
-    """Share of the question that its longest run of words copied by the answer makes up. Half is still natural."""
+    """Share of the question that its longest run of words copied by the answer makes up."""
     best, previous = 0, [0] * (len(spoken) + 1)
     for word in asked:
         current = [0] * (len(spoken) + 1)

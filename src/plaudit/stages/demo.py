@@ -47,15 +47,20 @@ class DemoSettings:
     every: int = 1  # of the project's prompts, one in so many is used
     answers: int = 4  # to each prompt, for the panel
     max_tokens: int = 48
+    # The base finishes one answer in thirty within 48 tokens. Half of what the panel ranks is asked to be short, so
+    # that there are finished answers to prefer; nobody sees the hint, and the policy is aligned and tested without it.
+    hint: str = "Answer in one short sentence."
+    hinted: int = 2
     temperature: float = 1.0  # of all sampling
     annotators: int = 13
-    overlap: int = 3
-    iterations: int = 30
+    overlap: int = 5
+    iterations: int = 24
     rollout_prompts: int = 8
     rollout_answers: int = 4
     learning_rate: float = 5e-4
-    kl_coefficient: float = 0.05
-    kl_target_nats: float = 8.0
+    kl_coefficient: float = 0.08
+    kl_target_nats: float = 7.0
+    kl_horizon_episodes: float = 500
     evaluate_answers: int = 4
     people_tasks: int = 24  # that a person is asked to rank with --people; a quarter of them on held-out prompts
 
@@ -70,7 +75,7 @@ class Demo:
     out: Path = Path("demo")
     seed: int = 0
     model: str = DEFAULT_MODEL
-    algorithm: str = "rloo"
+    algorithm: str = "ppo"  # wins more a minute than rloo: docs/results.md
     people: bool = False
     preferences: str | None = None  # a file or data set
     quick: bool = False
@@ -200,7 +205,7 @@ class _Loop:
         from plaudit.stages.sample import SampleConfig, sample
 
         s = self.asked.settings
-        config = SampleConfig(s.answers, s.max_tokens, s.temperature)
+        config = SampleConfig(s.answers, s.max_tokens, s.temperature, hint=s.hint, hinted=s.hinted)
         if any(not is_of(run, config, self.workspace.seed) for run in self.workspace.runs("sample")):
             raise UsageError(f"{self.workspace.path} was made with other settings; --fresh starts it over.")
         sampled = self._do("sample", sample, config)
@@ -224,6 +229,7 @@ class _Loop:
             "learning_rate": s.learning_rate,
             "kl_coefficient": s.kl_coefficient,
             "kl_target_nats": s.kl_target_nats,
+            "kl_horizon_episodes": s.kl_horizon_episodes,
             "rollout": rollout,
         }
         return align_config({"algorithm": self.asked.algorithm, "training": training, "reward": learned.id})

@@ -26,7 +26,7 @@ def _rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "the same by the reward model (no proof)", interval_text(summary, "reward_win_rate")
     if "reward_accuracy" in summary:
         of_ceiling = summary.get("reward_of_ceiling")
-        beside = f", {percent(of_ceiling)} of the noise ceiling" if of_ceiling is not None else ""
+        beside = f", {percent(of_ceiling)} of the panel's noise ceiling" if of_ceiling is not None else ""
         yield "reward model's accuracy, held-out preferences", interval_text(summary, "reward_accuracy") + beside
     yield "KL from the base", f"{number_text(summary['kl_nats'], 1)} nats an answer"
     yield (

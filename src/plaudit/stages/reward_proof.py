@@ -1,7 +1,8 @@
 """What a reward model is worth on held-out preferences, beside what length alone reaches and what noise allows.
 
-Where a simulated panel judged, its utility is known, and with it the noise ceiling. Accuracy and ceiling are then both
-of aggregated preferences, one for each pair of answers, so that their quotient compares like with like.
+Where a simulated panel judged, its utility is known, and with it the noise ceiling: how often that utility itself
+predicts what an annotator chose. The quotient compares like with like: how often the reward model predicts the same
+choices. `reward_accuracy` is of aggregated preferences, one for each pair of answers, as for people's.
 """
 
 from __future__ import annotations
@@ -60,11 +61,16 @@ def accuracies(pairs: ScoredPairs, seed: int) -> dict[str, Any]:
 def _against_ceiling(held: HeldOut, pairs: ScoredPairs, seed: int) -> dict[str, Any]:
     if held.utility is None:
         return {}
-    ceiling = noise_ceiling(held.judgements, held.utility).preferences
-    if math.isnan(ceiling):
+    ceiling = noise_ceiling(held.judgements, held.utility)
+    if math.isnan(ceiling.choices) or math.isnan(ceiling.preferences):
         return {}
-    share = pairs.accuracy(seed=seed).value / ceiling
-    return {"reward_of_ceiling": share, "noise_ceiling": ceiling, "noise_ceiling_of": "aggregated preferences"}
+    choices = noise_ceiling(held.judgements, held.scores).choices  # the same measure, with the reward for a utility
+    return {
+        "noise_ceiling": ceiling.preferences,
+        "choice_accuracy": choices,
+        "choice_ceiling": ceiling.choices,
+        "reward_of_ceiling": choices / ceiling.choices,
+    }
 
 
 def _by_source(held: HeldOut, seed: int) -> dict[str, Any]:

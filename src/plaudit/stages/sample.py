@@ -14,6 +14,7 @@ from typing import Literal
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.adapters import load_adapter
 from plaudit.models.catalog import LanguageModel
+from plaudit.models.conversation import encode_prompt
 from plaudit.models.sampling import Sampling
 from plaudit.models.sampling import sample as draw
 from plaudit.progress import bar
@@ -34,10 +35,16 @@ class SampleConfig:
     split: Literal["all", "train", "heldout"] = "all"
     source: str | None = None  # only prompts from here
     policy: str | None = None  # id of the align run whose policy answers; None: the base model
+    hint: str = ""  # an instruction that some answers are drawn with; nobody who judges them, or learns, sees it
+    hinted: int = 0  # how many of each prompt's answers are drawn with the hint: people need a contrast to judge
 
     def __post_init__(self) -> None:
         if self.answers < 1:
             raise ValueError("answers must be at least 1")
+        if not 0 <= self.hinted <= self.answers or bool(self.hint) != bool(self.hinted):
+            raise ValueError(
+                "hint and hinted go together: an instruction, and how many of the answers are drawn with it"
+            )
         _ = self.drawing  # has checks of its own
 
     @property
@@ -91,25 +98,33 @@ def _draw_missing(
     with bar("Sampling answers", total, "prompts", done=total - sum(len(p.prompts) for p in missing)) as progress:
         for part in missing:
             generator = part.generator(run.seed)
-            drawn = draw(
-                model.trunk,
-                part.encoded,
-                config.answers,
-                config.drawing.sampling,
-                model.end_ids,
-                generator,
-                adapter=policy,
-            )
-            groups = [[as_response(model, p, a) for a in group] for p, group in zip(part.prompts, drawn, strict=True)]
-            answers = list(_signed(run, config, [answer for group in groups for answer in group]))
+            answers: list[Response] = []
+            for hint, count in (("", config.answers - config.hinted), (config.hint, config.hinted)):
+                if count:
+                    encoded = [
+                        encode_prompt(model.tokenizer, hinted(p, hint), config.prompt_tokens) for p in part.prompts
+                    ]
+                    drawn = draw(
+                        model.trunk, encoded, count, config.drawing.sampling, model.end_ids, generator, adapter=policy
+                    )
+                    pairs = zip(part.prompts, drawn, strict=True)
+                    answers += _signed(
+                        run, config, hint, [as_response(model, p, a) for p, group in pairs for a in group]
+                    )
             store.add_responses(answers)
             run.count(generated=sum(answer.tokens or 0 for answer in answers))
             run.log(step=part.number + 1, answers=len(answers), finished_share=_finished(answers))
             progress.advance(len(part.prompts), finished=_finished(answers))
 
 
-def _signed(run: Run, config: SampleConfig, answers: Sequence[Response]) -> Iterator[Response]:
-    settings = {"max_tokens": config.max_tokens, "temperature": config.temperature}
+def hinted(prompt: Prompt, hint: str) -> Prompt:
+    """The prompt with the hint behind its last message."""
+    *before, last = prompt.messages
+    return replace(prompt, messages=(*before, replace(last, content=f"{last.content} {hint}".strip())))
+
+
+def _signed(run: Run, config: SampleConfig, hint: str, answers: Sequence[Response]) -> Iterator[Response]:
+    settings = {"max_tokens": config.max_tokens, "temperature": config.temperature, "hint": hint}
     for answer in answers:
         yield replace(answer, run_id=run.id, seed=run.seed, sampling=settings)
 

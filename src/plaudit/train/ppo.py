@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,10 +50,11 @@ from plaudit.types import Prompt
 
 @dataclass(frozen=True)
 class PpoConfig:
-    iterations: int = 30
+    iterations: int = 24
     epochs: int = 2  # passes over each iteration's experience, an optimisation step each
     learning_rate: float = 5e-4
-    critic_learning_rate: float = 5e-4
+    critic_learning_rate: float = 2e-4
+    critic_head_learning_rate: float = 2e-5  # reads more than a thousand features at once
     rank: int = 16
     alpha: float = 32.0
     gamma: float = 1.0
@@ -60,9 +62,9 @@ class PpoConfig:
     clip: float = 0.2
     value_clip: float = 0.5  # in standard deviations of the score
     critic_warmup: int = 1  # iterations in which only the critic learns
-    kl_coefficient: float = 0.05  # β: reward per nat of KL from the reference
-    kl_target_nats: float = 8.0  # of a whole answer; the coefficient adapts towards it
-    kl_horizon_episodes: float = 2_000
+    kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
+    kl_target_nats: float = 7.0  # of a whole answer; the coefficient adapts towards it
+    kl_horizon_episodes: float = 500
     max_grad_norm: float = 1.0
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
@@ -93,6 +95,13 @@ class Critic:
     def parameters(self) -> dict[str, Tensor]:
         mine: dict[str, Tensor] = dict(self.trunk.adapter_parameters(self.adapter))
         return mine | dict(self.head.named_parameters(prefix="head"))
+
+    def parameter_groups(self, config: PpoConfig) -> list[dict[str, Any]]:
+        adapter = self.trunk.adapter_parameters(self.adapter)
+        return [
+            {"params": list(adapter.values()), "lr": config.critic_learning_rate},
+            {"params": list(self.head.parameters()), "lr": config.critic_head_learning_rate},
+        ]
 
     def values(self, rollout: Rollout) -> Tensor:
         """(A, T): the value of the state in which each token was chosen; 0 at padding."""
@@ -129,9 +138,7 @@ def train_ppo(
     actor = trunk.adapter_parameters(policy)
     optimizers = {
         "actor": torch.optim.AdamW(actor.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0),
-        "critic": torch.optim.AdamW(
-            critic.parameters().values(), lr=config.critic_learning_rate, eps=1e-5, weight_decay=0.0
-        ),
+        "critic": torch.optim.AdamW(critic.parameter_groups(config), eps=1e-5, weight_decay=0.0),
     }
     tensors = {f"actor.{k}": v for k, v in actor.items()} | {f"critic.{k}": v for k, v in critic.parameters().items()}
     kl = AdaptiveKL(config.kl_coefficient, config.kl_target_nats, config.kl_horizon_episodes)
@@ -207,7 +214,8 @@ def optimise(
                     totals[name] += value
         for name, optimizer in optimizers.items():
             if learning or name == "critic":
-                torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], config.max_grad_norm)
+                parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
                 optimizer.step()
             optimizer.zero_grad()
     return {name: value / config.epochs for name, value in totals.items()}

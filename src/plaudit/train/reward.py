@@ -1,7 +1,7 @@
 """Stage two: a reward model from preferences, by Bradley–Terry on a LoRA adapter and a scalar head.
 
 Two steps. The head is fitted first on the frozen trunk, which is convex and takes seconds; then head and adapter are
-trained together for one epoch (more overfits: Stiennon 2020, InstructGPT). Starting the adapter behind a fitted head
+trained together for a few passes. Starting the adapter behind a fitted head
 keeps it from distorting good features to make up for a random one (Kumar et al. 2022, arXiv 2202.10054).
 
 All answers to a prompt go through the trunk in one row, and all their pairs are in one batch element (InstructGPT,
@@ -17,6 +17,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from plaudit.models.heads import ScalarHead, default_depth
 from plaudit.models.reward_model import EncodedGroup, Reading, RewardModel, encode_group, pack_groups
 from plaudit.models.trunk import LoraSettings, Trunk
 from plaudit.progress import bar
+from plaudit.train.head_fit import choose_ridge, fit_head
 from plaudit.train.losses import bradley_terry_loss
 from plaudit.types import Preference, Prompt, Response
 
@@ -37,11 +39,11 @@ class RewardConfig:
     depth: int | None = None  # layer that the head reads after; default: two thirds of the way up
     rank: int = 16  # of the adapter
     alpha: float = 32.0
-    ridge: float = 0.01  # of the head's first fit, on its squared weights
-    epochs: int = 1
-    learning_rate: float = 2e-4  # of the adapter
-    head_learning_rate: float = 1e-3
-    batch_prompts: int = 16  # prompts whose pairs make one step
+    ridge: float | None = None  # of the head's first fit, on its squared weights; default: by cross-validation
+    epochs: int = 2
+    learning_rate: float = 1e-3  # of the adapter
+    head_learning_rate: float = 5e-5  # small: the head is fitted already, and reads more than a thousand features
+    batch_prompts: int = 8  # prompts whose pairs make one step
     prompt_tokens: int = 256  # the newest tokens of a conversation that are read
     answer_tokens: int = 256
     keep_mb: int = 1024  # memory for the lower layers' output; what does not fit is computed again
@@ -80,6 +82,7 @@ class Batch:
     second: Tensor  # (N,) index of answer b
     probability: Tensor  # (N,) that a beats b
     weight: Tensor  # (N,) votes
+    row: Tensor  # (N,) which of the batch's prompts the pair is about
     lower: Tensor | None = None  # (B, L, D), kept while there is room
 
     def hidden(self, trunk: Trunk) -> Tensor:
@@ -96,7 +99,7 @@ def train_reward(
     trunk, reading = model.trunk, reading_of(model, config)
     trunk.add_adapter(adapter, LoraSettings(config.rank, config.alpha), seed, depth=reading.depth)
     reward = RewardModel(trunk, adapter, ScalarHead(trunk.hidden_size, seed).to(trunk.device), reading)
-    fit_head(reward, batches, config)
+    start_head(reward, batches, config)
     history = fine_tune(reward, batches, config, seed)
     normalise(reward, batches)
     return reward, history
@@ -137,21 +140,23 @@ def make_batch(trunk: Trunk, groups: Sequence[Group], encoded: Sequence[EncodedG
     index = {(g.prompt.id, r.id): None for g in groups for r in g.answers}
     place = {key: i for i, key in enumerate(index)}
     pairs = [
-        (place[g.prompt.id, p.a], place[g.prompt.id, p.b], p.probability, p.votes)
-        for g in groups
+        (place[g.prompt.id, p.a], place[g.prompt.id, p.b], p.probability, p.votes, row)
+        for row, g in enumerate(groups)
         for p in g.preferences
     ]
-    first, second, probability, weight = (
+    first, second, probability, weight, row = (
         torch.tensor(column, device=trunk.device) for column in zip(*pairs, strict=True)
     )
-    return Batch(pack_groups(trunk, encoded), first, second, probability.float(), weight.float())
+    return Batch(pack_groups(trunk, encoded), first, second, probability.float(), weight.float(), row)
 
 
-@torch.no_grad()
-def fit_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig) -> None:
-    """Fit the head alone, by L-BFGS with a ridge penalty, and keep the lower layers' output on the way."""
+def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig) -> None:
+    """Fit the head alone to the frozen trunk's features, and keep the lower layers' output on the way."""
     kept_bytes, features = sum(b.lower.nbytes for b in batches if b.lower is not None), []
-    with bar("Reading the answers", sum(len(b.packed.targets) for b in batches), "answers") as progress:
+    with (
+        torch.no_grad(),
+        bar("Reading the answers", sum(len(b.packed.targets) for b in batches), "answers") as progress,
+    ):
         for batch in batches:
             lower = batch.hidden(reward.trunk)
             features.append(reward.features(lower, batch.packed))
@@ -161,19 +166,10 @@ def fit_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig
     difference = torch.cat([f[b.first] - f[b.second] for f, b in zip(features, batches, strict=True)])
     probability = torch.cat([b.probability for b in batches])
     weight = torch.cat([b.weight for b in batches])
-    head = reward.head
-    head.weight.zero_()
-    solver = torch.optim.LBFGS([head.weight], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        solver.zero_grad()
-        with torch.enable_grad():
-            loss = bradley_terry_loss(difference @ head.weight, probability, weight)
-            loss = loss + config.ridge * head.weight.square().sum()
-            loss.backward()
-        return loss
-
-    solver.step(closure)
+    offsets = [0, *accumulate(len(b.packed.tokens.ids) for b in batches)]
+    prompt = torch.cat([b.row + offset for b, offset in zip(batches, offsets, strict=False)])
+    ridge = config.ridge or choose_ridge(difference, probability, weight, prompt)
+    reward.head.weight.data.copy_(fit_head(difference, probability, weight, ridge))
 
 
 def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig, seed: int) -> list[dict[str, float]]:

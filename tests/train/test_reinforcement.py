@@ -1,0 +1,165 @@
+"""PPO and RLOO on the tiny model, with a reward that can be computed: how often an answer says one token."""
+
+import pytest
+import torch
+
+from plaudit.errors import PlauditError
+from plaudit.models.reward_model import RewardModel
+from plaudit.progress import quiet
+from plaudit.train.ppo import Critic, PpoConfig, train_ppo
+from plaudit.train.reward import RewardConfig, make_batches, train_reward
+from plaudit.train.rloo import RlooConfig, train_rloo
+from plaudit.train.rollouts import RolloutConfig, answer_logprobs, collect, draw_prompts, load_checkpoint
+from plaudit.types import Prompt, StopReason
+
+PROMPTS = [Prompt.from_text(text) for text in ("how", "make tea", "boil the water", "wait")]
+ROLLOUT = RolloutConfig(prompts=4, answers=8, max_tokens=8, unfinished_penalty=0.0)
+LIKED = 40
+
+
+class SaysIt:
+    """Share of an answer's tokens that are `LIKED`, in tenths."""
+
+    def score(self, prompts, answers, lower, packed):
+        assert len(prompts) == len(answers) == len(packed.targets)
+        said = ((packed.targets == LIKED) & packed.present).sum(1)
+        return 10 * said / packed.lengths
+
+
+def rloo(iterations, **more):
+    return train_rloo, RlooConfig(iterations=iterations, learning_rate=0.02, rank=4, rollout=ROLLOUT, **more)
+
+
+def ppo(iterations, **more):
+    config = PpoConfig(
+        iterations=iterations,
+        learning_rate=0.02,
+        critic_learning_rate=0.02,
+        critic_head_learning_rate=0.02,
+        rank=4,
+        rollout=ROLLOUT,
+        **more,
+    )
+    return train_ppo, config
+
+
+def run(model, algorithm, folder, log=lambda row: None, seed=0, scorer=None):
+    train, config = algorithm
+    with quiet():
+        train(model, scorer or SaysIt(), PROMPTS, config, seed, folder, log)
+    return {name: p.detach().clone() for name, p in model.trunk.adapter_parameters("policy").items()}
+
+
+@pytest.mark.parametrize("algorithm", [rloo, ppo])
+def test_the_reward_rises_and_the_reference_stays(tiny, algorithm, tmp_path):
+    rows = []
+    before = {name: p.clone() for name, p in tiny.trunk.model.state_dict().items() if ".a." not in name}
+    run(tiny, algorithm(25, kl_coefficient=0.01), tmp_path, rows.append)
+    first, last = (sum(r["reward_mean"] for r in part) / 3 for part in (rows[:3], rows[-3:]))
+    assert last > first + 1
+    assert rows[-1]["kl_nats"] > rows[0]["kl_nats"]
+    after = tiny.trunk.model.state_dict()
+    assert all(torch.equal(after[name], p) for name, p in before.items())
+
+
+def test_a_high_kl_coefficient_keeps_the_policy_near_the_reference(tiny, tiny_folder, tmp_path):
+    from plaudit.models.catalog import load
+
+    free, held = [], []
+    run(tiny, rloo(20, kl_coefficient=0.0), tmp_path / "free", free.append)
+    other = load(str(tiny_folder), dtype=torch.float32)
+    run(other, rloo(20, kl_coefficient=3.0, kl_target_nats=0.1), tmp_path / "held", held.append)
+    assert abs(held[-1]["kl_nats"]) < 0.5 * free[-1]["kl_nats"]
+
+
+@pytest.mark.parametrize("algorithm", [rloo, ppo])
+def test_a_run_cut_anywhere_and_resumed_is_the_run_that_was_not(tiny, tiny_folder, algorithm, tmp_path):
+    from plaudit.models.catalog import load
+
+    whole = run(tiny, algorithm(5), tmp_path / "whole")
+
+    def cut(row):
+        if row["step"] == 3:
+            raise KeyboardInterrupt
+
+    cut_model, again = (load(str(tiny_folder), dtype=torch.float32) for _ in range(2))
+    with pytest.raises(KeyboardInterrupt):
+        run(cut_model, algorithm(5), tmp_path / "cut", cut)
+    steps = []
+    resumed = run(again, algorithm(5), tmp_path / "cut", lambda row: steps.append(row["step"]))
+    assert steps == [3, 4, 5]
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
+    run(tiny, rloo(1), tmp_path)
+    with pytest.raises(PlauditError, match="another model or configuration"):
+        load_checkpoint(tmp_path, {"other": torch.zeros(1)}, {})
+
+
+def test_what_the_sampler_says_is_what_the_trainer_computes(tiny):
+    tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
+    for parameter in tiny.trunk.adapter_parameters("policy").values():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5))
+    config = RolloutConfig(prompts=4, answers=3, max_tokens=6, temperature=0.7)
+    for rollout in collect(tiny, "policy", SaysIt(), PROMPTS, config, seed=0):
+        computed, _ = answer_logprobs(tiny.trunk, "policy", rollout.lower, rollout.packed, 0.7)
+        torch.testing.assert_close(rollout.sampled, computed.detach(), rtol=1e-3, atol=1e-4)
+        assert (rollout.reference != rollout.sampled).any()
+
+
+def tiny_settings():
+    from plaudit.models.trunk import LoraSettings
+
+    return LoraSettings(4)
+
+
+def test_an_answer_that_was_cut_pays_for_it(tiny):
+    tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
+    config = RolloutConfig(prompts=4, answers=6, max_tokens=30, temperature=3.0, unfinished_penalty=2.0)
+    rollouts = collect(tiny, "policy", SaysIt(), PROMPTS, config, seed=0)
+    for rollout in rollouts:
+        paid = (rollout.raw_scores.clamp(-5, 5) - rollout.scores).tolist()
+        cut = [a.stop_reason is StopReason.LENGTH for a in rollout.answers]
+        assert paid == pytest.approx([2.0 if c else 0.0 for c in cut])
+
+
+def test_every_prompt_comes_once_in_each_pass():
+    prompts = [Prompt.from_text(str(i)) for i in range(10)]
+    drawn = [p for iteration in range(5) for p in draw_prompts(prompts, 4, seed=1, iteration=iteration)]
+    for start in (0, 10):
+        assert sorted(p.id for p in drawn[start : start + 10]) == sorted(p.id for p in prompts)
+    assert drawn[:10] != drawn[10:]
+
+
+def test_the_critic_starts_as_the_reward_of_what_is_written_so_far(tiny, made_up):
+    with quiet():
+        config = RewardConfig(rank=4)
+        reward, _ = train_reward(tiny, make_batches(tiny, made_up(20, seed=1), config), config, seed=0)
+    critic = Critic(tiny, reward, PpoConfig(), seed=0)
+    tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
+    rollout = collect(tiny, "policy", reward, PROMPTS[:2], ROLLOUT, seed=0)[0]
+    with torch.no_grad():
+        values = critic.values(rollout)
+    assert values.shape == rollout.packed.targets.shape
+    shortened = [[row[: n - 1].tolist()] for row, n in zip(rollout.packed.targets, rollout.packed.lengths, strict=True)]
+    from plaudit.models.conversation import encode_prompt, pack
+
+    encoded = [encode_prompt(tiny.tokenizer, p) for p in PROMPTS[:2] for _ in range(ROLLOUT.answers)]
+    alone = pack(encoded, shortened, dtype=torch.float32)
+    expected = reward.score([], [], tiny.trunk.lower(alone.tokens), alone)
+    got = values[torch.arange(len(values)), rollout.packed.lengths - 1]
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_ppo_runs_on_a_reward_model_of_its_own_trunk(tiny, made_up, tmp_path):
+    with quiet():
+        config = RewardConfig(rank=4)
+        reward, _ = train_reward(tiny, make_batches(tiny, made_up(20, seed=1), config), config, seed=0)
+    rows = []
+    run(tiny, ppo(3), tmp_path, rows.append, scorer=reward)
+    assert isinstance(reward, RewardModel)
+    assert rows[0].get("policy_loss") is None  # the critic's warm-up
+    assert rows[1]["value_loss"] > 0
+    assert {"kl_nats", "clip_share", "approx_kl_nats", "explained_variance", "entropy_nats"} <= rows[-1].keys()
