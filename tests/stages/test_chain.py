@@ -46,7 +46,7 @@ def test_the_reward_model_is_measured_on_held_out_prompts_beside_its_baselines(c
     details = chain.reward.read_json("evaluation.json")
     assert len(details["reward_length"]["length"]) == len(details["reward_length"]["reward"]) == 12
     assert sum(b["n"] for b in details["calibration"]["bins"]) == 18
-    assert [row["step"] for row in chain.reward.metrics()] == [1]
+    assert [row["step"] for row in chain.reward.metrics()] == [1, 2]
 
 
 def test_the_policy_is_an_adapter_and_its_checkpoint_is_gone(chain) -> None:

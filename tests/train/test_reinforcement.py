@@ -1,4 +1,4 @@
-"""PPO and RLOO on the tiny model, with a reward that can be computed: how often an answer says one token."""
+"""PPO and RLOO on the tiny model, with a reward that can be computed: how many of an answer's tokens are even."""
 
 import pytest
 import torch
@@ -14,15 +14,14 @@ from plaudit.types import Prompt, StopReason
 
 PROMPTS = [Prompt.from_text(text) for text in ("how", "make tea", "boil the water", "wait")]
 ROLLOUT = RolloutConfig(prompts=4, answers=8, max_tokens=8, unfinished_penalty=0.0)
-LIKED = 40
 
 
-class SaysIt:
-    """Share of an answer's tokens that are `LIKED`, in tenths."""
+class SaysEven:
+    """Share of an answer's tokens that are even, in tenths: about 5 before anything is learned."""
 
     def score(self, prompts, answers, lower, packed):
         assert len(prompts) == len(answers) == len(packed.targets)
-        said = ((packed.targets == LIKED) & packed.present).sum(1)
+        said = ((packed.targets % 2 == 0) & packed.present).sum(1)
         return 10 * said / packed.lengths
 
 
@@ -46,7 +45,7 @@ def ppo(iterations, **more):
 def run(model, algorithm, folder, log=lambda row: None, seed=0, scorer=None):
     train, config = algorithm
     with quiet():
-        train(model, scorer or SaysIt(), PROMPTS, config, seed, folder, log)
+        train(model, scorer or SaysEven(), PROMPTS, config, seed, folder, log)
     return {name: p.detach().clone() for name, p in model.trunk.adapter_parameters("policy").items()}
 
 
@@ -103,7 +102,7 @@ def test_what_the_sampler_says_is_what_the_trainer_computes(tiny):
     for parameter in tiny.trunk.adapter_parameters("policy").values():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5))
     config = RolloutConfig(prompts=4, answers=3, max_tokens=6, temperature=0.7)
-    for rollout in collect(tiny, "policy", SaysIt(), PROMPTS, config, seed=0):
+    for rollout in collect(tiny, "policy", SaysEven(), PROMPTS, config, seed=0):
         computed, _ = answer_logprobs(tiny.trunk, "policy", rollout.lower, rollout.packed, 0.7)
         torch.testing.assert_close(rollout.sampled, computed.detach(), rtol=1e-3, atol=1e-4)
         assert (rollout.reference != rollout.sampled).any()
@@ -117,8 +116,8 @@ def tiny_settings():
 
 def test_an_answer_that_was_cut_pays_for_it(tiny):
     tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
-    config = RolloutConfig(prompts=4, answers=6, max_tokens=30, temperature=3.0, unfinished_penalty=2.0)
-    rollouts = collect(tiny, "policy", SaysIt(), PROMPTS, config, seed=0)
+    config = RolloutConfig(prompts=4, answers=6, max_tokens=60, temperature=5.0, unfinished_penalty=2.0)
+    rollouts = collect(tiny, "policy", SaysEven(), PROMPTS, config, seed=0)
     for rollout in rollouts:
         paid = (rollout.raw_scores.clamp(-5, 5) - rollout.scores).tolist()
         cut = [a.stop_reason is StopReason.LENGTH for a in rollout.answers]

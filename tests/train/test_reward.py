@@ -30,7 +30,7 @@ def test_it_learns_what_people_prefer(tiny, trained, made_up):
 
 def test_fine_tuning_lowers_the_loss_further(tiny, made_up):
     groups = made_up(60, seed=1)
-    config = RewardConfig(rank=4, epochs=6, ridge=1.0)
+    config = RewardConfig(rank=4, epochs=6, ridge=1.0, learning_rate=0.02, head_learning_rate=0.02)
     with quiet():
         _, history = train_reward(tiny, make_batches(tiny, groups, config), config, seed=0)
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]

@@ -1,13 +1,23 @@
-"""Settings of the process that make CPU training faster and change no result that matters."""
+"""Settings of the process that make CPU training faster or smaller and change no result that matters."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from functools import cache
+from typing import Any
 
 import torch
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
+HOLD_BYTES = 1 << 30
+
+
+@cache
+def _glibc() -> Any:
+    """The C library where it is glibc, else None: others have no such knobs."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
 
 
 def tune() -> None:
@@ -18,8 +28,13 @@ def tune() -> None:
     denormals, which are an order of magnitude slower than zeros.
     """
     torch.set_flush_denormal(True)
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):  # glibc; musl has no such knob
-            libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
-            libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+    if library := _glibc():
+        library.mallopt(M_MMAP_THRESHOLD, HOLD_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, HOLD_BYTES)
+        library.mallopt(M_ARENA_MAX, 1)  # the backward pass runs in a thread of its own, which would hoard another heap
+
+
+def release() -> None:
+    """Hand freed memory back now: between phases whose tensors differ in size, what `tune` keeps only piles up."""
+    if library := _glibc():
+        library.malloc_trim(0)

@@ -257,13 +257,13 @@ class Trunk:
 
 
 class TokenLogprobs(torch.autograd.Function):
-    """Log-probabilities without ever holding N x V logits: 64 positions at a time, recomputed in the backward pass.
+    """Log-probabilities without ever holding N x V logits: 32 positions at a time, recomputed in the backward pass.
 
     With 49,152 tokens in the vocabulary the logits of one micro-batch and their gradients would be the largest tensors
     of the whole run. Differentiable in the hidden states only (the head is frozen); the entropy is a metric.
     """
 
-    CHUNK = 64
+    CHUNK = 32
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

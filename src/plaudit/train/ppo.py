@@ -23,6 +23,7 @@ from torch import Tensor
 
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.heads import ScalarHead, default_depth, prefix_features
+from plaudit.models.machine import release
 from plaudit.models.reward_model import RewardModel, Scorer
 from plaudit.models.trunk import LoraSettings
 from plaudit.progress import bar
@@ -155,6 +156,7 @@ def train_ppo(
             learning = iteration >= config.critic_warmup
             figures = summarise(rollouts) | explain(rollouts, estimates)
             figures |= optimise(model, policy, critic, optimizers, rollouts, estimates, config, learning)
+            release()
             kl.update(figures["kl_nats"], episodes=len(batch) * config.rollout.answers)
             seconds = {"seconds": time.perf_counter() - start, "sample_seconds": sampled - start}
             log({"step": iteration + 1, **figures, "kl_coefficient": kl.coefficient, **seconds})

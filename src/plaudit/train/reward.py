@@ -26,6 +26,7 @@ from plaudit.errors import UsageError
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import Packed, microbatches
 from plaudit.models.heads import ScalarHead, default_depth
+from plaudit.models.machine import release
 from plaudit.models.reward_model import EncodedGroup, Reading, RewardModel, encode_group, pack_groups
 from plaudit.models.trunk import LoraSettings, Trunk
 from plaudit.progress import bar
@@ -100,6 +101,7 @@ def train_reward(
     trunk.add_adapter(adapter, LoraSettings(config.rank, config.alpha), seed, depth=reading.depth)
     reward = RewardModel(trunk, adapter, ScalarHead(trunk.hidden_size, seed).to(trunk.device), reading)
     start_head(reward, batches, config)
+    release()
     history = fine_tune(reward, batches, config, seed)
     normalise(reward, batches)
     return reward, history
@@ -117,7 +119,7 @@ def reading_of(model: LanguageModel, config: RewardConfig) -> Reading:
 
 
 def make_batches(
-    model: LanguageModel, groups: Sequence[Group], config: RewardConfig, tokens: int = 1536
+    model: LanguageModel, groups: Sequence[Group], config: RewardConfig, tokens: int = 1024
 ) -> list[Batch]:
     """The groups as micro-batches of rows of similar length, ready to train on.
 
@@ -200,6 +202,7 @@ def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfi
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
+            release()
             history.append({"step": len(history) + 1, "loss": loss})
             progress.advance(loss=loss)
     return history

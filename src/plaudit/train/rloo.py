@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from plaudit.models.catalog import LanguageModel
+from plaudit.models.machine import release
 from plaudit.models.reward_model import Scorer
 from plaudit.models.trunk import LoraSettings
 from plaudit.progress import bar
@@ -78,6 +79,7 @@ def train_rloo(
             torch.nn.utils.clip_grad_norm_(parameters.values(), config.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
+            release()
             kl.update(figures["kl_nats"], episodes=len(batch) * config.rollout.answers)
             seconds = {"seconds": time.perf_counter() - start, "sample_seconds": sampled - start}
             log({"step": iteration + 1, **figures, "kl_coefficient": kl.coefficient, **seconds})
