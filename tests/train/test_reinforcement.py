@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from plaudit.errors import PlauditError
+from plaudit.models.catalog import load
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.ppo import Critic, PpoConfig, train_ppo
@@ -23,6 +24,18 @@ class SaysEven:
         assert len(prompts) == len(answers) == len(packed.targets)
         said = ((packed.targets % 2 == 0) & packed.present).sum(1)
         return 10 * said / packed.lengths
+
+
+def fresh(tiny_folder):
+    """The tiny model with larger embeddings, which are also its head: a policy can become sure of itself."""
+    model = load(str(tiny_folder), dtype=torch.float32)
+    model.trunk.embed.weight.data.mul_(4)
+    return model
+
+
+@pytest.fixture
+def tiny(tiny_folder):
+    return fresh(tiny_folder)
 
 
 def rloo(iterations, **more):
@@ -62,26 +75,22 @@ def test_the_reward_rises_and_the_reference_stays(tiny, algorithm, tmp_path):
 
 
 def test_a_high_kl_coefficient_keeps_the_policy_near_the_reference(tiny, tiny_folder, tmp_path):
-    from plaudit.models.catalog import load
-
     free, held = [], []
     run(tiny, rloo(20, kl_coefficient=0.0), tmp_path / "free", free.append)
-    other = load(str(tiny_folder), dtype=torch.float32)
+    other = fresh(tiny_folder)
     run(other, rloo(20, kl_coefficient=3.0, kl_target_nats=0.1), tmp_path / "held", held.append)
     assert abs(held[-1]["kl_nats"]) < 0.5 * free[-1]["kl_nats"]
 
 
 @pytest.mark.parametrize("algorithm", [rloo, ppo])
 def test_a_run_cut_anywhere_and_resumed_is_the_run_that_was_not(tiny, tiny_folder, algorithm, tmp_path):
-    from plaudit.models.catalog import load
-
     whole = run(tiny, algorithm(5), tmp_path / "whole")
 
     def cut(row):
         if row["step"] == 3:
             raise KeyboardInterrupt
 
-    cut_model, again = (load(str(tiny_folder), dtype=torch.float32) for _ in range(2))
+    cut_model, again = (fresh(tiny_folder) for _ in range(2))
     with pytest.raises(KeyboardInterrupt):
         run(cut_model, algorithm(5), tmp_path / "cut", cut)
     steps = []

@@ -22,10 +22,11 @@ from plaudit.models.adapters import load_adapter, save_adapter
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import Packed, encode_answer, encode_prompt, microbatches, pack
 from plaudit.models.heads import ScalarHead, final_features
+from plaudit.models.machine import release
 from plaudit.models.trunk import Trunk
 from plaudit.types import Prompt, Response
 
-TOKENS_AT_ONCE = 2048
+TOKENS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class RewardModel:
             found = self.score([], answers, self.trunk.lower(packed.tokens), packed)
             scores |= {r.id: s for r, s in zip(answers, found.tolist(), strict=True)}
             advance(len(indices))
+            release()
         return scores
 
     def save(self, folder: Path, base_model: str) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from plaudit.models.conversation import segment_mask
+from plaudit.models.machine import release
 from plaudit.models.trunk import Tokens, Trunk
 from plaudit.types import StopReason
 
@@ -99,7 +100,9 @@ def sample(
     state of `generator` give the same answers.
     """
     with trunk.merged(adapter):
-        return _decode(trunk, prompts, answers, sampling, set(end_ids), generator, on_token)
+        drawn = _decode(trunk, prompts, answers, sampling, set(end_ids), generator, on_token)
+    release()
+    return drawn
 
 
 def _decode(

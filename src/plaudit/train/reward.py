@@ -165,6 +165,7 @@ def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConf
             if batch.lower is None and kept_bytes + lower.nbytes <= config.keep_mb * 2**20:
                 batch.lower, kept_bytes = lower, kept_bytes + lower.nbytes
             progress.advance(len(batch.packed.targets))
+            release()
     difference = torch.cat([f[b.first] - f[b.second] for f, b in zip(features, batches, strict=True)])
     probability = torch.cat([b.probability for b in batches])
     weight = torch.cat([b.weight for b in batches])

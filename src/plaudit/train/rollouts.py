@@ -24,7 +24,6 @@ from plaudit.errors import PlauditError
 from plaudit.files import write_atomically
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import Packed, encode_prompt, pack
-from plaudit.models.machine import release
 from plaudit.models.reward_model import Scorer
 from plaudit.models.sampling import Sampled, Sampling, sample
 from plaudit.models.trunk import Trunk
@@ -87,7 +86,6 @@ def collect(
     generator = torch.Generator().manual_seed(seed)
     encoded = [encode_prompt(model.tokenizer, p, config.prompt_tokens) for p in prompts]
     drawn = sample(model.trunk, encoded, config.answers, config.sampling, model.end_ids, generator, adapter=policy)
-    release()  # the sampler's keys, values and merged weights
     starts = range(0, len(prompts), config.rows)
     parts = [slice(start, start + config.rows) for start in starts]
     return [evaluate(model, scorer, prompts[p], encoded[p], drawn[p], config) for p in parts]
