@@ -18,6 +18,7 @@ from plaudit.feedback.store import FeedbackStore
 from plaudit.models.adapters import load_adapter
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import pack
+from plaudit.models.machine import release
 from plaudit.models.reward_model import Scorer
 from plaudit.models.sampling import Sampled, Sampling, sample
 from plaudit.progress import Bar, bar
@@ -145,6 +146,7 @@ def _measured(
     if adapter is not None:
         temperature = drawing.sampling.temperature
         mine, base = (answer_logprobs(trunk, name, lower, packed, temperature)[0] for name in (adapter, None))
+        release()
         kl_nats = (mine - base).sum(1)
     flat = [Answered(*row) for row in zip(responses, rewards.tolist(), kl_nats.tolist(), strict=True)]
     return [flat[i : i + drawing.answers] for i in range(0, len(flat), drawing.answers)]
