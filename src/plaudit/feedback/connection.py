@@ -42,8 +42,10 @@ _REFUSALS = (
 def engine_for(place: str | Path, create: bool) -> Engine:
     """An engine for a path or a database URL. UsageError when there is nothing and `create` is off."""
     url = _url(place)
-    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-        _prepare_file(Path(str(url.database)), create)
+    file = str(url.database or ":memory:")
+    # SQLite's own "file:" URIs say themselves whether to create anything.
+    if url.get_backend_name() == "sqlite" and file != ":memory:" and not file.startswith("file:"):
+        _prepare_file(Path(file), create)
     try:
         engine = create_engine(url, json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")))
     except (ArgumentError, ModuleNotFoundError) as error:
