@@ -13,24 +13,36 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.connection import engine_for
-from plaudit.feedback.migrations import configuration, head
+from plaudit.feedback.connection import engine_for, writing_transaction
+from plaudit.feedback.migrations import configuration, head, migrate
 from plaudit.feedback.schema import REVISION, metadata
 from plaudit.feedback.store import FeedbackStore
 
 
-def test_migrations_make_exactly_the_tables_of_the_schema(tmp_path: Path) -> None:
-    FeedbackStore.open(tmp_path / "f.db").close()
-    with engine_for(tmp_path / "f.db", create=False).connect() as connection:
+def test_migrations_lead_to_exactly_what_a_new_store_is_made_with(tmp_path: Path) -> None:
+    FeedbackStore.open(tmp_path / "new.db").close()
+    with writing_transaction(engine_for(tmp_path / "migrated.db", create=True)) as connection:
+        migrate(connection, "migrated.db")
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert definitions(tmp_path / "migrated.db") == definitions(tmp_path / "new.db")
+
+
+def definitions(path: Path) -> dict[str, list[str]]:
+    """Name -> its SQL in lines, sorted: the order of columns and constraints is nobody's business."""
+    with sqlite3.connect(path) as connection:
+        found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(REVISION,)]
+    return {name: sorted(line.strip().rstrip(",") for line in sql.split("\n")) for name, sql in found}
 
 
 def test_the_revision_in_the_schema_is_the_newest_migration() -> None:
     assert head(configuration()) == REVISION
 
 
-def test_opening_a_current_store_does_not_import_alembic(tmp_path: Path) -> None:
-    FeedbackStore.open(tmp_path / "f.db").close()
+@pytest.mark.parametrize("there", [False, True])
+def test_opening_a_new_or_current_store_does_not_import_alembic(tmp_path: Path, there: bool) -> None:
+    if there:
+        FeedbackStore.open(tmp_path / "f.db").close()
     program = (
         "import sys; from plaudit.feedback.store import FeedbackStore;"
         f"FeedbackStore.open({str(tmp_path / 'f.db')!r}).counts(); print('alembic' in sys.modules)"

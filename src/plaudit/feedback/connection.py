@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, ProgrammingError
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.schema import REVISION
+from plaudit.feedback.schema import REVISION, metadata, versions
 from plaudit.files import writing
 
 BUSY_SECONDS = 20.0  # a bulk import of tens of thousands of rows holds the lock for a few
@@ -128,22 +128,29 @@ def _sentence(refusal: str, place: str) -> str:
 def bring_up_to_date(engine: Engine) -> None:
     """Make the schema, or migrate it to this program's. PlauditError for a newer or a foreign database.
 
-    A store that is current is not touched, and Alembic (a third of a second) is not imported.
+    Alembic (a third of a second to import) is asked only where there is something to migrate: a new store is made at
+    the newest revision at once, and a test holds that to be what the migrations lead to.
     """
     with reading_transaction(engine) as connection:
         if _revision(connection) == REVISION:
             return
-    from plaudit.feedback.migrations import migrate
-
     with writing_transaction(engine) as connection:
-        if _revision(connection) != REVISION:  # another process may have been quicker
+        revision = _revision(connection)
+        if revision is None:
+            metadata.create_all(connection)
+            versions.create(connection)
+            connection.execute(insert(versions).values(version_num=REVISION))
+        elif revision != REVISION:  # another process may have been quicker
+            from plaudit.feedback.migrations import migrate
+
             migrate(connection, name_of(engine))
 
 
 def _revision(connection: Connection) -> str | None:
+    """What the store stands at; None for an empty database."""
     tables = inspect(connection).get_table_names()
-    if "alembic_version" in tables:
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if versions.name in tables:
+        return connection.execute(select(versions.c.version_num)).scalar()
     if tables:
         raise UsageError(f"{name_of(connection.engine)} is another program's database. Choose another file.")
     return None

@@ -194,4 +194,11 @@ Index(
     postgresql_where=_is_current,
 )
 
+# Alembic's own table: it stands outside `metadata`, as it does when Alembic makes it.
+versions = Table(
+    "alembic_version",
+    MetaData(naming_convention={"pk": "alembic_version_pkc"}),
+    Column("version_num", String(32), primary_key=True),
+)
+
 projections = [table for table in metadata.sorted_tables if table is not events]  # parents before children
