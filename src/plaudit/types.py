@@ -43,6 +43,16 @@ class Split(StrEnum):
     HELDOUT = "heldout"
 
 
+class TaskPurpose(StrEnum):
+    """Why a task is asked. Annotators never see it."""
+
+    WORK = "work"
+    SHARED = "shared"  # of the pool that everybody answers, for agreement
+    GOLD = "gold"  # the answer is known: a hidden check
+    SENTINEL = "sentinel"  # the same for everybody, spread over time, to see drift
+    QUALIFICATION = "qualification"  # before real work
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     role: Role
@@ -107,16 +117,17 @@ class Response:
 
 @dataclass(frozen=True)
 class Task:
-    """One prompt and 2 to 9 responses for people to rank."""
+    """One prompt and 2 to 9 responses for people to rank, or none: then they write an answer from scratch."""
 
     prompt_id: str
     response_ids: tuple[str, ...]
     question: str = "Which answer is better?"
     overlap: int = 1  # how many people must answer it
     gold: tuple[tuple[str, ...], ...] | None = None  # the expected ranking where the task is a check
+    purpose: TaskPurpose = TaskPurpose.WORK
 
     def __post_init__(self) -> None:
-        if not 2 <= len(self.response_ids) <= 9:
+        if len(self.response_ids) == 1 or len(self.response_ids) > 9:
             raise ValueError(f"a task ranks 2 to 9 responses, not {len(self.response_ids)}")
         if len(set(self.response_ids)) != len(self.response_ids):
             raise ValueError("a task cannot show the same response twice")
@@ -124,6 +135,10 @@ class Task:
     @property
     def id(self) -> str:
         return content_id(self.prompt_id, sorted(self.response_ids), self.question)
+
+    @property
+    def is_writing(self) -> bool:
+        return not self.response_ids
 
 
 @dataclass(frozen=True)
@@ -180,6 +195,23 @@ class Judgement:
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)  # response id -> safety flags
     reason: str = ""
     better_answer: str = ""
+    seconds: float | None = None
+    supersedes: str | None = None
+    all_bad: bool = False  # none of the answers is acceptable, however they rank
+    guidelines_version: int | None = None  # that the annotator had read
+    surplus: bool = False  # decided by the store: it came when others had filled all places
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """An answer that a person wrote as a good one: from scratch, or better than those of a task."""
+
+    id: str  # made by whoever submits, or of the content where it came with a data set
+    prompt_id: str
+    text: str
+    source: str = "unknown"
+    annotator_id: str | None = None
+    task_id: str | None = None
     seconds: float | None = None
     supersedes: str | None = None
 

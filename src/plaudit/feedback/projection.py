@@ -39,6 +39,13 @@ _ADDED: dict[EventKind, Table] = {
     EventKind.ANNOTATOR: annotators,
 }
 
+# What events of revision 0001 did not say yet. Events are never rewritten, so this is read for ever.
+UNSAID: dict[EventKind, dict[str, Any]] = {
+    EventKind.TASK: {"purpose": "work"},
+    EventKind.DEMONSTRATION: {"annotator_id": None, "task_id": None, "seconds": None, "supersedes": None},
+    EventKind.JUDGED: {"all_bad": False, "guidelines_version": None, "surplus": False},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -53,7 +60,7 @@ class Event:
 def apply(connection: Connection, kind: EventKind, happened: Sequence[Event]) -> None:
     """Write what `happened` (all of one kind, in order) into the projections."""
     if kind in _ADDED:
-        rows = [{"seq": event.seq, **event.payload} for event in happened]
+        rows = [{"seq": event.seq, **UNSAID.get(kind, {}), **event.payload} for event in happened]
         connection.execute(insert(_ADDED[kind]), rows)
     else:
         {EventKind.ASSIGNED: _assign, EventKind.RELEASED: _release, EventKind.JUDGED: _judge}[kind](
@@ -90,6 +97,7 @@ def _judge(connection: Connection, happened: Sequence[Event]) -> None:
             "seq": event.seq,
             "created_at": event.created_at,
             "superseded_by": edits.get(event.payload["id"]),
+            **UNSAID[EventKind.JUDGED],
             **event.payload,
         }
         for event in happened

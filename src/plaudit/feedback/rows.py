@@ -21,6 +21,7 @@ from plaudit.types import (
     Split,
     StopReason,
     Task,
+    TaskPurpose,
     content_id,
 )
 
@@ -73,12 +74,13 @@ def task_payload(task: Task) -> Payload:
         "question": task.question,
         "overlap": task.overlap,
         "gold": None if task.gold is None else [list(tier) for tier in task.gold],
+        "purpose": str(task.purpose),
     }
 
 
 def task_from(row: Row[Any]) -> Task:
     gold = None if row.gold is None else tuple(tuple(tier) for tier in row.gold)
-    return Task(row.prompt_id, tuple(row.response_ids), row.question, row.overlap, gold)
+    return Task(row.prompt_id, tuple(row.response_ids), row.question, row.overlap, gold, TaskPurpose(row.purpose))
 
 
 def annotator_payload(annotator: Annotator) -> Payload:
@@ -107,6 +109,9 @@ def judgement_payload(judgement: Judgement) -> Payload:
         "better_answer": judgement.better_answer,
         "seconds": judgement.seconds,
         "supersedes": judgement.supersedes,
+        "all_bad": judgement.all_bad,
+        "guidelines_version": judgement.guidelines_version,
+        "surplus": judgement.surplus,
     }
 
 
@@ -124,4 +129,7 @@ def judgement_from(row: Row[Any]) -> Judgement:
         better_answer=row.better_answer,
         seconds=row.seconds,
         supersedes=row.supersedes,
+        all_bad=row.all_bad,
+        guidelines_version=row.guidelines_version,
+        surplus=row.surplus,
     )

@@ -4,6 +4,9 @@
 events, live and on replay by the same code, and it may be thrown away (docs/decisions/0002-events-are-the-truth.md).
 A projection's row carries the `seq` of the event that made it, so that every row can be traced to who did what when.
 
+Accounts, sessions and invitations hold secrets that a log must not keep for ever, so they stand beside the events, and
+no projection refers to them.
+
 There is no table of preferences: they are a pure function of the judgements and of the weights a reader gives to the
 annotators (`aggregate.py`), computed in milliseconds, and a stored copy could only be a second truth.
 
@@ -16,6 +19,7 @@ from enum import StrEnum
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -27,9 +31,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
-REVISION = "0001"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
+REVISION = "0002"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
 
 
 class EventKind(StrEnum):
@@ -42,7 +47,15 @@ class EventKind(StrEnum):
     ANNOTATOR = "annotator-added"
     ASSIGNED = "assigned"
     RELEASED = "released"  # an assignment given up: skipped by the annotator, or its lease ran out and was taken over
+    EXTENDED = "lease-extended"
     JUDGED = "judged"  # also an edit: it names the judgement that it supersedes
+    WROTE = "wrote"  # a demonstration by an annotator, or its edit
+    RETRACTED = "retracted"  # an annotator takes a judgement or demonstration back and has the task again
+    WITHDRAWN = "withdrawn"  # consent to the use of a judgement, or of all that an annotator said, is withdrawn
+    GUIDELINES = "guidelines-published"
+    READ = "guidelines-read"
+    PROJECT = "project-changed"
+    ACTION = "lead-action"  # who did what in the lead's pages: changes nothing else
 
 
 class AssignmentState(StrEnum):
@@ -70,6 +83,10 @@ def _id() -> Column[str]:
 
 def _seq() -> Column[int]:
     return Column("seq", Integer, ForeignKey("events.seq"), nullable=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean(create_constraint=False), nullable=False, server_default=false())
 
 
 def _reference(name: str, target: str, index: bool = True) -> Column[str]:
@@ -109,6 +126,12 @@ demonstrations = Table(
     _reference("prompt_id", "prompts.id"),
     Column("text", Text, nullable=False),
     Column("source", String(200), nullable=False),
+    Column("annotator_id", String(200), ForeignKey("annotators.id"), index=True),  # NULL: came with a data set
+    Column("task_id", String(64), ForeignKey("tasks.id"), index=True),
+    Column("seconds", Float),
+    Column("supersedes", String(64)),
+    Column("superseded_by", String(64)),  # as of judgements, below
+    _flag("withdrawn"),
 )
 
 responses = Table(
@@ -135,6 +158,7 @@ tasks = Table(
     Column("question", Text, nullable=False),
     Column("overlap", Integer, nullable=False),
     Column("gold", JSON(none_as_null=True)),
+    Column("purpose", String(20), nullable=False, server_default="work", index=True),
 )
 
 annotators = Table(
@@ -181,7 +205,11 @@ judgements = Table(
     Column("better_answer", Text, nullable=False),
     Column("seconds", Float),
     Column("supersedes", String(64)),
-    Column("superseded_by", String(64)),  # NULL: this is what the annotator says now
+    Column("superseded_by", String(64)),  # the edit, or the event that retracted it; NULL: what the annotator says now
+    _flag("all_bad"),
+    Column("guidelines_version", Integer),  # that the annotator had read
+    _flag("surplus"),  # came when others had filled all of the task's places
+    _flag("withdrawn"),
     CheckConstraint("strength between 1 and 4", name="strength"),
 )
 _is_current = judgements.c.superseded_by.is_(None)
@@ -194,6 +222,85 @@ Index(
     postgresql_where=_is_current,
 )
 
+# The quality and ethical principles that people judge by, in Markdown. `id` is the version, as text.
+guidelines = Table(
+    "guidelines",
+    metadata,
+    _id(),
+    _seq(),
+    Column("texts", JSON, nullable=False),  # language -> text
+    Column("author", String(200), nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    _id(),
+    _seq(),
+    _reference("annotator_id", "annotators.id"),
+    Column("version", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+# One row, `project`: what is asked of annotators, whole at every change.
+project = Table("project", metadata, _id(), _seq(), Column("settings", JSON, nullable=False))
+
+actions = Table(
+    "actions",
+    metadata,
+    _id(),
+    _seq(),
+    Column("created_at", String(32), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("target", String(200), nullable=False),
+    Column("details", JSON, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("annotator_id", String(200), primary_key=True),
+    Column("role", String(20), nullable=False),  # owner, lead, annotator
+    Column("password_hash", Text, nullable=False),
+    Column("language", String(10), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("disabled_at", String(32)),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),  # hash of the token in the cookie
+    Column("annotator_id", String(200), nullable=False, index=True),
+    Column("csrf", String(64), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("seen_at", String(32), nullable=False),
+    Column("revoked_at", String(32)),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    _id(),  # hash of the token in the link
+    Column("role", String(20), nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("expires_at", String(32), nullable=False),
+    Column("used_at", String(32)),
+    Column("used_by", String(200)),
+)
+
+# Failed sign-ins by name and by address, for the rate limit: several workers share it.
+throttles = Table(
+    "throttles",
+    metadata,
+    _id(),  # hash of what is counted
+    Column("failures", Integer, nullable=False),
+    Column("since", String(32), nullable=False),
+)
+
 # Alembic's own table: it stands outside `metadata`, as it does when Alembic makes it.
 versions = Table(
     "alembic_version",
@@ -201,4 +308,5 @@ versions = Table(
     Column("version_num", String(32), primary_key=True),
 )
 
-projections = [table for table in metadata.sorted_tables if table is not events]  # parents before children
+SECRETS = (accounts, sessions, invitations, throttles)
+projections = [table for table in metadata.sorted_tables if table not in (events, *SECRETS)]  # parents before children

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.log import append, require, rows_with
+from plaudit.feedback.projection import UNSAID
 from plaudit.feedback.rows import judgement_payload
 from plaudit.feedback.schema import EventKind, annotators, events, judgements, tasks
 from plaudit.types import Judgement
@@ -33,7 +34,8 @@ def submit_all(connection: Connection, submitted: Sequence[Judgement], now: date
 def _unseen(connection: Connection, submitted: Sequence[Judgement]) -> list[Judgement]:
     """Those whose id is new. PlauditError when an id comes back with other content."""
     event_ids = [f"{EventKind.JUDGED}:{j.id}" for j in submitted]
-    seen = {row.payload["id"]: row.payload for row in rows_with(connection, select(events), events.c.id, event_ids)}
+    said = rows_with(connection, select(events), events.c.id, event_ids)
+    seen = {row.payload["id"]: UNSAID[EventKind.JUDGED] | row.payload for row in said}
     fresh: dict[str, Judgement] = {}
     for judgement in submitted:
         earlier = seen.setdefault(judgement.id, payload := judgement_payload(judgement))
