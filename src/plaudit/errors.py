@@ -26,6 +26,14 @@ class UsageError(PlauditError):
         super().__init__(message, exit_code=2)
 
 
+class NotThereError(PlauditError):
+    """What was named is not there, or is not the caller's: both read alike, so that nothing can be found out."""
+
+
+class ConflictError(PlauditError):
+    """What was said does not go with what was said or done before, such as one id with two contents."""
+
+
 def did_you_mean(typed: str, known: Iterable[str]) -> str:
     """` Did you mean X?` (with its leading space) where a known name is near what was typed, else nothing."""
     near = difflib.get_close_matches(typed, list(known), n=1, cutoff=0.5)

@@ -1,15 +1,20 @@
-"""Opening the database, and its refusals in words. The one place that knows one database from another.
+"""Opening the database, and its transactions. Here (and in `refusals`) one database is known from another.
 
 SQLite is made durable and polite: a write-ahead log so that readers never wait, `synchronous=FULL` so that what was
 acknowledged survives a power cut, foreign keys on, and `BEGIN IMMEDIATE` for writes, so that a writer waits its turn at
 the beginning instead of failing in the middle. pysqlite's own transaction handling is switched off for that
 (SQLAlchemy's documentation, dialects/sqlite, "Enabling Non-Legacy SQLite Transactional Modes").
+
+PostgreSQL gets the same by an advisory lock that a writing transaction takes first and holds until it ends: writers
+follow each other, so that positions in the log have no gaps and what was checked still holds when it is written.
+Readers see one snapshot (REPEATABLE READ).
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,52 +22,57 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError
 
-from plaudit.errors import PlauditError, UsageError
+from plaudit.errors import UsageError
+from plaudit.feedback.refusals import BUSY_SECONDS, busy, name_of, reported
 from plaudit.feedback.schema import REVISION, metadata, versions
 from plaudit.files import writing
 
-BUSY_SECONDS = 20.0  # a bulk import of tens of thousands of rows holds the lock for a few
-
-_REFUSALS = (
-    (
-        "disk is full",
-        "The disk is full: nothing was written to {place}. Free some space and run the same command again.",
-    ),
-    ("locked", "Another program is writing to {place} and did not finish within {busy:.0f} s. Try again when it has."),
-    ("readonly", "{place} is read-only. Change its permissions or work on a copy."),
-    ("read-only", "{place} is read-only. Change its permissions or work on a copy."),
-    ("malformed", "{place} is damaged. Restore it from a backup, or recover it with `sqlite3 {place} .recover`."),
-    ("not a database", "{place} is not a feedback store. Choose another file."),
-    ("unable to open", "{place} cannot be opened. Check that its folder exists and may be written."),
-)
+POSTGRESQL = "postgresql"
+WRITERS_LOCK = 0x506C6175  # "Plau": the number of the advisory lock, the same in every Plaudit on the database
+MOST_CONNECTIONS = 40  # as many as a web worker has threads (Starlette's limit), so that none waits for another's
 
 
 def engine_for(place: str | Path, create: bool) -> Engine:
     """An engine for a path or a database URL. UsageError when there is nothing and `create` is off."""
     url = _url(place)
+    is_file = url.get_backend_name() == "sqlite"
     file = str(url.database or ":memory:")
     # SQLite's own "file:" URIs say themselves whether to create anything.
-    if url.get_backend_name() == "sqlite" and file != ":memory:" and not file.startswith("file:"):
+    if is_file and file != ":memory:" and not file.startswith("file:"):
         _prepare_file(Path(file), create)
+    pool: dict[str, Any] = {} if is_file and file == ":memory:" else {"max_overflow": MOST_CONNECTIONS - 5}
+    if url.get_backend_name() == POSTGRESQL:
+        pool |= {"pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
     try:
-        engine = create_engine(url, json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")))
+        engine = create_engine(
+            url, json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")), **pool
+        )
     except (ArgumentError, ModuleNotFoundError) as error:
         raise UsageError(f"{url.render_as_string()} cannot be used as a feedback store: {error}.") from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name == POSTGRESQL:
+        event.listen(engine, "connect", _configure_postgresql)
+        event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
+def is_url(place: str | Path) -> bool:
+    return isinstance(place, str) and "://" in place
+
+
 def _url(place: str | Path) -> URL:
-    if not isinstance(place, str) or "://" not in place:
+    if not is_url(place):
         return URL.create("sqlite", database=str(place))
     try:
-        return make_url(place)
+        url = make_url(place)
     except ArgumentError as error:
-        raise UsageError(f"{place} is neither a path nor a database URL.") from error
+        scheme = str(place).split("://", maxsplit=1)[0]  # the rest may hold a password
+        raise UsageError(f"What begins with {scheme}:// is not a database URL that can be read.") from error
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
 
 
 def _prepare_file(path: Path, create: bool) -> None:
@@ -87,10 +97,35 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def _configure_postgresql(connection: Any, _record: Any) -> None:
+    connection.autocommit = True
+    connection.execute(f"SET lock_timeout = '{BUSY_SECONDS:.0f}s'")
+    connection.autocommit = False
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("plaudit_writes", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
+
+
+@contextmanager
+def in_turn(turn: threading.Lock, engine: Engine) -> Iterator[None]:
+    """Let the writers of this process queue here: the next begins at once, and none holds a connection meanwhile."""
+    if not turn.acquire(timeout=BUSY_SECONDS):
+        raise busy(engine)
+    try:
+        yield
+    finally:
+        turn.release()
+
+
 @contextmanager
 def writing_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction that may write: all of it is kept, or none."""
-    with reported(engine), engine.execution_options(plaudit_writes=True).begin() as connection:
+    options: dict[str, Any] = {"plaudit_writes": True}
+    if engine.dialect.name == POSTGRESQL:  # each statement sees what the writer before has committed
+        options["isolation_level"] = "READ COMMITTED"
+    with reported(engine), engine.execution_options(**options).begin() as connection:
         yield connection
 
 
@@ -99,30 +134,6 @@ def reading_transaction(engine: Engine) -> Iterator[Connection]:
     """A snapshot: what others write meanwhile is not seen."""
     with reported(engine), engine.begin() as connection:
         yield connection
-
-
-@contextmanager
-def reported(engine: Engine) -> Iterator[None]:
-    """Turn the database's refusals inside into one sentence; a broken constraint or statement stays the bug it is."""
-    try:
-        yield
-    except (IntegrityError, ProgrammingError, sqlite3.IntegrityError, sqlite3.ProgrammingError):
-        raise
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        raise PlauditError(_sentence(str(getattr(error, "orig", error)), name_of(engine))) from error
-
-
-def name_of(engine: Engine) -> str:
-    """The store as a person calls it: its path, or its URL without the password."""
-    is_file = engine.dialect.name == "sqlite" and engine.url.database
-    return str(engine.url.database) if is_file else engine.url.render_as_string()
-
-
-def _sentence(refusal: str, place: str) -> str:
-    for sign, sentence in _REFUSALS:
-        if sign in refusal.lower():
-            return sentence.format(place=place, busy=BUSY_SECONDS)
-    return f"The feedback store {place} could not be used: {refusal}."
 
 
 def bring_up_to_date(engine: Engine) -> None:

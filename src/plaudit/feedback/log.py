@@ -12,17 +12,24 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Select, Table, func, insert, select
 
-from plaudit.errors import PlauditError
-from plaudit.feedback.projection import Event, apply
+from plaudit.errors import NotThereError
+from plaudit.feedback.projection import Event, apply, chunks
 from plaudit.feedback.schema import EventKind, events
 
-IDS_AT_ONCE = 1_000  # databases limit the variables in one statement
+SOMEBODY = "plaudit"  # who acts where nobody is named
 
 
-def append(connection: Connection, kind: EventKind, facts: Iterable[tuple[str, dict[str, Any]]], now: datetime) -> int:
+def append(
+    connection: Connection,
+    kind: EventKind,
+    facts: Iterable[tuple[str, dict[str, Any]]],
+    now: datetime,
+    actor: str | None = None,
+) -> int:
     """Add what is new among `facts` (key of the fact, payload), in order; how many that were.
 
-    Positions in the log are counted here, under the write lock: no gaps, and no database's own idea of a sequence.
+    Whose doing it is: `actor`, else the annotator that a payload names. Positions in the log are counted here, under
+    the write lock: no gaps, and no database's own idea of a sequence.
     """
     told: dict[str, dict[str, Any]] = {}
     for key, payload in facts:
@@ -30,12 +37,26 @@ def append(connection: Connection, kind: EventKind, facts: Iterable[tuple[str, d
     known = {row.id for row in rows_with(connection, select(events.c.id), events.c.id, told)}
     new = {event_id: payload for event_id, payload in told.items() if event_id not in known}
     if new:
-        _write(connection, kind, new, timestamp(now))
+        _write(connection, kind, new, timestamp(now), actor)
     return len(new)
 
 
-def _write(connection: Connection, kind: EventKind, new: Mapping[str, dict[str, Any]], created_at: str) -> None:
-    first = (connection.execute(select(func.max(events.c.seq))).scalar() or 0) + 1
+def fact(
+    connection: Connection, kind: EventKind, key: str, payload: dict[str, Any], now: datetime, actor: str | None = None
+) -> None:
+    """Add one event whose key is known to be new, which saves asking."""
+    _write(connection, kind, {f"{kind}:{key}": payload}, timestamp(now), actor)
+
+
+def last_seq(connection: Connection) -> int:
+    """Position of the newest event; 0 in an empty store."""
+    return connection.execute(select(func.max(events.c.seq))).scalar() or 0
+
+
+def _write(
+    connection: Connection, kind: EventKind, new: Mapping[str, dict[str, Any]], created_at: str, actor: str | None
+) -> None:
+    first = last_seq(connection) + 1
     happened = [Event(seq, created_at, kind, payload) for seq, payload in enumerate(new.values(), first)]
     rows = [
         {
@@ -43,7 +64,7 @@ def _write(connection: Connection, kind: EventKind, new: Mapping[str, dict[str, 
             "id": event_id,
             "kind": str(kind),
             "created_at": created_at,
-            "actor": event.payload.get("annotator_id", "plaudit"),
+            "actor": actor or event.payload.get("annotator_id") or SOMEBODY,
             "payload": event.payload,
         }
         for event_id, event in zip(new, happened, strict=True)
@@ -57,23 +78,22 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def moment_of(text: str) -> datetime:
+    """What `timestamp` wrote."""
+    return datetime.fromisoformat(text)
+
+
 def rows_with(
     connection: Connection, query: Select[Any], column: Column[Any], values: Collection[str]
 ) -> Iterator[Row[Any]]:
     """The query's rows whose `column` is among `values`, however many those are."""
-    for chunk in _chunks(values):
+    for chunk in chunks(values):
         yield from connection.execute(query.where(column.in_(chunk)))
 
 
 def require(connection: Connection, table: Table, ids: Iterable[str], noun: str) -> None:
-    """PlauditError when one of `ids` is not in `table`."""
+    """NotThereError when one of `ids` is not in `table`."""
     wanted = set(ids)
     missing = wanted - {row.id for row in rows_with(connection, select(table.c.id), table.c.id, wanted)}
     if missing:
-        raise PlauditError(f"There is no {noun} {min(missing)} in the feedback store. Add it first.")
-
-
-def _chunks(values: Collection[str]) -> Iterator[list[str]]:
-    everything = list(values)
-    for start in range(0, len(everything), IDS_AT_ONCE):
-        yield everything[start : start + IDS_AT_ONCE]
+        raise NotThereError(f"There is no {noun} {min(missing)} in the feedback store. Add it first.")

@@ -1,42 +1,48 @@
-"""From events to tables: what each kind of event does, used alike when it happens and when it is replayed.
+"""From events to tables: what each kind of event does, used alike when it happens and when it is replayed (`replay`).
 
 `apply` takes many events of one kind at once, because a data set brings tens of thousands. That is the same as one
-after the other: no two events in an uninterrupted run of one kind touch the same row, but for edits of judgements,
-which `_judge` orders itself.
+after the other: no two events in an uninterrupted run of one kind touch the same row, but for edits and leases, whose
+functions order them themselves. A task's `free_places` is counted anew from the other tables whenever they change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, create_engine, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, delete, exists, func, insert, select, update
 
 from plaudit.feedback.schema import (
+    ASKED_OF_EVERYBODY,
+    PLACES_FOR_EVERYBODY,
     AssignmentState,
     EventKind,
+    actions,
     annotators,
     assignments,
     demonstrations,
-    events,
+    guidelines,
     judgements,
-    metadata,
-    projections,
+    project,
     prompts,
+    readings,
     responses,
     tasks,
 )
 
-BATCH = 5_000  # events read at once on replay
+ROWS_AT_ONCE = 1_000  # databases limit the variables in one statement
 
 _ADDED: dict[EventKind, Table] = {
     EventKind.PROMPT: prompts,
     EventKind.DEMONSTRATION: demonstrations,
     EventKind.RESPONSE: responses,
-    EventKind.TASK: tasks,
     EventKind.ANNOTATOR: annotators,
+}
+_ADDED_WITH_TIME: dict[EventKind, Table] = {
+    EventKind.GUIDELINES: guidelines,
+    EventKind.READ: readings,
+    EventKind.ACTION: actions,
 }
 
 # What events of revision 0001 did not say yet. Events are never rewritten, so this is read for ever.
@@ -56,26 +62,43 @@ class Event:
     kind: EventKind
     payload: dict[str, Any]
 
+    def row(self, **more: Any) -> dict[str, Any]:
+        """The payload as a row, under what it did not say yet."""
+        return {"seq": self.seq, **more, **UNSAID.get(self.kind, {}), **self.payload}
+
 
 def apply(connection: Connection, kind: EventKind, happened: Sequence[Event]) -> None:
     """Write what `happened` (all of one kind, in order) into the projections."""
     if kind in _ADDED:
-        rows = [{"seq": event.seq, **UNSAID.get(kind, {}), **event.payload} for event in happened]
-        connection.execute(insert(_ADDED[kind]), rows)
+        connection.execute(insert(_ADDED[kind]), [event.row() for event in happened])
+    elif kind in _ADDED_WITH_TIME:
+        rows = [event.row(created_at=event.created_at) for event in happened]
+        connection.execute(insert(_ADDED_WITH_TIME[kind]), rows)
     else:
-        {EventKind.ASSIGNED: _assign, EventKind.RELEASED: _release, EventKind.JUDGED: _judge}[kind](
-            connection, happened
-        )
+        _EFFECTS[kind](connection, happened)
+
+
+def _add_tasks(connection: Connection, happened: Sequence[Event]) -> None:
+    rows = [event.row() for event in happened]
+    for row in rows:
+        row["free_places"] = PLACES_FOR_EVERYBODY if row["purpose"] in ASKED_OF_EVERYBODY else row["overlap"]
+    connection.execute(insert(tasks), rows)
+
+
+def _change_project(connection: Connection, happened: Sequence[Event]) -> None:
+    connection.execute(delete(project))
+    connection.execute(insert(project), [happened[-1].row()])
 
 
 def _assign(connection: Connection, happened: Sequence[Event]) -> None:
-    rows = [
-        {"seq": event.seq, "leased_at": event.created_at, "state": AssignmentState.OPEN, "reason": "", **event.payload}
+    rows = {
+        event.payload["id"]: event.row(leased_at=event.created_at, state=AssignmentState.OPEN, reason="")
         for event in happened
-    ]
+    }
     again = delete(assignments).where(assignments.c.id == bindparam("again"))  # a lease taken up after it was released
-    connection.execute(again, [{"again": row["id"]} for row in rows])
-    connection.execute(insert(assignments), rows)
+    connection.execute(again, [{"again": key} for key in rows])
+    connection.execute(insert(assignments), list(rows.values()))
+    _count_places(connection, {row["task_id"] for row in rows.values()})
 
 
 def _release(connection: Connection, happened: Sequence[Event]) -> None:
@@ -85,68 +108,112 @@ def _release(connection: Connection, happened: Sequence[Event]) -> None:
         for event in happened
     ]
     connection.execute(release.values(slot=None), rows)
+    _count_places(connection, _tasks_of(connection, [row["given_up"] for row in rows]))
+
+
+def _extend(connection: Connection, happened: Sequence[Event]) -> None:
+    extend = update(assignments).where(assignments.c.id == bindparam("extended"))
+    rows = [{"extended": e.payload["id"], "leased_until": e.payload["leased_until"]} for e in happened]
+    connection.execute(extend, rows)
 
 
 def _judge(connection: Connection, happened: Sequence[Event]) -> None:
-    edits = {event.payload["supersedes"]: event.payload["id"] for event in happened if event.payload["supersedes"]}
+    _said(connection, judgements, [event.row(created_at=event.created_at) for event in happened])
+
+
+def _write(connection: Connection, happened: Sequence[Event]) -> None:
+    _said(connection, demonstrations, [event.row() for event in happened])
+
+
+def _said(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Judgements or written answers: they supersede what they edit, and close the lease of their task."""
+    edits = {row["supersedes"]: row["id"] for row in rows if row["supersedes"]}
     if edits:  # first, because only one judgement of a task by an annotator may be current at any moment
-        mark = update(judgements).where(judgements.c.id == bindparam("old")).values(superseded_by=bindparam("new"))
+        mark = update(table).where(table.c.id == bindparam("old")).values(superseded_by=bindparam("new"))
         connection.execute(mark, [{"old": old, "new": new} for old, new in edits.items()])
-    rows = [
-        {
-            "seq": event.seq,
-            "created_at": event.created_at,
-            "superseded_by": edits.get(event.payload["id"]),
-            **UNSAID[EventKind.JUDGED],
-            **event.payload,
-        }
-        for event in happened
-    ]
-    connection.execute(insert(judgements), rows)
-    done = update(assignments).where(
-        assignments.c.task_id == bindparam("of_task"), assignments.c.annotator_id == bindparam("by_annotator")
+    connection.execute(insert(table), [row | {"superseded_by": edits.get(row["id"])} for row in rows])
+    done = _lease_of().values(state=AssignmentState.DONE)
+    if leases := [_lease(row) for row in rows if row["task_id"]]:
+        connection.execute(done, leases)
+        _count_places(connection, {lease["of_task"] for lease in leases})
+
+
+def _retract(connection: Connection, happened: Sequence[Event]) -> None:
+    for event in happened:
+        table = judgements if event.payload["entry"] == "judgement" else demonstrations
+        taken_back = update(table).where(table.c.id == event.payload["id"])
+        connection.execute(taken_back.values(superseded_by=f"retracted:{event.seq}"))
+    leases = [_lease(event.payload) for event in happened]
+    connection.execute(_lease_of().values(state=AssignmentState.EXPIRED, slot=None), leases)
+    _count_places(connection, {lease["of_task"] for lease in leases})
+
+
+def _withdraw(connection: Connection, happened: Sequence[Event]) -> None:
+    """What was said leaves for good, and its places are free for others; the annotator is not asked again."""
+    for table, name in ((judgements, "judgements"), (demonstrations, "demonstrations")):
+        for ids in chunks([entry for event in happened for entry in event.payload[name]]):
+            gone = table.c.id.in_(ids)
+            connection.execute(update(table).where(gone).values(withdrawn=True))
+            rows = connection.execute(select(table.c.task_id, table.c.annotator_id).where(gone)).all()
+            if leases := [_lease(row._asdict()) for row in rows if row.task_id]:
+                connection.execute(_lease_of().values(slot=None), leases)
+                _count_places(connection, {lease["of_task"] for lease in leases})
+
+
+_EFFECTS: dict[EventKind, Callable[[Connection, Sequence[Event]], None]] = {
+    EventKind.TASK: _add_tasks,
+    EventKind.PROJECT: _change_project,
+    EventKind.ASSIGNED: _assign,
+    EventKind.RELEASED: _release,
+    EventKind.EXTENDED: _extend,
+    EventKind.JUDGED: _judge,
+    EventKind.WROTE: _write,
+    EventKind.RETRACTED: _retract,
+    EventKind.WITHDRAWN: _withdraw,
+}
+
+
+def _lease_of() -> Any:
+    of_task, by_annotator = bindparam("of_task"), bindparam("by_annotator")
+    return update(assignments).where(assignments.c.task_id == of_task, assignments.c.annotator_id == by_annotator)
+
+
+def _lease(row: dict[str, Any]) -> dict[str, Any]:
+    return {"of_task": row["task_id"], "by_annotator": row["annotator_id"]}
+
+
+def _tasks_of(connection: Connection, assignment_ids: Collection[str]) -> set[str]:
+    query = select(assignments.c.task_id)
+    return {
+        row.task_id
+        for ids in chunks(assignment_ids)
+        for row in connection.execute(query.where(assignments.c.id.in_(ids)))
+    }
+
+
+def _count_places(connection: Connection, task_ids: Collection[str]) -> None:
+    for ids in chunks(task_ids):
+        connection.execute(update(tasks).where(tasks.c.id.in_(ids)).values(free_places=_free_places()))
+
+
+def _free_places() -> ColumnElement[int]:
+    """A task's places, less those held or answered under a lease, less those answered without one (an import's)."""
+    places = case((tasks.c.purpose.in_(ASKED_OF_EVERYBODY), PLACES_FOR_EVERYBODY), else_=tasks.c.overlap)
+    held = select(func.count()).where(assignments.c.task_id == tasks.c.id, assignments.c.slot.is_not(None))
+    leased = exists().where(
+        assignments.c.task_id == judgements.c.task_id, assignments.c.annotator_id == judgements.c.annotator_id
     )
-    leases = [{"of_task": row["task_id"], "by_annotator": row["annotator_id"]} for row in rows]
-    connection.execute(done.values(state=AssignmentState.DONE), leases)
+    unleased = select(func.count()).where(
+        judgements.c.task_id == tasks.c.id,
+        judgements.c.superseded_by.is_(None),
+        ~judgements.c.surplus,
+        ~judgements.c.withdrawn,
+        ~leased.correlate(judgements),
+    )
+    return places - held.correlate(tasks).scalar_subquery() - unleased.correlate(tasks).scalar_subquery()
 
 
-def rebuild(connection: Connection) -> None:
-    """Throw every projection away and make it again from the events."""
-    for table in reversed(projections):
-        connection.execute(delete(table))
-    _replay(connection, connection)
-
-
-def differences(connection: Connection) -> list[str]:
-    """Where the projections are not what the events say, a sentence a row; the store itself is left as it is."""
-    scratch = create_engine("sqlite://")
-    with scratch.begin() as replayed:
-        metadata.create_all(replayed)
-        _replay(connection, replayed)
-        return [sentence for table in projections for sentence in _compare(table, connection, replayed)]
-
-
-def _replay(source: Connection, target: Connection) -> None:
-    for kind, happened in groupby(_history(source), key=lambda event: event.kind):
-        apply(target, kind, list(happened))
-
-
-def _history(connection: Connection) -> Iterator[Event]:
-    last = -1
-    while batch := connection.execute(
-        select(events).where(events.c.seq > last).order_by(events.c.seq).limit(BATCH)
-    ).all():
-        for row in batch:
-            yield Event(row.seq, row.created_at, EventKind(row.kind), row.payload)
-        last = batch[-1].seq
-
-
-def _compare(table: Table, stored: Connection, replayed: Connection) -> Iterator[str]:
-    has, should = ({row.id: row._asdict() for row in c.execute(select(table))} for c in (stored, replayed))
-    for key in sorted(has.keys() | should.keys()):
-        if key not in should:
-            yield f"{table.name} {key}: stored, but no event says so."
-        elif key not in has:
-            yield f"{table.name} {key}: missing, though event {should[key]['seq']} says so."
-        elif wrong := [name for name in has[key] if has[key][name] != should[key][name]]:
-            yield f"{table.name} {key}: {', '.join(wrong)} differ from event {should[key]['seq']}."
+def chunks(values: Collection[str]) -> Iterator[list[str]]:
+    everything = list(values)
+    for start in range(0, len(everything), ROWS_AT_ONCE):
+        yield everything[start : start + ROWS_AT_ONCE]

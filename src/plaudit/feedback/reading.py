@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Row, Select, Table, func, select
 
+from plaudit.errors import NotThereError
 from plaudit.feedback import rows
 from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.connection import reading_transaction
-from plaudit.feedback.log import rows_with
+from plaudit.feedback.log import last_seq, rows_with
 from plaudit.feedback.schema import (
     AssignmentState,
     annotators,
@@ -25,7 +26,7 @@ from plaudit.feedback.schema import (
     responses,
     tasks,
 )
-from plaudit.types import Assignment, Judgement, Prompt, Response, Split, Task
+from plaudit.types import Assignment, Demonstration, Judgement, Prompt, Response, Split, Task
 
 
 class FeedbackReader:
@@ -49,15 +50,37 @@ class FeedbackReader:
 
     def demonstrations(self, prompt_ids: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
         """Prompt id -> the good answers that people wrote, for the prompts that have any."""
-        written: dict[str, tuple[str, ...]] = {}
-        for row in self._among(demonstrations, select(demonstrations), demonstrations.c.prompt_id, prompt_ids):
-            written[row.prompt_id] = (*written.get(row.prompt_id, ()), row.text)
-        return written
+        texts: dict[str, tuple[str, ...]] = {}
+        for written in self.written(prompt_ids):
+            texts[written.prompt_id] = (*texts.get(written.prompt_id, ()), written.text)
+        return texts
+
+    def written(self, prompt_ids: Collection[str] | None = None) -> list[Demonstration]:
+        """The good answers that stand, with who wrote them and for which task."""
+        table = demonstrations
+        query = select(table).where(table.c.superseded_by.is_(None), ~table.c.withdrawn)
+        return [rows.demonstration_from(row) for row in self._among(table, query, table.c.prompt_id, prompt_ids)]
 
     def responses(self, prompt_ids: Collection[str] | None = None, run_id: str | None = None) -> list[Response]:
         query = select(responses) if run_id is None else select(responses).where(responses.c.run_id == run_id)
         found = self._among(responses, query, responses.c.prompt_id, prompt_ids)
         return [rows.response_from(row) for row in found]
+
+    def response_texts(self, response_ids: Collection[str]) -> dict[str, str]:
+        """Response id -> text. NotThereError for one that is not there."""
+        query = select(responses.c.seq, responses.c.id, responses.c.text)
+        texts = {row.id: row.text for row in self._among(responses, query, responses.c.id, response_ids)}
+        if missing := set(response_ids) - texts.keys():
+            raise NotThereError(f"There is no response {min(missing)} in the feedback store.")
+        return texts
+
+    def prompt(self, prompt_id: str) -> Prompt:
+        """NotThereError where there is none."""
+        return rows.prompt_from(self._one(prompts, prompt_id, "prompt"))
+
+    def task(self, task_id: str) -> Task:
+        """NotThereError where there is none."""
+        return rows.task_from(self._one(tasks, task_id, "task"))
 
     def tasks(self) -> list[Task]:
         return [rows.task_from(row) for row in self._read(tasks, select(tasks))]
@@ -70,23 +93,51 @@ class FeedbackReader:
         query = query if annotator_id is None else query.where(assignments.c.annotator_id == annotator_id)
         return [rows.assignment_from(row) for row in self._read(assignments, query)]
 
+    def assignment(self, assignment_id: str) -> Assignment | None:
+        row = self._maybe(assignments, assignment_id)
+        return None if row is None else rows.assignment_from(row)
+
     def judgements(self, current_only: bool = True, annotator_id: str | None = None) -> list[Judgement]:
-        """What annotators say now, or everything that they ever said."""
-        query = select(judgements)
+        """What annotators say now, or everything that they ever said; without what was withdrawn."""
+        query = select(judgements).where(~judgements.c.withdrawn)
         query = query if annotator_id is None else query.where(judgements.c.annotator_id == annotator_id)
         query = query.where(judgements.c.superseded_by.is_(None)) if current_only else query
         return [rows.judgement_from(row) for row in self._read(judgements, query)]
 
+    def judgement(self, judgement_id: str) -> Judgement | None:
+        """Also an earlier version, or one that was taken back; None for one that was withdrawn or never was."""
+        row = self._maybe(judgements, judgement_id)
+        return None if row is None or row.withdrawn else rows.judgement_from(row)
+
+    def demonstration(self, demonstration_id: str) -> Demonstration | None:
+        """As `judgement`."""
+        row = self._maybe(demonstrations, demonstration_id)
+        return None if row is None or row.withdrawn else rows.demonstration_from(row)
+
     def settled(self, annotator_id: str) -> set[str]:
-        """Ids of the tasks that the annotator has judged or skipped."""
-        judged = select(judgements).where(judgements.c.annotator_id == annotator_id)
+        """Ids of the tasks that the annotator has answered or skipped, also where that was withdrawn since."""
+        answered = [
+            select(table).where(table.c.annotator_id == annotator_id, table.c.superseded_by.is_(None))
+            for table in (judgements, demonstrations)
+        ]
         skipped = select(assignments).where(
             assignments.c.annotator_id == annotator_id, assignments.c.state == AssignmentState.SKIPPED
         )
-        return {row.task_id for row in (*self._read(judgements, judged), *self._read(assignments, skipped))}
+        with self._reading() as connection:
+            found = {row.task_id for query in (*answered, skipped) for row in connection.execute(query)}
+        return found - {None}
+
+    def last_seq(self) -> int:
+        """Position of the newest event: what is read now is what the events up to it say."""
+        with self._reading() as connection:
+            return last_seq(connection)
 
     def counts(self) -> dict[str, int]:
-        """Rows by table, prompts also by split; `judgements` are the current ones, `edits` those they superseded."""
+        """Rows by table, prompts also by split.
+
+        `judgements` and `demonstrations` are those that stand; `edits` the judgements that were edited or taken back,
+        `withdrawn` judgements and demonstrations together.
+        """
         with self._reading() as connection:
 
             def count(table: Table, *where: Any) -> int:
@@ -94,9 +145,22 @@ class FeedbackReader:
 
             numbers = {table.name: count(table) for table in (*projections, events)}
             numbers |= {f"prompts_{split}": count(prompts, prompts.c.split == str(split)) for split in Split}
-            numbers["edits"] = count(judgements, judgements.c.superseded_by.is_not(None))
-            numbers["judgements"] -= numbers["edits"]
+            for table in (judgements, demonstrations):
+                stands = table.c.superseded_by.is_(None), ~table.c.withdrawn
+                numbers[table.name] = count(table, *stands)
+            numbers["edits"] = count(judgements, judgements.c.superseded_by.is_not(None), ~judgements.c.withdrawn)
+            numbers["withdrawn"] = sum(count(table, table.c.withdrawn) for table in (judgements, demonstrations))
             return numbers
+
+    def _one(self, table: Table, key: str, noun: str) -> Row[Any]:
+        row = self._maybe(table, key)
+        if row is None:
+            raise NotThereError(f"There is no {noun} {key} in the feedback store.")
+        return row
+
+    def _maybe(self, table: Table, key: str) -> Row[Any] | None:
+        with self._reading() as connection:
+            return connection.execute(select(table).where(table.c.id == key)).first()
 
     def _read(self, table: Table, query: Select[Any]) -> list[Row[Any]]:
         with self._reading() as connection:

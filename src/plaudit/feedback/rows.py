@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.types import (
     Assignment,
+    Demonstration,
     Judgement,
     Message,
     Prompt,
@@ -46,6 +47,26 @@ def prompt_from(row: Row[Any]) -> Prompt:
 
 def demonstration_payload(prompt_id: str, text: str, source: str) -> Payload:
     return {"id": content_id(prompt_id, text), "prompt_id": prompt_id, "text": text, "source": source}
+
+
+def written_payload(written: Demonstration) -> Payload:
+    """Of a demonstration that an annotator wrote."""
+    return {
+        "id": written.id,
+        "prompt_id": written.prompt_id,
+        "text": written.text,
+        "source": written.source,
+        "annotator_id": written.annotator_id,
+        "task_id": written.task_id,
+        "seconds": written.seconds,
+        "supersedes": written.supersedes,
+    }
+
+
+def demonstration_from(row: Row[Any]) -> Demonstration:
+    return Demonstration(
+        row.id, row.prompt_id, row.text, row.source, row.annotator_id, row.task_id, row.seconds, row.supersedes
+    )
 
 
 def response_payload(response: Response) -> Payload:

@@ -30,9 +30,14 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     false,
+    literal_column,
 )
+from sqlalchemy.engine import Dialect
+
+from plaudit.types import TaskPurpose
 
 REVISION = "0002"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
 
@@ -62,7 +67,25 @@ class AssignmentState(StrEnum):
     OPEN = "open"
     DONE = "done"
     SKIPPED = "skipped"
-    EXPIRED = "expired"
+    EXPIRED = "expired"  # also: taken back by the annotator, until it is leased again
+
+
+# Tasks of these purposes have no end of places: everybody is asked, whatever their `overlap`.
+ASKED_OF_EVERYBODY = (TaskPurpose.GOLD, TaskPurpose.SENTINEL, TaskPurpose.QUALIFICATION)
+PLACES_FOR_EVERYBODY = 1_000_000
+
+
+class AnyText(TypeDecorator[str]):
+    """Text that may hold NUL, as a model's may: PostgreSQL has none, so there it stands as the noncharacter U+FFFF."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value.replace("\0", "\uffff") if value and dialect.name == "postgresql" else value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return value.replace("\uffff", "\0") if value and dialect.name == "postgresql" else value
 
 
 # Constraints need names that are the same in every database, or a later migration cannot find them.
@@ -124,7 +147,7 @@ demonstrations = Table(
     _id(),
     _seq(),
     _reference("prompt_id", "prompts.id"),
-    Column("text", Text, nullable=False),
+    Column("text", AnyText, nullable=False),
     Column("source", String(200), nullable=False),
     Column("annotator_id", String(200), ForeignKey("annotators.id"), index=True),  # NULL: came with a data set
     Column("task_id", String(64), ForeignKey("tasks.id"), index=True),
@@ -140,7 +163,7 @@ responses = Table(
     _id(),
     _seq(),
     _reference("prompt_id", "prompts.id"),
-    Column("text", Text, nullable=False),
+    Column("text", AnyText, nullable=False),
     Column("stop_reason", String(20), nullable=False),
     Column("tokens", Integer),
     Column("run_id", String(200), index=True),
@@ -155,11 +178,15 @@ tasks = Table(
     _seq(),
     _reference("prompt_id", "prompts.id"),
     Column("response_ids", JSON, nullable=False),
-    Column("question", Text, nullable=False),
+    Column("question", AnyText, nullable=False),
     Column("overlap", Integer, nullable=False),
     Column("gold", JSON(none_as_null=True)),
-    Column("purpose", String(20), nullable=False, server_default="work", index=True),
+    Column("purpose", String(20), nullable=False, server_default="work"),
+    Column("free_places", Integer, nullable=False, server_default="0"),  # that nobody holds and nobody has answered
 )
+# Conditions of partial indexes are literal: with a bound value no database could tell that the index applies.
+IS_FREE = tasks.c.free_places > literal_column("0")
+Index("ix_tasks_free", tasks.c.purpose, tasks.c.id, sqlite_where=IS_FREE, postgresql_where=IS_FREE)
 
 annotators = Table(
     "annotators",
@@ -183,10 +210,12 @@ assignments = Table(
     Column("leased_at", String(32), nullable=False),
     Column("leased_until", String(32), nullable=False),
     Column("state", String(20), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", AnyText, nullable=False),
     UniqueConstraint("task_id", "slot"),
     UniqueConstraint("task_id", "annotator_id"),
 )
+IS_LEASED = assignments.c.state == literal_column("'open'")
+Index("ix_assignments_leased", assignments.c.leased_until, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
 
 judgements = Table(
     "judgements",
@@ -201,11 +230,11 @@ judgements = Table(
     Column("strength", Integer),
     Column("ratings", JSON, nullable=False),
     Column("flags", JSON, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("better_answer", Text, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("better_answer", AnyText, nullable=False),
     Column("seconds", Float),
     Column("supersedes", String(64)),
-    Column("superseded_by", String(64)),  # the edit, or the event that retracted it; NULL: what the annotator says now
+    Column("superseded_by", String(64)),  # the edit, or `retracted:SEQ`; NULL: what the annotator says now
     _flag("all_bad"),
     Column("guidelines_version", Integer),  # that the annotator had read
     _flag("surplus"),  # came when others had filled all of the task's places

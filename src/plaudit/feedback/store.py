@@ -2,72 +2,38 @@
 
 An append-only log of events is the truth; the tables that readers use are projections of it
 (docs/decisions/0002-events-are-the-truth.md). A write is all kept or not at all, and what is said twice is kept once.
-This class is the door; behind it are `schema` (tables), `log` (appending), `projection` (what an event does), `leases`
-(who has which task), `submitting` (taking judgements in), `reading` (its readers) and `rows` (nouns as rows).
+This class is the door. Behind it are `schema` (tables), `log` (appending), `projection` (what an event does), `replay`,
+`reading`, `writing` (transactions) and `annotating` (the annotator's side of the door).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from plaudit.errors import PlauditError
-from plaudit.feedback import leases, projection, rows, submitting
+from plaudit.feedback import actions, guidelines, project, replay, rows, withdrawal
+from plaudit.feedback.actions import Action
+from plaudit.feedback.annotating import Annotating
 from plaudit.feedback.annotator import Annotator
-from plaudit.feedback.connection import bring_up_to_date, engine_for, name_of, writing_transaction
+from plaudit.feedback.guidelines import Guidelines
 from plaudit.feedback.log import append, require, rows_with
-from plaudit.feedback.reading import FeedbackReader
-from plaudit.feedback.schema import AssignmentState, EventKind, assignments, prompts, responses
-from plaudit.types import Assignment, Judgement, Prompt, Response, Split, Task
+from plaudit.feedback.project import ProjectSettings
+from plaudit.feedback.schema import EventKind, prompts, responses
+from plaudit.types import Prompt, Response, Split, Task
 
 HELDOUT_SHARE = 0.2
 
 
-class FeedbackStore(FeedbackReader):
+class FeedbackStore(Annotating):
     """Open it with `FeedbackStore.open`, close it with `close` or a `with` block. Safe to use from several threads.
 
     Every method raises PlauditError, with one sentence, when the database refuses (full disk, lock, damage) or when
     something refers to what is not there; the store is then as it was before the call. The methods that add return how
     many were new: what is there already is left as it is.
     """
-
-    @classmethod
-    def open(cls, place: str | Path, create: bool = True) -> Self:
-        """Open the store in the file, or behind the database URL, `place`; make or migrate its tables where needed.
-
-        UsageError when there is none and `create` is off; PlauditError when a newer Plaudit wrote it.
-        """
-        engine = engine_for(place, create)
-        try:
-            bring_up_to_date(engine)
-        except BaseException:
-            engine.dispose()
-            raise
-        return cls(engine)
-
-    def close(self) -> None:
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"FeedbackStore({name_of(self._engine)!r})"
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Keep everything that is done inside, or nothing; a transaction in a transaction is part of it."""
-        with self._writing():
-            yield
 
     def add_prompts(
         self, added: Iterable[Prompt], split: Split | None = None, heldout_share: float = HELDOUT_SHARE
@@ -102,6 +68,7 @@ class FeedbackStore(FeedbackReader):
         with self._writing() as connection:
             shown = {response_id for task in added for response_id in task.response_ids}
             require(connection, responses, shown, "response")
+            require(connection, prompts, {task.prompt_id for task in added}, "prompt")
             query = select(responses.c.id, responses.c.prompt_id)
             answers = {row.id: row.prompt_id for row in rows_with(connection, query, responses.c.id, shown)}
             for task in added:
@@ -115,69 +82,63 @@ class FeedbackStore(FeedbackReader):
             facts = [(annotator.id, rows.annotator_payload(annotator)) for annotator in added]
             return append(connection, EventKind.ANNOTATOR, facts, self._now())
 
-    def assign(self, task_id: str, annotator_id: str, order: Sequence[int]) -> Assignment | None:
-        """Lease the task to the annotator for an hour, answers shown in `order`; None when all its places are taken.
+    def settings(self) -> ProjectSettings:
+        """What the project asks of its annotators."""
+        with self._reading() as connection:
+            return project.settings_in(connection)
 
-        An annotator who has had the task before gets the same assignment back, with the order first shown.
+    def change_settings(self, settings: ProjectSettings, actor: str) -> None:
+        with self._writing() as connection:
+            project.change(connection, settings, actor, self._now())
+
+    def publish_guidelines(self, texts: Mapping[str, str], author: str) -> int:
+        """Publish the texts (language -> Markdown); the new version's number, or the newest's if that says the same."""
+        with self._writing() as connection:
+            return guidelines.publish(connection, texts, author, self._now())
+
+    def guidelines(self, version: int | None = None) -> Guidelines | None:
+        """That version, or the newest; None where there is none."""
+        with self._reading() as connection:
+            return guidelines.newest_in(connection) if version is None else guidelines.version_in(connection, version)
+
+    def read_guidelines(self, annotator_id: str, version: int) -> None:
+        """Record that the annotator has read that version. NotThereError where there is none."""
+        with self._writing() as connection:
+            guidelines.read(connection, annotator_id, version, self._now())
+
+    def version_read(self, annotator_id: str) -> int | None:
+        """The newest version of the guidelines that the annotator has read."""
+        with self._reading() as connection:
+            return guidelines.versions_read(connection, [annotator_id]).get(annotator_id)
+
+    def withdraw(self, *, annotator_id: str | None = None, entry_id: str | None = None, reason: str, actor: str) -> int:
+        """Withdraw all that the annotator has said, or one entry with its other versions; how many that is.
+
+        They leave judgements, demonstrations and preferences for good. 0 where all of it is withdrawn already.
+        NotThereError for an unknown annotator, UsageError for an unknown entry.
         """
         with self._writing() as connection:
-            return leases.lease(connection, task_id, annotator_id, order, self._now())
+            return withdrawal.withdraw(connection, annotator_id, entry_id, reason, actor, self._now())
 
-    def add_assignments(self, given: Sequence[Assignment]) -> int:
-        """Record many assignments at once. PlauditError when a task has fewer places than that."""
+    def act(self, actor: str, action: str, target: str, details: Mapping[str, Any]) -> None:
+        """Write into the audit log what an owner or lead did to whom or what."""
         with self._writing() as connection:
-            return leases.lease_all(connection, given, self._now())
+            actions.act(connection, actor, action, target, details, self._now())
 
-    def skip(self, task_id: str, annotator_id: str, reason: str) -> None:
-        """Give the annotator's place at the task back, saying why; somebody else may take it."""
-        with self._writing() as connection:
-            mine = assignments.c.id == leases.assignment_id(task_id, annotator_id)
-            row = connection.execute(select(assignments).where(mine)).first()
-            if row is None or row.state == AssignmentState.DONE:
-                raise PlauditError(f"{annotator_id} has no task {task_id} to answer, so cannot skip it.")
-            leases.release(connection, row, AssignmentState.SKIPPED, reason, self._now())
-
-    def submit(self, judgement: Judgement) -> bool:
-        """Record a judgement and close its lease; False when exactly this one is stored already.
-
-        An edit is a judgement with an id of its own that supersedes the annotator's current one. PlauditError when the
-        id is stored with other content, when the annotator has judged the task and this is no edit of that, or when it
-        does not rank exactly the task's answers.
-        """
-        return self.submit_all([judgement]) == 1
-
-    def submit_all(self, submitted: Sequence[Judgement]) -> int:
-        """Record judgements in order, all or none."""
-        with self._writing() as connection:
-            return submitting.submit_all(connection, submitted, self._now())
+    def actions(self, limit: int = 100) -> list[Action]:
+        """The audit log, newest first."""
+        with self._reading() as connection:
+            return actions.newest(connection, limit)
 
     def replay(self) -> None:
         """Make every projection again from the events."""
         with self._writing() as connection:
-            projection.rebuild(connection)
+            replay.rebuild(connection)
 
     def verify(self) -> list[str]:
         """Where the projections differ from what the events say, a sentence each; empty when the store is sound."""
         with self._reading() as connection:
-            return projection.differences(connection)
-
-    def _now(self) -> datetime:
-        return datetime.now(UTC)
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """A transaction that may write, or a part of the one that this thread is in."""
-        ours: Connection | None = getattr(self._ours, "connection", None)
-        if ours is not None:
-            with ours.begin_nested():  # a failure in here that the caller survives must leave nothing behind
-                yield ours
-            return
-        with writing_transaction(self._engine) as connection:
-            self._ours.connection = connection
-            try:
-                yield connection
-            finally:
-                self._ours.connection = None
+            return replay.differences(connection)
 
 
 def _sides(

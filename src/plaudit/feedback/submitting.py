@@ -1,38 +1,47 @@
-"""Taking in what annotators say: submitting twice is submitting once, and nothing that was said is overwritten."""
+"""Taking in what annotators say: submitting twice is submitting once, and nothing that was said is overwritten.
+
+Two things about a judgement the store knows best, and writes down with it: the version of the guidelines that its
+author had read, where that is not given, and whether it is surplus, because others had taken all places of the task
+when it came.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
-from plaudit.errors import PlauditError
+from plaudit.errors import ConflictError, PlauditError
+from plaudit.feedback import leases
+from plaudit.feedback.guidelines import versions_read
 from plaudit.feedback.log import append, require, rows_with
 from plaudit.feedback.projection import UNSAID
-from plaudit.feedback.rows import judgement_payload
-from plaudit.feedback.schema import EventKind, annotators, events, judgements, tasks
+from plaudit.feedback.rows import Payload, judgement_payload
+from plaudit.feedback.schema import EventKind, annotators, assignments, events, judgements, tasks
 from plaudit.types import Judgement
 
 
-def submit_all(connection: Connection, submitted: Sequence[Judgement], now: datetime) -> int:
+def submit_all(connection: Connection, submitted: Sequence[Judgement], now: datetime, length: timedelta) -> int:
     """Record judgements in order; how many were new. One that does not fit stops all of them, with a sentence."""
     fresh = _unseen(connection, submitted)
+    if not fresh:
+        return 0
     require(connection, annotators, {j.annotator_id for j in fresh}, "annotator")
-    require(connection, tasks, {j.task_id for j in fresh}, "task")
-    shown = {
-        row.id: row.response_ids for row in rows_with(connection, select(tasks), tasks.c.id, {j.task_id for j in fresh})
-    }
+    asked = {row.id: row for row in rows_with(connection, select(tasks), tasks.c.id, {j.task_id for j in fresh})}
+    require(connection, tasks, {j.task_id for j in fresh} - asked.keys(), "task")
     for judgement in fresh:
-        _check(judgement, shown[judgement.task_id])
+        _check(judgement, asked[judgement.task_id].response_ids)
     _check_edits(connection, fresh)
-    return append(connection, EventKind.JUDGED, [(j.id, judgement_payload(j)) for j in fresh], now)
+    facts = [(j.id, judgement_payload(j)) for j in _completed(connection, fresh, asked, now, length)]
+    return append(connection, EventKind.JUDGED, facts, now)
 
 
 def _unseen(connection: Connection, submitted: Sequence[Judgement]) -> list[Judgement]:
-    """Those whose id is new. PlauditError when an id comes back with other content."""
+    """Those whose id is new. ConflictError when an id comes back with other content."""
     event_ids = [f"{EventKind.JUDGED}:{j.id}" for j in submitted]
     said = rows_with(connection, select(events), events.c.id, event_ids)
     seen = {row.payload["id"]: UNSAID[EventKind.JUDGED] | row.payload for row in said}
@@ -41,12 +50,18 @@ def _unseen(connection: Connection, submitted: Sequence[Judgement]) -> list[Judg
         earlier = seen.setdefault(judgement.id, payload := judgement_payload(judgement))
         if earlier is payload:
             fresh[judgement.id] = judgement
-        elif earlier != payload:
-            raise PlauditError(
+        elif _as_submitted(earlier, judgement) != payload:
+            raise ConflictError(
                 f"Judgement {judgement.id} is already stored with other content. "
                 "Give an edit an id of its own and let it supersede the first."
             )
     return list(fresh.values())
+
+
+def _as_submitted(stored: Payload, judgement: Judgement) -> Payload:
+    """The stored payload, where the store itself added something, without that."""
+    added = {} if judgement.surplus else {"surplus": False}
+    return stored | added | ({"guidelines_version": None} if judgement.guidelines_version is None else {})
 
 
 def _check(judgement: Judgement, response_ids: Sequence[str]) -> None:
@@ -71,19 +86,42 @@ def _check(judgement: Judgement, response_ids: Sequence[str]) -> None:
 
 
 def _check_edits(connection: Connection, fresh: Sequence[Judgement]) -> None:
-    """PlauditError unless each is the annotator's first on its task, or supersedes what the annotator says now."""
-    query = select(judgements.c.id, judgements.c.task_id, judgements.c.annotator_id)
+    """ConflictError unless each is the annotator's first on its task, or supersedes what the annotator says now."""
+    query = select(judgements.c.id, judgements.c.task_id, judgements.c.annotator_id, judgements.c.withdrawn)
     query = query.where(judgements.c.superseded_by.is_(None))
-    on_tasks = rows_with(connection, query, judgements.c.task_id, {j.task_id for j in fresh})
+    on_tasks = list(rows_with(connection, query, judgements.c.task_id, {j.task_id for j in fresh}))
     current: dict[tuple[str, str], Any] = {(row.task_id, row.annotator_id): row.id for row in on_tasks}
+    withdrawn = {row.id for row in on_tasks if row.withdrawn}
     for judgement in fresh:
         key = (judgement.task_id, judgement.annotator_id)
         if judgement.supersedes != current.get(key):
-            raise PlauditError(
+            raise ConflictError(
                 f"{judgement.annotator_id} has judged task {judgement.task_id} already ({current[key]}); "
                 "an edit must supersede that judgement."
                 if key in current
                 else f"Judgement {judgement.id} supersedes {judgement.supersedes}, which is not what "
                 f"{judgement.annotator_id} says about task {judgement.task_id} now."
             )
+        if judgement.supersedes in withdrawn:
+            raise ConflictError(f"Judgement {judgement.supersedes} was withdrawn; it cannot be edited any more.")
         current[key] = judgement.id
+
+
+def _completed(
+    connection: Connection, fresh: Sequence[Judgement], asked: dict[str, Row[Any]], now: datetime, length: timedelta
+) -> list[Judgement]:
+    """With the guidelines' version and the mark `surplus`; who lost the place takes a free one again."""
+    keys = [leases.assignment_id(j.task_id, j.annotator_id) for j in fresh]
+    query = select(assignments)
+    lost = {row.id: row for row in rows_with(connection, query, assignments.c.id, keys) if row.slot is None}
+    read = versions_read(connection, {j.annotator_id for j in fresh if j.guidelines_version is None})
+    completed = []
+    for judgement, key in zip(fresh, keys, strict=True):
+        version = judgement.guidelines_version
+        if version is None:
+            version = read.get(judgement.annotator_id)
+        surplus = judgement.surplus or (
+            key in lost and not leases.regain(connection, asked[judgement.task_id], lost[key], now, length)
+        )
+        completed.append(replace(judgement, guidelines_version=version, surplus=surplus))
+    return completed

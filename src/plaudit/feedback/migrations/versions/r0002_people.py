@@ -9,10 +9,21 @@ branch_labels = None
 depends_on = None
 
 
+# All tasks of revision 0001 are work, and none of its judgements is surplus or withdrawn.
+COUNT_FREE_PLACES = """
+    UPDATE tasks SET free_places = overlap
+    - (SELECT count(*) FROM assignments WHERE assignments.task_id = tasks.id AND assignments.slot IS NOT NULL)
+    - (SELECT count(*) FROM judgements WHERE judgements.task_id = tasks.id AND judgements.superseded_by IS NULL
+        AND NOT EXISTS (SELECT 1 FROM assignments WHERE assignments.task_id = judgements.task_id
+            AND assignments.annotator_id = judgements.annotator_id))
+"""
+
+
 def upgrade() -> None:
     create_secrets()
     create_projections()
     add_columns()
+    create_partial_indexes()
 
 
 def create_secrets() -> None:
@@ -124,4 +135,14 @@ def add_columns() -> None:
 
     with op.batch_alter_table("tasks") as table:
         table.add_column(sa.Column("purpose", sa.String(length=20), server_default="work", nullable=False))
-        table.create_index(table.f("ix_tasks_purpose"), ["purpose"], unique=False)
+        table.add_column(sa.Column("free_places", sa.Integer(), server_default="0", nullable=False))
+    op.execute(COUNT_FREE_PLACES)
+
+
+def create_partial_indexes() -> None:
+    for name, table, columns, condition in (
+        ("ix_tasks_free", "tasks", ["purpose", "id"], "free_places > 0"),
+        ("ix_assignments_leased", "assignments", ["leased_until"], "state = 'open'"),
+    ):
+        where = sa.text(condition)
+        op.create_index(name, table, columns, unique=False, sqlite_where=where, postgresql_where=where)
