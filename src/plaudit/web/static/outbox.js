@@ -1,0 +1,126 @@
+/* Everything that is submitted goes through here: stored in the browser first, then sent, until the server has it.
+
+   Each entry has a storage key of its own, so two tabs never overwrite each other's; the server knows entries by their
+   UUID, so sending twice is storing once. The lock only spares the second request. Nothing leaves the box but by the
+   server's word: 200 takes an entry out; 404, 409 and 422 set it aside, where its author sees it and decides. */
+
+import { meta } from "./dom.js";
+import { post, renewCsrf } from "./requests.js";
+
+const PREFIX = `plaudit:outbox:${meta("account")}:`;
+const FIRST_WAIT_SECONDS = 1;
+const LONGEST_WAIT_SECONDS = 60;
+const REFUSED = new Set([400, 404, 409, 410, 413, 422]);
+
+class Outbox extends EventTarget {
+  #memory = new Map(); // where the browser keeps nothing: as long as the page is open
+  #failures = 0;
+  #timer = null;
+  #running = null;
+  signedOut = false;
+
+  constructor() {
+    super();
+    addEventListener("online", () => this.flush());
+    addEventListener("pageshow", () => this.flush());
+    document.addEventListener("visibilitychange", () => document.hidden || this.flush());
+    addEventListener("storage", (event) => event.key?.startsWith(PREFIX) && this.#elsewhere(event.newValue));
+  }
+
+  /** Oldest first. */
+  get entries() {
+    const found = [...this.#memory.values()];
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
+    found.push(...keys.map((key) => JSON.parse(localStorage.getItem(key)))); // null: another tab took it out meanwhile
+    return found.filter(Boolean).sort((a, b) => a.at - b.at);
+  }
+
+  get waiting() { return this.entries.filter((entry) => !entry.refused); }
+  get refused() { return this.entries.filter((entry) => entry.refused); }
+  get durable() { return this.#memory.size === 0; }
+
+  holds(assignment) { return this.waiting.some((entry) => entry.body.assignment === assignment); }
+
+  /** Keeps the entry and tries to send all. Resolves when this round of trying is over. */
+  async add(path, body) {
+    this.#keep({ id: body.id, path, body, at: Date.now(), refused: null });
+    this.#failures = 0;
+    await this.flush();
+    if (!this.#failures && this.waiting.length) await this.flush(); // it came just as a round was ending
+  }
+
+  /** Takes an entry out that its author does not want sent (any more). */
+  drop(id) {
+    this.#memory.delete(id);
+    localStorage.removeItem(PREFIX + id);
+    this.#changed();
+  }
+
+  /** Sends what waits, oldest first; one round at a time, and one tab at a time where the browser has locks. */
+  flush() {
+    clearTimeout(this.#timer);
+    this.#running ??= this.#locked(() => this.#sendAll()).finally(() => { this.#running = null; });
+    return this.#running;
+  }
+
+  #locked(work) {
+    return navigator.locks ? navigator.locks.request(`${PREFIX}sending`, work) : work();
+  }
+
+  async #sendAll() {
+    for (let entry = this.waiting[0]; entry; entry = this.waiting[0]) {
+      const answer = await this.#send(entry);
+      if (answer.status === 200) this.#sent(entry, answer.data);
+      else if (REFUSED.has(answer.status)) this.#refuse(entry, answer);
+      else return this.#later(answer);
+    }
+    this.#failures = 0;
+    this.signedOut = false;
+    return this.#changed();
+  }
+
+  async #send(entry) {
+    const answer = await post(entry.path, entry.body);
+    if (answer.status !== 403) return answer;
+    return (await renewCsrf()) ? post(entry.path, entry.body) : answer;
+  }
+
+  #sent(entry, data) {
+    this.#failures = 0;
+    this.drop(entry.id);
+    this.dispatchEvent(new CustomEvent("sent", { detail: { entry, data } }));
+  }
+
+  #refuse(entry, answer) {
+    this.#keep({ ...entry, refused: answer.data.message || `HTTP ${answer.status}` });
+    this.dispatchEvent(new CustomEvent("refused", { detail: entry }));
+  }
+
+  #later(answer) {
+    this.signedOut = answer.status === 401;
+    const doubling = FIRST_WAIT_SECONDS * 2 ** this.#failures++;
+    const seconds = Math.max(answer.retryAfterSeconds, Math.min(doubling, LONGEST_WAIT_SECONDS) * (0.75 + Math.random() / 2));
+    this.#timer = setTimeout(() => this.flush(), seconds * 1000);
+    this.#changed();
+  }
+
+  #keep(entry) {
+    try {
+      localStorage.setItem(PREFIX + entry.id, JSON.stringify(entry));
+      this.#memory.delete(entry.id);
+    } catch {
+      this.#memory.set(entry.id, entry);
+    }
+    this.#changed();
+  }
+
+  /** Another tab put something in or took it out. */
+  #elsewhere(stored) {
+    if (stored) this.dispatchEvent(new CustomEvent("elsewhere", { detail: JSON.parse(stored) }));
+    this.#changed();
+  }
+
+  #changed() { this.dispatchEvent(new Event("change")); }
+}
+
+export const outbox = new Outbox();
