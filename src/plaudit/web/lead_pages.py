@@ -2,13 +2,14 @@
 
 Beside what every template is given (`pages.py`):
 
-    lead.html             report (a dict: the figures of `plaudit quality --json`; None where there is nothing to report),
-                          sentence (why not), progress: {"tasks", "judgements", "demonstrations", "people"},
+    lead.html             report (a dict: the figures of `plaudit quality --json`; None where there are none),
+                          sentence (why there are none), computed_at (of when the figures are),
+                          progress: {"tasks", "judgements", "demonstrations", "people"},
                           guidelines_version (None or a number)
     people.html           people: [.name .role .disabled (bool) .language .joined .sessions (open ones) .judgements
                           .mine (it is you) .may_change (you may)],
                           invitations: [.id .role .by .made .expires .known (name it resets, or None)],
-                          roles: the roles that you may give, link: None, or a one-time link to show now and never again,
+                          roles: those that you may give, link: None, or a one-time link to show now and never again,
                           link_role, link_name (None, or whose password it resets)
         POST /lead/people/invite      role                -> the page, with `link`
         POST /lead/people/reset       name                -> the page, with `link`
@@ -26,3 +27,178 @@ Beside what every template is given (`pages.py`):
         POST /lead/project            the same names; attributes and flags one a line; checkboxes: present or not
     log.html              actions: [.at .actor .action .target .details (a text)] newest first
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form
+from fastapi.responses import Response
+
+from plaudit.web.pages import Field, Filled, when
+from plaudit.web.people import Account, Role
+from plaudit.web.sentences import LANGUAGES, RefusalError
+from plaudit.web.visitors import Leader, Visitor
+
+router = APIRouter(prefix="/lead", default_response_class=Response)
+
+ACTIONS_SHOWN = 500
+NOTICES = {
+    "notice-saved", "notice-published", "notice-disabled", "notice-enabled", "notice-revoked", "notice-role",
+    "notice-withdrawn", "notice-uninvited",
+}  # fmt: skip
+
+
+class Invite(Filled):
+    role: Role
+
+
+class Named(Filled):
+    name: Field
+
+
+class Uninvite(Filled):
+    id: Field
+
+
+class RoleChange(Named):
+    role: Role
+
+
+class Withdrawal(Named):
+    reason: Field = ""
+
+
+@router.get("")
+def dashboard(visitor: Leader) -> Response:
+    store = visitor.site.store
+    computed, counts, newest = visitor.site.figures.report(), store.counts(), store.guidelines()
+    progress = {noun: counts[noun] for noun in ("tasks", "judgements", "demonstrations")}
+    progress["people"] = len(visitor.site.accounts.all())
+    version = None if newest is None else newest.version
+    return visitor.page(
+        "lead.html",
+        report=computed.report,
+        sentence=computed.why_not,
+        computed_at=when(computed.at),
+        progress=progress,
+        guidelines_version=version,
+    )
+
+
+@router.get("/people")
+def people(visitor: Leader, notice: Field = "") -> Response:
+    return _people_page(visitor, notice=notice if notice in NOTICES else None)
+
+
+@router.post("/people/invite")
+def invite(visitor: Leader, filled: Annotated[Invite, Form()]) -> Response:
+    site = visitor.site
+    with site.store.transaction():
+        token = site.accounts.invite(visitor.account, filled.role)
+        site.store.act(visitor.name, "invited", str(filled.role), {})
+    return _people_page(visitor, link=f"{visitor.base_url}/join/{token}", link_role=str(filled.role))
+
+
+@router.post("/people/reset")
+def reset(visitor: Leader, filled: Annotated[Named, Form()]) -> Response:
+    site = visitor.site
+    with site.store.transaction():
+        token = site.accounts.invite_again(visitor.account, filled.name)
+        account = site.accounts.known(filled.name)
+        site.store.act(visitor.name, "offered a new password", account.name, {})
+    link = f"{visitor.base_url}/join/{token}"
+    return _people_page(visitor, link=link, link_role=str(account.role), link_name=account.name)
+
+
+@router.post("/people/uninvite")
+def uninvite(visitor: Leader, filled: Annotated[Uninvite, Form()]) -> Response:
+    site = visitor.site
+    with site.store.transaction():
+        taken_back = site.accounts.uninvite(visitor.account, filled.id)
+        site.store.act(visitor.name, "took an invitation back", taken_back.known or str(taken_back.role), {})
+    return visitor.sent_to("/lead/people?notice=notice-uninvited")
+
+
+@router.post("/people/disable")
+def disable(visitor: Leader, filled: Annotated[Named, Form()]) -> Response:
+    return _change(visitor, filled.name, "disabled", visitor.site.accounts.disable)
+
+
+@router.post("/people/enable")
+def enable(visitor: Leader, filled: Annotated[Named, Form()]) -> Response:
+    return _change(visitor, filled.name, "enabled", visitor.site.accounts.enable)
+
+
+@router.post("/people/revoke")
+def revoke(visitor: Leader, filled: Annotated[Named, Form()]) -> Response:
+    return _change(visitor, filled.name, "revoked", visitor.site.accounts.sign_out)
+
+
+@router.post("/people/role")
+def change_role(visitor: Leader, filled: Annotated[RoleChange, Form()]) -> Response:
+    def to_role(by: Account, name: str) -> None:
+        visitor.site.accounts.change_role(by, name, filled.role)
+
+    return _change(visitor, filled.name, "role", to_role, {"role": str(filled.role)})
+
+
+@router.post("/people/withdraw")
+def withdraw(visitor: Leader, filled: Annotated[Withdrawal, Form()]) -> Response:
+    """Consent to the use of all that somebody said is withdrawn."""
+    if not filled.reason.strip():
+        return _people_page(visitor, 422, problem=RefusalError(422, "reason-missing").sentence(visitor.language))
+    store, reason = visitor.site.store, filled.reason.strip()
+    with store.transaction():
+        account = visitor.site.accounts.changeable(visitor.account, filled.name)
+        entries = store.withdraw(annotator_id=account.name, reason=reason, actor=visitor.name)
+        store.act(visitor.name, "withdrew", account.name, {"reason": reason, "entries": entries})
+    return visitor.sent_to("/lead/people?notice=notice-withdrawn")
+
+
+def _change(
+    visitor: Visitor,
+    name: str,
+    what: str,
+    change: Callable[[Account, str], None],
+    details: dict[str, Any] | None = None,
+) -> Response:
+    """Change an account and note who did it, both or neither."""
+    with visitor.site.store.transaction():
+        change(visitor.account, name)
+        visitor.site.store.act(visitor.name, what, visitor.site.accounts.known(name).name, details or {})
+    return visitor.sent_to(f"/lead/people?notice=notice-{what}")
+
+
+def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:
+    site, me = visitor.site, visitor.account
+    sessions, judged = site.sessions.counts(), site.store.judged_by()
+    shown = [
+        {
+            "name": account.name,
+            "role": str(account.role),
+            "disabled": account.disabled_at is not None,
+            "language": LANGUAGES.get(account.language, account.language),
+            "joined": when(account.created_at),
+            "sessions": sessions.get(account.name, 0),
+            "judgements": judged.get(account.name, 0),
+            "mine": account.name == me.name,
+            "may_change": me.may_change(account),
+        }
+        for account in site.accounts.all()
+    ]
+    invitations = [
+        {
+            "id": it.id,
+            "role": str(it.role),
+            "by": it.by,
+            "made": when(it.made),
+            "expires": when(it.expires),
+            "known": it.known,
+        }
+        for it in site.accounts.invitations()
+    ]
+    roles = [str(role) for role in me.role.may_give]
+    none = {"link": None, "link_role": None, "link_name": None}
+    return visitor.page("people.html", status, people=shown, invitations=invitations, roles=roles, **none | context)

@@ -3,11 +3,12 @@
 What every template is given:
 
     t(key, **values)      text in the user's language, from `locales/LANGUAGE.json` (key -> text, `{name}` is filled in)
+    here                  the path of the page
     language              "en", "ja"
     languages             [("en", "English"), ("ja", "日本語")]
     csrf                  goes into every form as <input type="hidden" name="csrf">, and into <meta name="csrf">
     account               None, or .name, .role ("annotator", "lead", "owner"), .key (opaque, for <meta name="account">)
-    project               the project's name
+    project               the project's name, or ""
     problem               None, or a sentence (in the user's language) on what was wrong with the form that was sent
     notice                None, or a key for `t`: what was done ("notice-saved", "notice-language", "notice-password",
                           "notice-published", "notice-disabled", "notice-enabled", "notice-revoked", "notice-role",
@@ -31,3 +32,205 @@ and beside that (forms are sent by POST to the address named, with `csrf` and th
         POST /account/sign-out-everywhere
     error.html            status (404), sentence
 """
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form
+from fastapi.responses import Response
+from markupsafe import Markup
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+from plaudit.feedback.guidelines import Guidelines
+from plaudit.web.people import Account
+from plaudit.web.rendering import guidelines_to_html
+from plaudit.web.sentences import DEFAULT_LANGUAGE, RefusalError
+from plaudit.web.visitors import Anybody, Member, Visitor, own_path
+
+router = APIRouter(default_response_class=Response)
+
+
+def without_nul(text: str) -> str:
+    return text.replace("\0", "")  # PostgreSQL stores none
+
+
+Field = Annotated[str, StringConstraints(max_length=1000), AfterValidator(without_nul)]
+
+
+class Filled(BaseModel):
+    """A form as it was filled in; `csrf` was looked at before it got here (`visitors`)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    csrf: Field = ""
+
+
+class SignIn(Filled):
+    name: Field
+    password: Field
+    next: Field = ""
+
+
+class Join(Filled):
+    name: Field
+    password: Field
+    language: Field
+
+
+class Confirmation(Filled):
+    version: int
+
+
+class NewPassword(Filled):
+    current: Field
+    new: Field
+
+
+class Language(Filled):
+    language: Field
+
+
+def home_of(account: Account) -> str:
+    return "/lead" if account.role.leads else "/work"
+
+
+def when(moment: str) -> str:
+    """A timestamp for people."""
+    return f"{moment[:10]} {moment[11:16]} UTC"
+
+
+@router.get("/")
+def home(visitor: Member) -> Response:
+    return visitor.sent_to(home_of(visitor.account))
+
+
+@router.get("/signin")
+def signin(visitor: Anybody, next: Field = "") -> Response:
+    if visitor.session:
+        return visitor.sent_to(own_path(next, home_of(visitor.account)))
+    return visitor.page("signin.html", name="", next=own_path(next, ""))
+
+
+@router.post("/signin")
+def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
+    """Wrong name, wrong password and disabled account are told alike, and take alike long."""
+    site = visitor.site
+    try:
+        site.throttle.attempt(filled.name, visitor.address)
+        account = site.accounts.authenticated(filled.name, filled.password)
+        if account is None:
+            raise RefusalError(422, "wrong-sign-in")
+    except RefusalError as refusal:
+        context = {"name": filled.name, "next": own_path(filled.next, "")}
+        page = visitor.page("signin.html", refusal.status, problem=refusal.sentence(visitor.language), **context)
+        page.headers.update(refusal.headers)
+        return page
+    site.throttle.forgive(filled.name, visitor.address)
+    return visitor.signed_in_as(account, own_path(filled.next, home_of(account)))
+
+
+@router.post("/signout")
+def sign_out(visitor: Member) -> Response:
+    if visitor.session:
+        visitor.site.sessions.end(visitor.session.id)
+    return visitor.signed_out("/signin")
+
+
+@router.get("/join/{token}")
+def joining(visitor: Anybody, token: Field) -> Response:
+    return _join_page(visitor, token)
+
+
+@router.post("/join/{token}")
+def join(visitor: Anybody, token: Field, filled: Annotated[Join, Form()]) -> Response:
+    try:
+        account = visitor.site.accounts.join(token, filled.name, filled.password, filled.language)
+    except RefusalError as refusal:
+        if refusal.code == "link-used":
+            raise
+        return _join_page(visitor, token, refusal.status, filled.name, refusal.sentence(visitor.language))
+    newest = visitor.site.store.guidelines()
+    return visitor.signed_in_as(account, "/guidelines" if newest and not account.role.leads else home_of(account))
+
+
+def _join_page(visitor: Visitor, token: str, status: int = 200, name: str = "", problem: str | None = None) -> Response:
+    invitation = visitor.site.accounts.invitation(token)
+    context = {"role": str(invitation.role), "name": invitation.known or name, "known": invitation.known is not None}
+    return visitor.page("join.html", status, problem=problem, **context)
+
+
+@router.get("/guidelines")
+def guidelines(visitor: Member) -> Response:
+    newest = visitor.site.store.guidelines()
+    if newest is None:
+        return visitor.page("guidelines.html", guidelines=None, read=False)
+    read = (visitor.site.store.version_read(visitor.name) or 0) >= newest.version
+    return visitor.page("guidelines.html", guidelines=_shown(newest, visitor.language), read=read)
+
+
+def _shown(newest: Guidelines, language: str) -> dict[str, Any]:
+    texts = newest.texts
+    text = texts.get(language) or texts.get(DEFAULT_LANGUAGE) or next(iter(texts.values()))
+    published = when(newest.created_at.isoformat())
+    return {"version": newest.version, "html": Markup(guidelines_to_html(text)), "published": published}
+
+
+@router.post("/guidelines")
+def confirm(visitor: Member, filled: Annotated[Confirmation, Form()]) -> Response:
+    """Only the newest version can be confirmed: somebody may have published one while this was being read."""
+    newest = visitor.site.store.guidelines()
+    if newest is None or filled.version != newest.version:
+        return visitor.sent_to("/guidelines")
+    visitor.site.store.read_guidelines(visitor.name, newest.version)
+    return visitor.sent_to("/work")
+
+
+@router.get("/work")
+def work(visitor: Member) -> Response:
+    return visitor.page("work.html")
+
+
+@router.get("/history")
+def history(visitor: Member) -> Response:
+    return visitor.page("history.html")
+
+
+@router.get("/account")
+def account(visitor: Member, notice: Field = "") -> Response:
+    return _account_page(visitor, notice=notice if notice in ("notice-password", "notice-language") else None)
+
+
+@router.post("/account/password")
+def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> Response:
+    """All other sessions end: whoever knew the old password is out."""
+    site = visitor.site
+    try:
+        site.throttle.attempt(visitor.name, visitor.address)
+        site.accounts.change_password(visitor.name, filled.current, filled.new)
+    except RefusalError as refusal:
+        return _account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
+    site.throttle.forgive(visitor.name, visitor.address)
+    site.sessions.end_all(visitor.name, but=visitor.session.id if visitor.session else None)
+    return visitor.sent_to("/account?notice=notice-password")
+
+
+@router.post("/account/language")
+def change_language(visitor: Member, filled: Annotated[Language, Form()]) -> Response:
+    visitor.site.accounts.change_language(visitor.name, filled.language)
+    return visitor.sent_to("/account?notice=notice-language")
+
+
+@router.post("/account/sign-out-everywhere")
+def sign_out_everywhere(visitor: Member) -> Response:
+    visitor.site.sessions.end_all(visitor.name)
+    return visitor.signed_out("/signin")
+
+
+def _account_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:
+    current = visitor.session.id if visitor.session else ""
+    sessions = [
+        {"begun": when(it.begun), "seen": when(it.seen), "this": it.id == current}
+        for it in visitor.site.sessions.of(visitor.name)
+    ]
+    return visitor.page("account.html", status, sessions=sessions, **context)

@@ -1,0 +1,211 @@
+"""Accounts, and the one-time links by which people get one: the tables beside the event log that hold secrets.
+
+There are no default credentials. Without any account, `plaudit label` prints a one-time link for the first owner;
+everybody else joins by a link that a lead hands out. A link serves once: a claim is one conditional UPDATE, so that of
+two browsers that come at the same moment one is turned down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from plaudit.feedback.annotator import Annotator
+from plaudit.feedback.log import timestamp
+from plaudit.feedback.schema import accounts, annotators, invitations
+from plaudit.web.label_store import LabelStore
+from plaudit.web.people import Account, Role, hashed, matches, proper_name, proper_password, same_name
+from plaudit.web.secret import fingerprint, new_token
+from plaudit.web.sentences import LANGUAGES, RefusalError
+from plaudit.web.sessions import end_sessions
+
+INVITATION_LASTS = timedelta(days=7)
+FIRST_LINK_LASTS = timedelta(hours=24)
+BY_THE_PROGRAM = "plaudit"  # the first owner's link
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A one-time link that can still be used; `known` names the account whose password it sets anew."""
+
+    id: str
+    role: Role
+    by: str
+    made: str
+    expires: str
+    known: str | None
+
+
+class Accounts:
+    """Everybody who may sign in. RefusalError (a sentence) for what cannot be done as asked."""
+
+    def __init__(self, store: LabelStore) -> None:
+        self._store = store
+
+    def all(self) -> list[Account]:
+        with self._store.reading() as connection:
+            return [_account(row) for row in connection.execute(select(accounts).order_by(accounts.c.created_at))]
+
+    def find(self, name: str) -> Account | None:
+        return next((account for account in self.all() if same_name(account.name, name)), None)
+
+    def known(self, name: str) -> Account:
+        account = self.find(name)
+        if account is None:
+            raise RefusalError(404, "not-found")
+        return account
+
+    def authenticated(self, name: str, password: str) -> Account | None:
+        """The account, where name and password are right and it is not disabled."""
+        account = self.find(name)
+        right = matches(password, None if account is None else self._hash_of(account.name))
+        return account if right and account is not None and account.disabled_at is None else None
+
+    def change_password(self, name: str, current: str, new: str) -> None:
+        if not matches(current, self._hash_of(name)):
+            raise RefusalError(422, "password-wrong")
+        self._set(name, password_hash=hashed(proper_password(new, name)))
+
+    def change_language(self, name: str, language: str) -> None:
+        self._set(name, language=_proper_language(language))
+
+    def change_role(self, by: Account, name: str, role: Role) -> None:
+        with self._store.writing():
+            account = self.changeable(by, name)
+            if role not in by.role.may_give:
+                raise RefusalError(403, "not-yours-to-change")
+            self._set(account.name, role=str(role))
+
+    def disable(self, by: Account, name: str) -> None:
+        """Let the account sign in no more; what it said stays. Its sessions end at once."""
+        with self._store.writing() as connection:
+            account = self.changeable(by, name)
+            self._set(account.name, disabled_at=_now())
+            end_sessions(connection, account.name)
+
+    def enable(self, by: Account, name: str) -> None:
+        with self._store.writing():
+            self._set(self.changeable(by, name).name, disabled_at=None)
+
+    def sign_out(self, by: Account, name: str) -> None:
+        """End all sessions of the account."""
+        with self._store.writing() as connection:
+            end_sessions(connection, self.changeable(by, name).name)
+
+    def changeable(self, by: Account, name: str) -> Account:
+        """The account, where `by` may change it. As nobody may change themselves, an owner always remains."""
+        account = self.known(name)
+        if not by.may_change(account):
+            raise RefusalError(403, "not-yours-to-change")
+        return account
+
+    def invite(self, by: Account, role: Role) -> str:
+        """A one-time link's token. Only its hash is kept: it can be shown now and never again."""
+        if role not in by.role.may_give:
+            raise RefusalError(403, "not-yours-to-change")
+        return self._invitation(role, by.name, INVITATION_LASTS)
+
+    def invite_again(self, by: Account, name: str) -> str:
+        """A one-time link's token for somebody who forgot the password."""
+        account = self.changeable(by, name)
+        return self._invitation(account.role, by.name, INVITATION_LASTS, known=account.name)
+
+    def first_invitation(self) -> str:
+        """A one-time link's token for an owner; earlier ones that the program made serve no more."""
+        with self._store.writing() as connection:
+            mine = (invitations.c.created_by == BY_THE_PROGRAM) & invitations.c.used_at.is_(None)
+            connection.execute(update(invitations).where(mine).values(expires_at=_now()))
+            return self._invitation(Role.OWNER, BY_THE_PROGRAM, FIRST_LINK_LASTS)
+
+    def _invitation(self, role: Role, by: str, lasts: timedelta, known: str | None = None) -> str:
+        token, now = new_token(), datetime.now(UTC)
+        row = {"id": fingerprint(token), "role": str(role), "created_by": by, "created_at": timestamp(now)}
+        row["expires_at"] = timestamp(now + lasts)
+        with self._store.writing() as connection:
+            connection.execute(insert(invitations).values(**row, used_by=known))
+        return token
+
+    def invitation(self, token: str) -> Invitation:
+        """The invitation behind a link. RefusalError, in the same words, for one used, expired or never made."""
+        found = next((it for it in self.invitations() if it.id == fingerprint(token)), None)
+        if found is None:
+            raise RefusalError(404, "link-used")
+        return found
+
+    def invitations(self) -> list[Invitation]:
+        """Those that can still be used."""
+        open_ones = select(invitations).where(invitations.c.used_at.is_(None), invitations.c.expires_at > _now())
+        with self._store.reading() as connection:
+            rows = connection.execute(open_ones.order_by(invitations.c.created_at)).all()
+        return [
+            Invitation(row.id, Role(row.role), row.created_by, row.created_at, row.expires_at, row.used_by)
+            for row in rows
+        ]
+
+    def uninvite(self, by: Account, invitation_id: str) -> Invitation:
+        found = next((it for it in self.invitations() if it.id == invitation_id), None)
+        if found is None or found.role not in by.role.may_give:
+            raise RefusalError(404, "not-found")
+        with self._store.writing() as connection:
+            its = invitations.c.id == found.id
+            connection.execute(update(invitations).where(its).values(expires_at=_now()))
+        return found
+
+    def join(self, token: str, name: str, password: str, language: str) -> Account:
+        """Use a link: a new account, or a new password for a known one, which is then signed out everywhere."""
+        invitation = self.invitation(token)
+        name = invitation.known or proper_name(name)
+        password_hash = hashed(proper_password(password, name))  # slow, so before the transaction
+        with self._store.writing() as connection:
+            _claim(connection, invitation.id, name)
+            if invitation.known:
+                self._set(name, password_hash=password_hash, language=_proper_language(language))
+                end_sessions(connection, name)
+            else:
+                self._refuse_taken(connection, name)
+                self._add(connection, name, invitation.role, password_hash, _proper_language(language))
+            return self.known(name)
+
+    def _refuse_taken(self, connection: Connection, name: str) -> None:
+        """Also a name that gave feedback some other way is taken: nobody may speak for somebody else."""
+        taken = [*connection.execute(select(annotators.c.id)).scalars(), *(a.name for a in self.all())]
+        if any(same_name(name, other) for other in taken):
+            raise RefusalError(409, "name-taken")
+
+    def _add(self, connection: Connection, name: str, role: Role, password_hash: str, language: str) -> None:
+        self._store.add_annotators([Annotator(name)])
+        row = {"annotator_id": name, "role": str(role), "password_hash": password_hash, "language": language}
+        connection.execute(insert(accounts), [row | {"created_at": _now(), "disabled_at": None}])
+
+    def _hash_of(self, name: str) -> str | None:
+        with self._store.reading() as connection:
+            query = select(accounts.c.password_hash).where(accounts.c.annotator_id == name)
+            return connection.execute(query).scalar()
+
+    def _set(self, name: str, **values: Any) -> None:
+        with self._store.writing() as connection:
+            connection.execute(update(accounts).where(accounts.c.annotator_id == name).values(**values))
+
+
+def _claim(connection: Connection, invitation_id: str, name: str) -> None:
+    still_open = (invitations.c.id == invitation_id) & invitations.c.used_at.is_(None)
+    claim = update(invitations).where(still_open, invitations.c.expires_at > _now())
+    if connection.execute(claim.values(used_at=_now(), used_by=name)).rowcount != 1:
+        raise RefusalError(404, "link-used")
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(row.annotator_id, Role(row.role), row.language, row.created_at, row.disabled_at)
+
+
+def _proper_language(language: str) -> str:
+    if language not in LANGUAGES:
+        raise RefusalError(422, "language-unknown")
+    return language
+
+
+def _now() -> str:
+    return timestamp(datetime.now(UTC))

@@ -1,0 +1,109 @@
+"""The annotator's API, as the work page's script uses it. Every call is about the caller's own work, and nothing else.
+
+A submit carries an id that the browser made: sent again, after an answer was lost, it is stored once. A refusal is
+`{"error": code, "message": sentence}`; 401, 403 (csrf), 429 and 5xx pass, 404, 409 and 422 stay what they are.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel
+
+from plaudit.feedback.leases import assignment_id
+from plaudit.web import showing
+from plaudit.web.judging import (
+    DemonstrationSent,
+    HeartbeatSent,
+    JudgementSent,
+    RetractionSent,
+    SkipSent,
+    demonstration_from,
+    judgement_from,
+)
+from plaudit.web.sentences import RefusalError
+from plaudit.web.showing import Payload
+from plaudit.web.visitors import Member
+
+
+class Refused(BaseModel):
+    error: str
+    message: str
+
+
+def _may_be(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": Refused} for status in (401, 403, 413, 422, 503, *statuses)}
+
+
+router = APIRouter(prefix="/api", responses=_may_be())
+Seq = Annotated[int | None, Query(ge=0, lt=1 << 48)]
+EntryId = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
+
+
+@router.get("/task")
+def task(visitor: Member) -> Payload:
+    """The next task, or why there is none."""
+    return showing.next_task(visitor.site.store, visitor.name)
+
+
+@router.post("/judgements", responses=_may_be(404, 409))
+def judge(sent: JudgementSent, visitor: Member) -> Payload:
+    store = visitor.site.store
+    assignment = showing.own_assignment(store, sent.assignment, visitor.name)
+    task = store.task(assignment.task_id)
+    order = showing.shown_order(task, assignment)
+    return {"stored": store.submit(judgement_from(sent, task, order, visitor.name))}
+
+
+@router.post("/demonstrations", responses=_may_be(404, 409))
+def demonstrate(sent: DemonstrationSent, visitor: Member) -> Payload:
+    store = visitor.site.store
+    assignment = showing.own_assignment(store, sent.assignment, visitor.name)
+    return {"stored": store.write(demonstration_from(sent, store.task(assignment.task_id), visitor.name))}
+
+
+@router.post("/skips", responses=_may_be(404, 409))
+def skip(sent: SkipSent, visitor: Member) -> Payload:
+    store = visitor.site.store
+    assignment = showing.own_assignment(store, sent.assignment, visitor.name)
+    store.skip(assignment.task_id, visitor.name, sent.reason)
+    return {"progress": showing.progress(store, visitor.name)}
+
+
+@router.post("/heartbeats", responses=_may_be(404, 409))
+def heartbeat(sent: HeartbeatSent, visitor: Member) -> Payload:
+    store = visitor.site.store
+    assignment = showing.own_assignment(store, sent.assignment, visitor.name)
+    return {"lease_seconds": showing.seconds_until(store.heartbeat(assignment.id, visitor.name))}
+
+
+@router.post("/retractions", responses=_may_be(404, 409))
+def retract(sent: RetractionSent, visitor: Member) -> Payload:
+    """Take an entry back: its task is open again, and what was said is there to begin from."""
+    store = visitor.site.store
+    said = store.said(str(sent.id), visitor.name)
+    if said is None:
+        raise RefusalError(404, "not-found")
+    assignment = store.retract(str(sent.id), visitor.name)
+    until = store.heartbeat(assignment.id, visitor.name)
+    order = showing.shown_order(store.task(assignment.task_id), assignment)
+    return showing.task_shown(store, assignment, until) | {"draft": showing.draft(said, order)}
+
+
+@router.get("/history")
+def history(visitor: Member, before: Seq = None) -> Payload:
+    """Own entries, newest first, older than the entry whose `seq` is `before`."""
+    return showing.history(visitor.site.store, visitor.site.secret, visitor.name, before)
+
+
+@router.get("/entries/{entry_id}", responses=_may_be(404))
+def entry(entry_id: EntryId, visitor: Member) -> Payload:
+    """An own entry with its task, to be edited: the edit names it in `supersedes`."""
+    store = visitor.site.store
+    said = store.said(entry_id, visitor.name)
+    if said is None or said.task_id is None or not store.says_now(entry_id):
+        raise RefusalError(404, "not-found")
+    assignment = showing.own_assignment(store, assignment_id(said.task_id, visitor.name), visitor.name)
+    order = showing.shown_order(store.task(assignment.task_id), assignment)
+    return showing.task_shown(store, assignment, until=None) | {"draft": showing.draft(said, order)}

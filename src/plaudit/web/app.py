@@ -1,0 +1,129 @@
+"""The labelling app as an ASGI application.
+
+`create_app` makes it for a site that is open; `serving` makes it in a worker process, which is told by its environment
+what to open. A refusal is JSON under /api and a page elsewhere; neither ever shows what went wrong inside.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+import plaudit
+from plaudit.errors import ConflictError, NotThereError, PlauditError, UsageError
+from plaudit.web import api, lead_pages, pages, people, project_pages
+from plaudit.web.security import HEADERS, Guard
+from plaudit.web.sentences import RefusalError
+from plaudit.web.site import FOLDER, Site
+from plaudit.web.visitors import language_of, site_of
+
+DATABASE, WORKSPACE, PUBLIC_URL, NAMES = (f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES"))
+RETRY_SECONDS = 5
+
+log = logging.getLogger("plaudit.web")
+
+
+def create_app(site: Site, names: Iterable[str] = ("localhost",)) -> FastAPI:
+    """The application; it answers under the host `names` and under any address. It closes the site when it ends."""
+
+    @asynccontextmanager
+    async def living(_app: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=people.warm_up, daemon=True).start()
+        yield
+        site.close()
+
+    app = FastAPI(
+        title="Plaudit",
+        version=plaudit.__version__,
+        openapi_url=None,  # nothing that an annotator needs
+        lifespan=living,
+    )
+    for kind in (RefusalError, PlauditError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _refused)
+    app.state.site = site
+    for router in (api.router, pages.router, lead_pages.router, project_pages.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    app.add_middleware(Guard, names=names)
+    return app
+
+
+def serving() -> FastAPI:
+    """The application of a worker process, as its environment says."""
+    site = Site.open(os.environ[DATABASE], Path(os.environ[WORKSPACE]), os.environ.get(PUBLIC_URL))
+    return create_app(site, os.environ[NAMES].split(","))
+
+
+def environment(database: str, workspace: Path, public_url: str | None, names: Iterable[str]) -> dict[str, str]:
+    """What tells `serving` what to open."""
+    told = {DATABASE: database, WORKSPACE: str(workspace), NAMES: ",".join(sorted(names))}
+    return told | ({PUBLIC_URL: public_url} if public_url else {})
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """The answer to a request that came to nothing."""
+    refusal = _refusal(error)
+    language = language_of(request)
+    if request.url.path.startswith("/api/"):
+        content = {"error": refusal.code, "message": refusal.sentence(language)}
+        return JSONResponse(content, refusal.status, HEADERS | refusal.headers)
+    if refusal.status == 401:
+        path = request.url.path if request.method == "GET" else ""
+        return RedirectResponse(f"/signin?next={quote(path)}" if path else "/signin", 303)
+    return HTMLResponse(_page(request, refusal, language), refusal.status, HEADERS | refusal.headers)
+
+
+def _page(request: Request, refusal: RefusalError, language: str) -> str:
+    sentence = refusal.sentence(language)
+    try:
+        return site_of(request).render("error.html", language, status=refusal.status, sentence=sentence)
+    except (PlauditError, jinja2.TemplateError):  # the store is away, or the error is the page's own
+        return str(
+            jinja2.Template("<!doctype html><title>Plaudit</title><p>{{ it }}</p>", autoescape=True).render(it=sentence)
+        )
+
+
+def _refusal(error: Exception) -> RefusalError:
+    """What to tell about an error. What the store says of it, with its ids, is for the log alone."""
+    kinds: list[tuple[type[Exception], Callable[[Any], RefusalError]]] = [
+        (RefusalError, lambda it: it),
+        (RequestValidationError, lambda it: RefusalError(422, "malformed", what=_first_problem(it))),
+        (HTTPException, lambda it: _http_refusal(it.status_code)),
+        (NotThereError, lambda _: RefusalError(404, "not-found")),
+        (ConflictError, lambda _: RefusalError(409, "conflict")),
+        (UsageError, lambda _: RefusalError(422, "malformed", what="it does not go with what is stored")),
+        (PlauditError, _store_refusal),
+    ]
+    tell = next((tell for kind, tell in kinds if isinstance(error, kind)), None)
+    return tell(error) if tell else RefusalError(500, "bug")  # the server logs it, with its traceback
+
+
+def _store_refusal(error: PlauditError) -> RefusalError:
+    """Full disk, lock, lost connection: it passes, and whoever sent something sends it again."""
+    log.error("%s", error)
+    return RefusalError(503, "unavailable", retry_seconds=RETRY_SECONDS)
+
+
+def _http_refusal(status: int) -> RefusalError:
+    code: dict[int, tuple[str, dict[str, Any]]] = {404: ("not-found", {}), 405: ("method", {})}
+    name, values = code.get(status, ("malformed", {"what": "it is no proper request"}))
+    return RefusalError(status, name, **values)
+
+
+def _first_problem(error: RequestValidationError) -> str:
+    """Where and what, without the value: it may be a password."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'][1:]) or 'the request'}: {first['msg']}"

@@ -1,0 +1,48 @@
+"""The feedback store as the labelling app has it: one annotator's own entries, and the secrets beside the events."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Connection, func, select
+
+from plaudit.feedback.schema import assignments, demonstrations, judgements, readings
+from plaudit.feedback.store import FeedbackStore
+from plaudit.types import Demonstration, Judgement
+
+
+class LabelStore(FeedbackStore):
+    """A feedback store whose transactions also reach the tables beside the log (accounts, sessions, throttles)."""
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        return self._reading()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        return self._writing()
+
+    def said(self, entry_id: str, annotator_id: str) -> Judgement | Demonstration | None:
+        """What the annotator said under this id, also where it was edited or taken back since; None: nothing."""
+        found = self.judgement(entry_id) or self.demonstration(entry_id)
+        return found if found is not None and found.annotator_id == annotator_id else None
+
+    def says_now(self, entry_id: str) -> bool:
+        """Whether it still stands: neither edited, nor taken back, nor withdrawn since."""
+        rows = [self._maybe(table, entry_id) for table in (judgements, demonstrations)]
+        return any(row is not None and row.superseded_by is None and not row.withdrawn for row in rows)
+
+    def skip_reason(self, assignment_id: str) -> str:
+        row = self._maybe(assignments, assignment_id)
+        return "" if row is None else str(row.reason)
+
+    def judged_by(self) -> dict[str, int]:
+        """Annotator id -> how many judgements of theirs stand."""
+        stands = judgements.c.superseded_by.is_(None) & ~judgements.c.withdrawn
+        count = select(judgements.c.annotator_id, func.count()).where(stands).group_by(judgements.c.annotator_id)
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(count)}
+
+    def readers_by_version(self) -> dict[int, int]:
+        """Version of the guidelines -> how many people confirmed that they have read it."""
+        count = select(readings.c.version, func.count()).group_by(readings.c.version)
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(count)}

@@ -1,0 +1,119 @@
+"""Who may do what, and who they are: roles, names and passwords. The rules alone; `accounts` keeps the people."""
+
+from __future__ import annotations
+
+import threading
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from pwdlib import PasswordHash
+
+from plaudit.web.sentences import RefusalError
+
+LONGEST_NAME = 60
+LEAST_CHARACTERS = 10  # of a password; length is what matters (NIST SP 800-63B, 5.1.1.2, asks for 8)
+MOST_CHARACTERS = 200
+HASHES_AT_ONCE = 2  # each takes 64 MiB: a storm of sign-ins must not take the machine's memory
+
+_hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
+
+
+class Role(StrEnum):
+    """What an account may do; each may do what those before it may."""
+
+    ANNOTATOR = "annotator"
+    LEAD = "lead"
+    OWNER = "owner"
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+    @property
+    def leads(self) -> bool:
+        return self is not Role.ANNOTATOR
+
+    @property
+    def may_give(self) -> tuple[Role, ...]:
+        """Roles that this one may give to others: owners any, leads only the annotator's."""
+        return {Role.OWNER: tuple(Role), Role.LEAD: (Role.ANNOTATOR,), Role.ANNOTATOR: ()}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who signs in. The name is also the annotator's id in the feedback store."""
+
+    name: str
+    role: Role
+    language: str
+    created_at: str
+    disabled_at: str | None = None
+
+    def may_change(self, other: Account) -> bool:
+        """Whether this account may disable, sign out or reset the other one. Nobody may do that to themselves."""
+        return other.name != self.name and other.role in self.role.may_give
+
+
+def proper_name(typed: str) -> str:
+    """The name as it is kept. RefusalError where it could be mistaken for something else, or for nothing."""
+    name = unicodedata.normalize("NFC", " ".join(typed.split()))
+    unprintable = any(unicodedata.category(character)[0] in "CZ" and character != " " for character in name)
+    # the program's own actors, `dataset:NAME` and `simulated-NN`, must never be a person
+    reserved = name.casefold() == "plaudit" or ":" in name or name.casefold().startswith("simulated-")
+    if not 1 <= len(name) <= LONGEST_NAME or unprintable or reserved:
+        raise RefusalError(422, "name-improper")
+    return name
+
+
+def same_name(name: str, other: str) -> bool:
+    """Names that differ in capitals alone are one name: a phone writes the first letter large."""
+    return _folded(name) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
+
+
+def proper_password(password: str, name: str) -> str:
+    """The password itself. RefusalError where it is too easily guessed."""
+    if len(password) < LEAST_CHARACTERS:
+        raise RefusalError(422, "password-short", least=LEAST_CHARACTERS)
+    if len(password) > MOST_CHARACTERS:
+        raise RefusalError(422, "password-long", most=MOST_CHARACTERS)
+    if same_name(password, name):
+        raise RefusalError(422, "password-name")
+    return password
+
+
+def hashed(password: str) -> str:
+    with _hashing:
+        return _hasher().hash(_bytes(password))
+
+
+def matches(password: str, password_hash: str | None) -> bool:
+    """Whether the password is right. It takes as long where there is no such account (`password_hash` None)."""
+    password = password[: MOST_CHARACTERS + 1]
+    with _hashing:
+        right = _hasher().verify(_bytes(password), password_hash or _nobodys())
+    return right and password_hash is not None
+
+
+def _bytes(password: str) -> bytes:
+    return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+
+
+@cache
+def _hasher() -> PasswordHash:
+    return PasswordHash.recommended()  # argon2id with the parameters of RFC 9106, 4: 64 MiB, 3 passes, 4 lanes
+
+
+@cache
+def _nobodys() -> str:
+    return _hasher().hash(b"nobody")
+
+
+def warm_up() -> None:
+    """Make the hash that unknown names are compared with, so that not even the first one takes longer."""
+    _nobodys()

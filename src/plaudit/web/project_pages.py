@@ -1,0 +1,158 @@
+"""The pages on which leads say what is asked: guidelines and settings; and the log of what leads did.
+
+Their contexts are documented in `lead_pages.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form
+from fastapi.responses import Response
+from pydantic import AfterValidator, StringConstraints
+
+from plaudit.errors import PlauditError
+from plaudit.feedback.project import ProjectSettings
+from plaudit.web.lead_pages import ACTIONS_SHOWN, NOTICES
+from plaudit.web.pages import Field, Filled, when, without_nul
+from plaudit.web.sentences import sentence
+from plaudit.web.visitors import Leader, Visitor
+
+router = APIRouter(prefix="/lead", default_response_class=Response)
+Document = Annotated[str, StringConstraints(max_length=300_000), AfterValidator(without_nul)]
+
+
+class NewGuidelines(Filled):
+    text_en: Document = ""
+    text_ja: Document = ""
+
+
+class NewSettings(Filled):
+    """As texts; a checkbox that is not ticked is not sent."""
+
+    name: Field = ""
+    question: Field = ""
+    attributes: Field = ""
+    flags: Field = ""
+    ask_strength: Field = ""
+    ask_better_answer: Field = ""
+    lease_minutes: Field = ""
+    qualification_pass: Field = ""
+    hourly_cost: Field = ""
+    currency: Field = ""
+
+
+@router.get("/guidelines")
+def guidelines(visitor: Leader, notice: Field = "") -> Response:
+    newest = visitor.site.store.guidelines()
+    texts = {} if newest is None else dict(newest.texts)
+    return _guidelines_page(visitor, texts, notice=notice if notice in NOTICES else None)
+
+
+@router.post("/guidelines")
+def publish(visitor: Leader, filled: Annotated[NewGuidelines, Form()]) -> Response:
+    store = visitor.site.store
+    typed = {"en": filled.text_en, "ja": filled.text_ja}
+    texts = {language: text.replace("\r\n", "\n").strip() for language, text in typed.items() if text.strip()}
+    if not texts:
+        problem = sentence("guidelines-empty", visitor.language)
+        return _guidelines_page(visitor, typed, 422, problem=problem)
+    with store.transaction():
+        version = store.publish_guidelines(texts, visitor.name)
+        store.act(visitor.name, "published guidelines", str(version), {"languages": sorted(texts)})
+    return visitor.sent_to("/lead/guidelines?notice=notice-published")
+
+
+def _guidelines_page(visitor: Visitor, texts: dict[str, str], status: int = 200, **context: Any) -> Response:
+    store = visitor.site.store
+    newest, readers = store.guidelines(), store.readers_by_version()
+    found = [] if newest is None else [store.guidelines(version) for version in range(newest.version, 0, -1)]
+    versions = [
+        {
+            "version": it.version,
+            "author": it.author,
+            "published": when(it.created_at.isoformat()),
+            "readers": readers.get(it.version, 0),
+        }
+        for it in found
+        if it is not None
+    ]
+    return visitor.page("lead_guidelines.html", status, versions=versions, texts=texts, **context)
+
+
+@router.get("/project")
+def project(visitor: Leader, notice: Field = "") -> Response:
+    settings = visitor.site.store.settings()
+    return _project_page(visitor, settings, _as_texts(settings), notice=notice if notice in NOTICES else None)
+
+
+@router.post("/project")
+def change_project(visitor: Leader, filled: Annotated[NewSettings, Form()]) -> Response:
+    store = visitor.site.store
+    before = store.settings()
+    try:
+        settings = _settings_from(filled)
+    except (ValueError, PlauditError) as error:
+        problem = sentence("settings-wrong", visitor.language, what=str(error))
+        return _project_page(visitor, before, filled.model_dump(), 422, problem=problem)
+    changed = {key: value for key, value in asdict(settings).items() if value != asdict(before)[key]}
+    with store.transaction():
+        store.change_settings(settings, visitor.name)
+        store.act(visitor.name, "changed settings", "project", changed)
+    return visitor.sent_to("/lead/project?notice=notice-saved")
+
+
+def _project_page(
+    visitor: Visitor, settings: ProjectSettings, form: dict[str, Any], status: int = 200, **context: Any
+) -> Response:
+    return visitor.page("project.html", status, settings=settings, form=form, **context)
+
+
+def _settings_from(filled: NewSettings) -> ProjectSettings:
+    """ValueError where a number is none, or a value does not fit."""
+    return ProjectSettings(
+        name=filled.name.strip(),
+        question=filled.question.strip(),
+        attributes=_lines(filled.attributes),
+        flags=_lines(filled.flags),
+        ask_strength=bool(filled.ask_strength),
+        ask_better_answer=bool(filled.ask_better_answer),
+        lease_minutes=_number("lease_minutes", filled.lease_minutes),
+        qualification_pass=_number("qualification_pass", filled.qualification_pass),
+        hourly_cost=_number("hourly_cost", filled.hourly_cost) if filled.hourly_cost.strip() else None,
+        currency=filled.currency.strip(),
+    )
+
+
+def _number(name: str, typed: str) -> float:
+    try:
+        return float(typed)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, not “{typed}”") from None
+
+
+def _lines(typed: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in typed.splitlines() if line.strip())
+
+
+def _as_texts(settings: ProjectSettings) -> dict[str, Any]:
+    shown = {key: "" if value is None else str(value) for key, value in asdict(settings).items()}
+    shown |= {"attributes": "\n".join(settings.attributes), "flags": "\n".join(settings.flags)}
+    return shown | {"ask_strength": settings.ask_strength, "ask_better_answer": settings.ask_better_answer}
+
+
+@router.get("/log")
+def log(visitor: Leader) -> Response:
+    actions = [
+        {
+            "at": when(it.created_at.isoformat()),
+            "actor": it.actor,
+            "action": it.action,
+            "target": it.target,
+            "details": json.dumps(dict(it.details), ensure_ascii=False) if it.details else "",
+        }
+        for it in visitor.site.store.actions(ACTIONS_SHOWN)
+    ]
+    return visitor.page("log.html", actions=actions)

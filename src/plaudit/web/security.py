@@ -1,0 +1,136 @@
+"""What stands before every endpoint: under which names it is answered, how much is read, and what browsers are told.
+
+The content security policy lets a page load and send nothing but from and to this server, and run no script that is
+written into it. Were the sanitising of a model's answer ever to fail, the answer still could do nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from plaudit.web.sentences import RefusalError
+
+LARGEST_BODY_BYTES = 1 << 20
+STATIC = "/static/"
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # a one-time link must not be told to other servers
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
+
+
+def answered_names(host: str, public_url: str | None) -> frozenset[str]:
+    """Names of hosts under which the server answers. Addresses are always answered: see `Guard`."""
+    own = socket.gethostname().lower()
+    names = {"localhost", host.lower(), own, f"{own}.local"}
+    return frozenset(names | ({urlsplit(public_url).hostname or ""} if public_url else set()))
+
+
+class Guard:
+    """Turns away foreign names and large bodies before anything else looks at a request; puts headers on every answer.
+
+    A page elsewhere can let its own name point at this machine (DNS rebinding) and so read what a person here is signed
+    in to. Its requests carry that name. A request that names an address cannot have come about that way.
+    """
+
+    def __init__(self, app: ASGIApp, names: Iterable[str], largest_body_bytes: int = LARGEST_BODY_BYTES) -> None:
+        self._app = app
+        self._names = frozenset(names)
+        self._largest = largest_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # the server's own start and stop; there are no web sockets here
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                add_headers(MutableHeaders(scope=message), scope)
+            await send(message)
+
+        refusal = None if self._answers(Headers(scope=scope).get("host", "")) else RefusalError(400, "host")
+        body = None if refusal else await self._whole_body(scope, receive)
+        if refusal is None and body is None:
+            refusal = RefusalError(413, "too-large", limit=self._largest // 1024)
+        if refusal is not None or body is None:
+            await _answer(refusal or RefusalError(400, "host"))(scope, receive, send_with_headers)
+            return
+        await self._app(scope, _replay(body, receive), send_with_headers)
+
+    def _answers(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name in self._names or _is_address(name)
+
+    async def _whole_body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The request's body, read before an endpoint waits for it; None where it is too large."""
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not re.fullmatch(r"[0-9]{1,12}", declared) or int(declared) > self._largest:
+            return None
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return bytes(body)
+            body += message.get("body", b"")
+            if len(body) > self._largest:
+                return None
+            if not message.get("more_body", False):
+                return bytes(body)
+
+
+def add_headers(headers: MutableHeaders, scope: Scope) -> None:
+    """What every answer carries; an endpoint may have set its own."""
+    is_static = scope["path"].startswith(STATIC)
+    for name, value in (HEADERS | (HTTPS_ONLY if scope["scheme"] == "https" else {})).items():
+        headers.setdefault(name, "no-cache" if is_static and name == "Cache-Control" else value)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def once() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return once
+
+
+def _answer(refusal: RefusalError) -> Response:
+    return JSONResponse({"error": refusal.code, "message": refusal.sentence("en")}, refusal.status)

@@ -1,0 +1,174 @@
+"""Who is asking: every endpoint takes one of the dependencies at the end, which let in whom the endpoint is for.
+
+A POST is let in only with the CSRF token of its session, from the header `X-CSRF-Token` or the form's field `csrf`, so
+no endpoint can forget to ask for it. Whoever is not signed in (sign-in, joining) has a token too, bound to a cookie.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from plaudit.web.people import Account
+from plaudit.web.secret import new_token
+from plaudit.web.sentences import RefusalError
+from plaudit.web.sessions import Session
+from plaudit.web.site import Site
+from plaudit.web.texts import accepted_language
+
+CSRF_HEADER = "X-CSRF-Token"
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+COOKIE_SECONDS = 30 * 24 * 3600
+SAFE_METHODS = {"GET", "HEAD"}
+OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_-]*(\?[A-Za-z0-9=&_-]*)?")
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """One request's author: the session, or a browser that is not signed in."""
+
+    site: Site
+    request: Request
+    session: Session | None
+    form_token: str  # in the cookie of a browser that is not signed in
+
+    @property
+    def language(self) -> str:
+        return self.session.account.language if self.session else language_of(self.request)
+
+    @property
+    def csrf(self) -> str:
+        return self.session.csrf if self.session else self.site.secret.signed("form", self.form_token)
+
+    @property
+    def account(self) -> Account:
+        if self.session is None:
+            raise RefusalError(401, "signed-out")
+        return self.session.account
+
+    @property
+    def name(self) -> str:
+        """The annotator's id in the store."""
+        return self.account.name
+
+    @property
+    def address(self) -> str:
+        return self.request.client.host if self.request.client else ""
+
+    @property
+    def base_url(self) -> str:
+        """Where people reach the site, without a slash at the end."""
+        return (self.site.public_url or str(self.request.base_url)).rstrip("/")
+
+    def page(self, template: str, status: int = 200, **context: Any) -> Response:
+        shown = None
+        if self.session:
+            account = self.session.account
+            shown = {"name": account.name, "role": str(account.role), "key": self.site.secret.account_key(account.name)}
+        html = self.site.render(
+            template, self.language, account=shown, csrf=self.csrf, here=self.request.url.path, **context
+        )
+        response = HTMLResponse(html, status)
+        if self.session is None:
+            self._set_cookie(response, "form", self.form_token, seconds=None)
+        return response
+
+    def sent_to(self, path: str) -> Response:
+        """See Other: the browser asks for `path` next, and reloading does not send the form again."""
+        return RedirectResponse(path, 303)
+
+    def signed_in_as(self, account: Account, path: str) -> Response:
+        """Begin a session; the browser goes on to `path`."""
+        if self.session:
+            self.site.sessions.end(self.session.id)
+        response = self.sent_to(path)
+        token = self.site.sessions.begin(account)
+        self._set_cookie(response, "session", self.site.secret.signed("session", token), seconds=COOKIE_SECONDS)
+        response.delete_cookie(cookie_name(self.site, "form"))
+        return response
+
+    def signed_out(self, path: str) -> Response:
+        response = self.sent_to(path)
+        response.delete_cookie(cookie_name(self.site, "session"))
+        return response
+
+    def _set_cookie(self, response: Response, use: str, value: str, seconds: int | None) -> None:
+        is_secure = self.request.url.scheme == "https"
+        response.set_cookie(
+            cookie_name(self.site, use), value, max_age=seconds, httponly=True, samesite="lax", secure=is_secure
+        )
+
+
+def site_of(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+def cookie_name(site: Site, use: str) -> str:
+    return f"plaudit_{use}_{site.secret.cookie_suffix}"
+
+
+def language_of(request: Request) -> str:
+    return accepted_language(request.headers.get("accept-language"))
+
+
+def own_path(path: str, otherwise: str) -> str:
+    """A path of this site, never an address elsewhere."""
+    return path if OWN_PATH.fullmatch(path) else otherwise
+
+
+async def _sent_csrf(request: Request) -> str | None:
+    token = request.headers.get(CSRF_HEADER)
+    if token is None and request.headers.get("content-type", "").startswith(FORM_TYPES):
+        field = (await request.form()).get("csrf")
+        token = field if isinstance(field, str) else None
+    return token
+
+
+def anybody(request: Request, sent: Annotated[str | None, Depends(_sent_csrf)]) -> Visitor:
+    """Signed in or not. RefusalError (403) for a POST without its token."""
+    site = site_of(request)
+    token = site.secret.unsigned("session", request.cookies.get(cookie_name(site, "session")))
+    session = site.sessions.find(token) if token else None
+    form_token = request.cookies.get(cookie_name(site, "form")) or new_token()
+    if request.method not in SAFE_METHODS:
+        if request.headers.get("sec-fetch-site") == "cross-site":
+            raise RefusalError(403, "csrf")
+        _check_csrf(site, session, form_token, sent, request)
+    return Visitor(site, request, session, form_token)
+
+
+def _check_csrf(site: Site, session: Session | None, form_token: str, sent: str | None, request: Request) -> None:
+    if session is not None:
+        right = session.sent(sent)
+    elif request.url.path.startswith(("/signin", "/join/")):
+        expected = site.secret.unsigned("form", sent)
+        right = expected is not None and hmac.compare_digest(expected.encode(), form_token.encode())
+    else:
+        return  # only who is signed in may send anything else, which is found out next
+    if not right:
+        raise RefusalError(403, "csrf")
+
+
+def member(visitor: Annotated[Visitor, Depends(anybody)]) -> Visitor:
+    """Signed in, else RefusalError (401)."""
+    if visitor.session is None:
+        raise RefusalError(401, "signed-out")
+    return visitor
+
+
+def leader(visitor: Annotated[Visitor, Depends(anybody)]) -> Visitor:
+    """A lead or owner, else RefusalError (401, 403)."""
+    if not visitor.account.role.leads:
+        raise RefusalError(403, "role")
+    return visitor
+
+
+Anybody = Annotated[Visitor, Depends(anybody)]
+Member = Annotated[Visitor, Depends(member)]
+Leader = Annotated[Visitor, Depends(leader)]
