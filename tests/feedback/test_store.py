@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from plaudit.errors import PlauditError
-from plaudit.feedback import connection as connection_module
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
+from plaudit.feedback.connection import writing_transaction
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import (
     Assignment,
@@ -29,6 +24,8 @@ from plaudit.types import (
     Task,
     content_id,
 )
+
+ON_BOTH_DATABASES = True
 
 
 def judgement(task: Task, annotator: str = "ana", name: str = "j1", best: int = 0, **more: object) -> Judgement:
@@ -327,48 +324,15 @@ class TestHarm:
             store.submit(judgement(world[1], name="j2"))
         assert store.counts()["judgements"] == 2
 
-    def test_a_full_disk(self, store: FeedbackStore, world: list[Task]) -> None:
-        before = store.counts()
-        with store.transaction():  # the limit belongs to the one connection, which this thread's next write reuses
-            connection = store._ours.connection
-            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
-        with pytest.raises(PlauditError, match="The disk is full: nothing was written"):
-            store.add_prompts([Prompt.from_text(f"Question {i} " * 50) for i in range(500)])
-        assert store.counts() == before
-        assert store.verify() == []
-
-    def test_a_locked_store(self, store: FeedbackStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connection_module, "BUSY_SECONDS", 0.05)
-        with FeedbackStore.open(tmp_path / "feedback.db") as second, store.transaction():
-            assert second.prompts() == []  # readers do not wait
-            with pytest.raises(PlauditError, match="Another program is writing"):
-                second.add_prompts([Prompt.from_text("Now?")])
-
-    def test_a_read_only_store(self, store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
-        place = f"sqlite:///file:{tmp_path / 'feedback.db'}?mode=ro&uri=true"
-        with FeedbackStore.open(place) as reader:
-            assert len(reader.tasks()) == 3
-            with pytest.raises(PlauditError, match="is read-only"):
-                reader.add_prompts([Prompt.from_text("Now?")])
-
-    def test_a_damaged_store(self, store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
-        store.close()
-        path = tmp_path / "feedback.db"
-        content = bytearray(path.read_bytes())
-        content[4096:] = b"\xa5" * (len(content) - 4096)
-        path.write_bytes(content)
-        with pytest.raises(PlauditError, match="is damaged"), FeedbackStore.open(path) as damaged:
-            damaged.prompts()
-
 
 class TestReplay:
-    def test_it_mends_what_was_tampered_with(self, store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
+    def test_it_mends_what_was_tampered_with(self, store: FeedbackStore, world: list[Task]) -> None:
         store.submit(judgement(world[0]))
-        with sqlite3.connect(tmp_path / "feedback.db") as raw:
-            raw.execute("UPDATE prompts SET split = 'train', source = 'forged' WHERE id = ?", (world[0].prompt_id,))
-            raw.execute("DELETE FROM judgements")
-            raw.execute("INSERT INTO annotators VALUES ('ghost', 1, 'person', '')")
+        with writing_transaction(store._engine) as raw:
+            forge = f"UPDATE prompts SET split = 'train', source = 'forged' WHERE id = '{world[0].prompt_id}'"
+            raw.exec_driver_sql(forge)
+            raw.exec_driver_sql("DELETE FROM judgements")
+            raw.exec_driver_sql("INSERT INTO annotators VALUES ('ghost', 1, 'person', '')")
         found = store.verify()
         assert any("source" in sentence and world[0].prompt_id in sentence for sentence in found)
         assert any(sentence.startswith("judgements j1: missing") for sentence in found)
@@ -376,49 +340,6 @@ class TestReplay:
         store.replay()
         assert store.verify() == []
         assert store.judgements() == [judgement(world[0])]
-
-    @settings(max_examples=40, deadline=None)
-    @given(data=st.data())
-    def test_projection_equals_replay_after_anything(self, data: st.DataObject) -> None:
-        with FeedbackStore.open("sqlite://") as store:
-            self.live(store, data)
-            assert store.verify() == []
-            before = (store.counts(), store.judgements(False), store.assignments(), store.splits())
-            store.replay()
-            assert (store.counts(), store.judgements(False), store.assignments(), store.splits()) == before
-
-    def live(self, store: FeedbackStore, data: st.DataObject) -> None:
-        """A random life: things are added, leased, skipped, judged, edited, refused, while time goes by."""
-        prompt = Prompt.from_text("Hello")
-        answers = [Response(prompt.id, text) for text in "ABC"]
-        pairs = [Task(prompt.id, (a.id, b.id), overlap=2) for a, b in pairwise(answers)]
-        people = ["ana", "ben", "cem"]
-        store.add_prompts([prompt])
-        store.add_responses(answers)
-        store.add_tasks(pairs)
-        store.add_annotators(map(Annotator, people))
-        clock = [datetime(2026, 1, 1, tzinfo=UTC)]
-        store._now = lambda: clock[0]  # type: ignore[method-assign]
-        step = st.tuples(
-            st.sampled_from(["assign", "skip", "judge", "edit", "wait"]), *map(st.sampled_from, (pairs, people))
-        )
-        for number, (what, task, who) in enumerate(data.draw(st.lists(step, max_size=25))):
-            current = {(j.task_id, j.annotator_id): j.id for j in store.judgements()}
-            ranking = Ranking(
-                (task.response_ids,) if number % 3 else ((task.response_ids[0],), (task.response_ids[1],))
-            )
-            try:
-                if what == "assign":
-                    store.assign(task.id, who, (number % 2, 1 - number % 2))
-                elif what == "skip":
-                    store.skip(task.id, who, "no")
-                elif what == "wait":
-                    clock[0] += timedelta(minutes=45)
-                else:
-                    old = current.get((task.id, who)) if what == "edit" else None
-                    store.submit(Judgement(f"j{number}", task.id, who, ranking, supersedes=old))
-            except PlauditError:
-                assert what in {"skip", "judge"}
 
 
 def test_tens_of_thousands_of_rows_take_seconds(store: FeedbackStore) -> None:

@@ -60,17 +60,13 @@ def engine_for(place: str | Path, create: bool) -> Engine:
     return engine
 
 
-def is_url(place: str | Path) -> bool:
-    return isinstance(place, str) and "://" in place
-
-
 def _url(place: str | Path) -> URL:
-    if not is_url(place):
+    if not isinstance(place, str) or "://" not in place:
         return URL.create("sqlite", database=str(place))
     try:
         url = make_url(place)
     except ArgumentError as error:
-        scheme = str(place).split("://", maxsplit=1)[0]  # the rest may hold a password
+        scheme = place.split("://", maxsplit=1)[0]  # the rest may hold a password
         raise UsageError(f"What begins with {scheme}:// is not a database URL that can be read.") from error
     return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
 

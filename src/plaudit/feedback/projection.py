@@ -174,8 +174,9 @@ _EFFECTS: dict[EventKind, Callable[[Connection, Sequence[Event]], None]] = {
 
 
 def _lease_of() -> Any:
-    of_task, by_annotator = bindparam("of_task"), bindparam("by_annotator")
-    return update(assignments).where(assignments.c.task_id == of_task, assignments.c.annotator_id == by_annotator)
+    return update(assignments).where(
+        assignments.c.task_id == bindparam("of_task"), assignments.c.annotator_id == bindparam("by_annotator")
+    )
 
 
 def _lease(row: dict[str, Any]) -> dict[str, Any]:
