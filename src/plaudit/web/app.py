@@ -28,7 +28,7 @@ from plaudit.web import api, lead_pages, pages, people, project_pages
 from plaudit.web.security import HEADERS, Guard
 from plaudit.web.sentences import RefusalError
 from plaudit.web.site import FOLDER, Site
-from plaudit.web.visitors import language_of, site_of
+from plaudit.web.visitors import Visitor, language_of, site_of
 
 DATABASE, WORKSPACE, PUBLIC_URL, NAMES = (f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES"))
 RETRY_SECONDS = 5
@@ -76,20 +76,24 @@ def environment(database: str, workspace: Path, public_url: str | None, names: I
 def _refused(request: Request, error: Exception) -> Response:
     """The answer to a request that came to nothing."""
     refusal = _refusal(error)
-    language = language_of(request)
+    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    language = visitor.language if visitor else language_of(request)
     if request.url.path.startswith("/api/"):
         content = {"error": refusal.code, "message": refusal.sentence(language)}
         return JSONResponse(content, refusal.status, HEADERS | refusal.headers)
     if refusal.status == 401:
         path = request.url.path if request.method == "GET" else ""
         return RedirectResponse(f"/signin?next={quote(path)}" if path else "/signin", 303)
-    return HTMLResponse(_page(request, refusal, language), refusal.status, HEADERS | refusal.headers)
+    return HTMLResponse(_page(request, visitor, refusal, language), refusal.status, HEADERS | refusal.headers)
 
 
-def _page(request: Request, refusal: RefusalError, language: str) -> str:
+def _page(request: Request, visitor: Visitor | None, refusal: RefusalError, language: str) -> str:
     sentence = refusal.sentence(language)
+    told = {"status": refusal.status, "sentence": sentence}
     try:
-        return site_of(request).render("error.html", language, status=refusal.status, sentence=sentence)
+        return (
+            visitor.html("error.html", **told) if visitor else site_of(request).render("error.html", language, **told)
+        )
     except (PlauditError, jinja2.TemplateError):  # the store is away, or the error is the page's own
         return str(
             jinja2.Template("<!doctype html><title>Plaudit</title><p>{{ it }}</p>", autoescape=True).render(it=sentence)

@@ -65,15 +65,16 @@ class Visitor:
         """Where people reach the site, without a slash at the end."""
         return (self.site.public_url or str(self.request.base_url)).rstrip("/")
 
-    def page(self, template: str, status: int = 200, **context: Any) -> Response:
+    def html(self, template: str, **context: Any) -> str:
         shown = None
         if self.session:
             account = self.session.account
             shown = {"name": account.name, "role": str(account.role), "key": self.site.secret.account_key(account.name)}
-        html = self.site.render(
-            template, self.language, account=shown, csrf=self.csrf, here=self.request.url.path, **context
-        )
-        response = HTMLResponse(html, status)
+        path = self.request.url.path
+        return self.site.render(template, self.language, account=shown, csrf=self.csrf, here=path, **context)
+
+    def page(self, template: str, status: int = 200, **context: Any) -> Response:
+        response = HTMLResponse(self.html(template, **context), status)
         if self.session is None:
             self._set_cookie(response, "form", self.form_token, seconds=None)
         return response
@@ -140,7 +141,9 @@ def anybody(request: Request, sent: Annotated[str | None, Depends(_sent_csrf)]) 
         if request.headers.get("sec-fetch-site") == "cross-site":
             raise RefusalError(403, "csrf")
         _check_csrf(site, session, form_token, sent, request)
-    return Visitor(site, request, session, form_token)
+    visitor = Visitor(site, request, session, form_token)
+    request.state.visitor = visitor  # an error, too, is told to somebody
+    return visitor
 
 
 def _check_csrf(site: Site, session: Session | None, form_token: str, sent: str | None, request: Request) -> None:
