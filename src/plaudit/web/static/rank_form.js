@@ -75,7 +75,7 @@ export class RankForm {
 
   #digit(digit) {
     const rating = inRatings(document.activeElement);
-    if (rating) return rating.querySelector(`input[value="${digit}"]`)?.click() ?? true;
+    if (rating) return this.#rate(rating.querySelector(`input[value="${digit}"]`));
     if (this.isPair) {
       const point = this.order.points[digit - 1];
       return point === undefined ? false : this.#setPoint(point);
@@ -84,6 +84,13 @@ export class RankForm {
     this.#put(this.selected, digit);
     const next = this.order.next(this.selected);
     if (next !== null) this.#select(next);
+    return true;
+  }
+
+  /** Focus goes along, so that Tab goes on to the next attribute. */
+  #rate(input) {
+    input?.click();
+    input?.focus();
     return true;
   }
 

@@ -67,10 +67,16 @@ function only(part, ...content) {
 }
 
 function showState(heading, sentence, ...buttons) {
-  task = form = null;
-  clearInterval(beatTimer);
+  leave();
   only("state", h("h2", { tabindex: "-1", id: "state-heading" }, heading), h("p", {}, sentence), h("div", { class: "row" }, buttons));
   at("state-heading").focus();
+}
+
+/** Done with the task that was shown: no timer may act on it any more. */
+function leave() {
+  task = form = null;
+  clearInterval(beatTimer);
+  clearTimeout(draftTimer);
 }
 
 const WHYS = {
@@ -145,8 +151,8 @@ async function submit() {
 }
 
 async function afterSubmit() {
+  leave();
   if (supersedes && !outbox.waiting.length) return location.assign("/history");
-  task = null;
   await load();
   announce(task ? t("work-next") : at("state").textContent);
   return undefined;
@@ -167,10 +173,11 @@ async function undo() {
 }
 
 async function skip(reason) {
-  const answer = await postFresh("/api/skips", { assignment: task.assignment, reason });
+  const { assignment } = task;
+  const answer = await postFresh("/api/skips", { assignment, reason });
   if (answer.status !== 200) return say(answer.data.message || t("away"));
-  clearDraft(task.assignment);
-  task = null;
+  clearDraft(assignment);
+  leave();
   await load();
   return announce(task ? t("skip-done") : at("state").textContent);
 }
@@ -245,7 +252,7 @@ function begin() {
   box.addEventListener("change", () => localStorage.setItem("plaudit:shortcuts", box.checked ? "on" : "off"));
   outbox.addEventListener("sent", (event) => { previous = event.detail.entry.id; if (!task && !submitting) again(); });
   outbox.addEventListener("elsewhere", (event) => {
-    if (task && event.detail.body.assignment === task.assignment) { say(t("work-elsewhere")); task = null; load(); }
+    if (task && event.detail.body.assignment === task.assignment) { say(t("work-elsewhere")); leave(); load(); }
   });
   at("editing").hidden = !supersedes;
   load();
