@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UsageError
+from plaudit.files import to_json, write_atomically
 from plaudit.progress import duration_text, number_text
 from plaudit.stats.intervals import mean_interval
+from plaudit.types import content_id
 
 RESULTS = Path(__file__).parent / "results"
 BLOCK = re.compile(r"(?P<opening><!-- bench:(?P<name>[\w-]+) -->\n).*?(?P<closing><!-- /bench -->)", re.DOTALL)
@@ -57,6 +60,25 @@ class Row:
 
     def record(self) -> dict[str, Any]:
         return asdict(self) | {"ratio": self.ratio, "met": self.met}
+
+
+class Partial(dict[str, Any]):
+    """What an interrupted bench has measured of `what`: kept beside the results, by commit, with every new entry."""
+
+    def __init__(self, what: str) -> None:
+        self.path = RESULTS / "partial" / f"{content_id(what, commit_name())}.json"
+        super().__init__(json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {})
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        write_atomically(self.path, to_json(self))
+
+
+def commit_name() -> str:
+    """The commit that is measured, with a `+` where files differ from it."""
+    describe = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(describe, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def cells(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:

@@ -7,7 +7,6 @@ import ast
 import os
 import platform
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from bench import Row, cells, with_tables
+from bench import Row, cells, commit_name, with_tables
 from plaudit.errors import PlauditError, UsageError, did_you_mean
 from plaudit.files import to_json, write_atomically
 
@@ -71,13 +70,6 @@ def measure(name: str, quick: bool) -> dict[str, Any]:
         "seconds": round(time.monotonic() - began, 1),
         "rows": [row.record() for row in rows],
     }
-
-
-def commit_name() -> str:
-    """The commit that is measured, with a `+` where files differ from it."""
-    describe = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(describe, cwd=HERE, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 def machine() -> dict[str, Any]:

@@ -4,6 +4,7 @@ Two sources, each fitted apart, since they want opposite lengths: `hh-harmless` 
 them (folder PLAUDIT_DATA, or `../shared/data` beside the repository), through the project's importers and its store.
 A fold is every prompt whose opening has the same hash modulo five; another seed has other folds, another start of the
 adapter and another order of training. A figure is the mean over folds, then over seeds, with Student's interval.
+`oasst-ranked`, which is there for comparison, is measured with one seed. An interrupted bench goes on where it was.
 
 The baselines see the same folds: betting on the longer or the shorter answer (characters), logistic regression on
 differences of TF-IDF (words and pairs of words), and the reward model's own first step, its head on the bare trunk.
@@ -15,9 +16,8 @@ import hashlib
 import os
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -27,22 +27,38 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from bench import Row
+from bench import Partial, Row
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.importers import import_preferences
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
-from plaudit.models.reward_model import RewardModel
+from plaudit.models.conversation import microbatches
+from plaudit.models.heads import final_features
+from plaudit.models.machine import release
+from plaudit.models.reward_model import EncodedGroup, encode_group, pack_groups
 from plaudit.progress import duration_text, quiet, track
-from plaudit.train.reward import Batch, Group, RewardConfig, fine_tune, group_by_prompt, make_batches, train_reward
+from plaudit.train.reward import (
+    Batch,
+    Group,
+    RewardConfig,
+    fine_tune,
+    group_by_prompt,
+    make_batch,
+    reading_of,
+    start_head,
+    untrained_reward,
+)
 from plaudit.types import Preference
 
 SEEDS = (0, 1, 2, 3, 4)
 FOLDS = 5
 QUICK_PAIRS = 200
 MODEL = "smollm2"
+TOKENS_AT_ONCE = 1024  # as in training
 CONFIG = RewardConfig()
 REWARD, HEAD, TFIDF, LONGER, SHORTER = "reward model", "head alone", "TF-IDF", "longer wins", "shorter wins"
 
@@ -52,31 +68,37 @@ class Source:
     name: str
     file: str  # below `preferences/` in the data folder
     peer: str  # the bet on length that its people bear out
+    seeds: tuple[int, ...]
     goal: str | None = None
 
 
 SOURCES = (
-    Source("hh-harmless", "hh-harmless/test.jsonl.gz", SHORTER, ">= 0.67"),
-    Source("oasst-ranked", "oasst-ranked/ranked_pairs.jsonl.gz", LONGER),
+    Source("hh-harmless", "hh-harmless/test.jsonl.gz", SHORTER, SEEDS, ">= 0.67"),
+    Source("oasst-ranked", "oasst-ranked/ranked_pairs.jsonl.gz", LONGER, SEEDS[:1]),
 )
 
 Accuracies = dict[str, float]  # of each predictor
 
 
 def main(quick: bool) -> list[Row]:
-    groups = {source: read_groups(source, QUICK_PAIRS if quick else None) for source in SOURCES}
     model = load(MODEL)
-    found: dict[Source, list[Accuracies]] = defaultdict(list)  # a seed each
-    for seed in SEEDS[:1] if quick else SEEDS:  # seeds outermost: a run that is cut has said something of every source
-        for source in SOURCES:
-            folds = []
-            for fold, (accuracies, seconds) in enumerate(measure_folds(model, groups[source], seed, quick), start=1):
-                folds.append(accuracies)
-                figures = ", ".join(f"{name} {value:.3f}" for name, value in accuracies.items())
-                where = f"{source.name}, seed {seed}, fold {fold} of {FOLDS}"
-                print(f"{where}: {figures} ({duration_text(seconds)})", file=sys.stderr, flush=True)
-            found[source].append({name: fmean(fold[name] for fold in folds) for name in folds[0]})
-    return [row for source in SOURCES for row in rows_of(source, found[source])]
+    return [row for source in SOURCES for row in rows_of(source, measure(model, source, quick))]
+
+
+def measure(model: LanguageModel, source: Source, quick: bool) -> list[Accuracies]:
+    """The mean over folds, for each seed. A fold that an earlier, interrupted bench has measured is not done again."""
+    groups = read(model, read_groups(source, QUICK_PAIRS if quick else None))
+    found = []
+    for seed in SEEDS[:1] if quick else source.seeds:
+        folds = Partial(f"reward-folds {source.name} {seed}{' quick' * quick}")
+        left = [k for k in range(1 if quick else FOLDS) if str(k) not in folds]
+        for k, accuracies, seconds in measure_folds(model, groups, seed, left):
+            folds[str(k)] = accuracies
+            figures = ", ".join(f"{name} {value:.3f}" for name, value in accuracies.items())
+            where = f"{source.name}, seed {seed}, fold {k + 1} of {FOLDS}"
+            print(f"{where}: {figures} ({duration_text(seconds)})", file=sys.stderr, flush=True)
+        found.append({name: fmean(fold[name] for fold in folds.values()) for name in folds["0"]})
+    return found
 
 
 def rows_of(source: Source, of_seeds: Sequence[Accuracies]) -> Iterator[Row]:
@@ -102,45 +124,79 @@ def read_groups(source: Source, limit: int | None) -> list[Group]:
         return group_by_prompt(preferences(store), prompts, {answer.id: answer for answer in store.responses()})
 
 
-def split_folds(groups: Sequence[Group], seed: int) -> list[list[Group]]:
-    """Every group in one fold; conversations that open alike share it."""
-    folds: list[list[Group]] = [[] for _ in range(FOLDS)]
-    for group in groups:
-        digest = hashlib.sha256(f"{seed}:{group.prompt.opening_id}".encode()).hexdigest()
-        folds[int(digest, 16) % FOLDS].append(group)
-    return folds
+def fold_of(group: Group, seed: int) -> int:
+    """Conversations that open alike share a fold."""
+    digest = hashlib.sha256(f"{seed}:{group.prompt.opening_id}".encode()).hexdigest()
+    return int(digest, 16) % FOLDS
+
+
+@dataclass(frozen=True)
+class Read:
+    """A prompt with all of it that no fold and no seed changes: the most costly part, computed once."""
+
+    group: Group
+    encoded: EncodedGroup
+    lower: Tensor  # (L, D) hidden states where the adapters begin
+    features: Tensor  # (A, 2D) what the head reads on the bare trunk
+
+
+@torch.no_grad()
+def read(model: LanguageModel, groups: Sequence[Group]) -> list[Read]:
+    reading = reading_of(model, CONFIG)
+    encoded = [encode_group(model, group.prompt, group.answers, reading) for group in groups]
+    found: dict[int, Read] = {}
+    for indices in track(microbatches([e.tokens for e in encoded], TOKENS_AT_ONCE), "Reading", unit="batches"):
+        packed = pack_groups(model.trunk, [encoded[i] for i in indices])
+        lower = model.trunk.lower(packed.tokens)
+        features = final_features(model.trunk.upper(lower, packed.tokens, depth=reading.depth), packed)
+        parts = features.split([len(groups[i].answers) for i in indices])
+        for i, states, part in zip(indices, lower, parts, strict=True):
+            found[i] = Read(groups[i], encoded[i], states[: encoded[i].tokens].clone(), part.clone())
+        release()
+    return [found[i] for i in range(len(groups))]
+
+
+def batches_of(model: LanguageModel, fold: Sequence[Read]) -> list[Batch]:
+    batches = []
+    for indices in microbatches([one.encoded.tokens for one in fold], TOKENS_AT_ONCE):
+        chosen = [fold[i] for i in indices]
+        batch = make_batch(model.trunk, [one.group for one in chosen], [one.encoded for one in chosen])
+        batch.lower = pad_sequence([one.lower for one in chosen], batch_first=True)
+        batch.features = torch.cat([one.features for one in chosen])
+        batches.append(batch)
+    return batches
 
 
 def measure_folds(
-    model: LanguageModel, groups: Sequence[Group], seed: int, quick: bool
-) -> Iterator[tuple[Accuracies, float]]:
-    """The accuracies on each fold (the first alone when `quick`), fitted to the others, and the seconds that took."""
-    folds = split_folds(groups, seed)
-    batches = [make_batches(model, fold, CONFIG) for fold in folds]
-    for batch in track([batch for fold in batches for batch in fold], "Reading the answers", unit="batches"):
-        batch.lower = model.trunk.lower(batch.packed.tokens)  # the most costly part, and the same for every fit
-    for k in range(1 if quick else FOLDS):
+    model: LanguageModel, groups: Sequence[Read], seed: int, only: Sequence[int]
+) -> Iterator[tuple[int, Accuracies, float]]:
+    """Fold, accuracies on it when fitted to the others, and the seconds that took, of the folds in `only`."""
+    folds = [[one for one in groups if fold_of(one.group, seed) == k] for k in range(FOLDS)]
+    batches = [batches_of(model, fold) for fold in folds]
+    for k in only:
         began = time.monotonic()
         train = [batch for fold in batches[:k] + batches[k + 1 :] for batch in fold]
         accuracies = reward_accuracies(model, train, batches[k], seed)
-        accuracies |= text_accuracies([group for fold in folds[:k] + folds[k + 1 :] for group in fold], folds[k])
-        yield accuracies, time.monotonic() - began
+        fitted = [one.group for fold in folds[:k] + folds[k + 1 :] for one in fold]
+        accuracies |= text_accuracies(fitted, [one.group for one in folds[k]])
+        yield k, accuracies, time.monotonic() - began
 
 
 def reward_accuracies(model: LanguageModel, train: Sequence[Batch], heldout: Sequence[Batch], seed: int) -> Accuracies:
     """Of the reward model, and of its head before the adapter was trained: `train_reward`, halted halfway to look."""
     with quiet():
-        reward, _ = train_reward(model, train, replace(CONFIG, epochs=0), seed)
-        head = accuracy_on(reward, heldout)
+        reward = untrained_reward(model, CONFIG, seed)
+        start_head(reward, train, CONFIG)
+        with torch.no_grad():
+            head = accuracy([reward.head(batch.features) for batch in heldout], heldout)
         fine_tune(reward, train, CONFIG, seed)
-        both = accuracy_on(reward, heldout)
+        with torch.no_grad():
+            both = accuracy([reward.raw(batch.hidden(reward.trunk), batch.packed) for batch in heldout], heldout)
     model.trunk.drop_adapter(reward.adapter)
     return {REWARD: both, HEAD: head}
 
 
-@torch.no_grad()
-def accuracy_on(reward: RewardModel, batches: Sequence[Batch]) -> float:
-    scores = [reward.raw(batch.hidden(reward.trunk), batch.packed) for batch in batches]
+def accuracy(scores: Sequence[Tensor], batches: Sequence[Batch]) -> float:
     margin = torch.cat([s[batch.first] - s[batch.second] for s, batch in zip(scores, batches, strict=True)])
     return share_right(margin.cpu().numpy(), torch.cat([batch.probability for batch in batches]).cpu().numpy())
 

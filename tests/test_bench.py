@@ -7,13 +7,15 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from bench import Row, __main__, cells, demo_seeds, with_tables
+from bench import Partial, Row, __main__, cells, demo_seeds, with_tables
 from plaudit.errors import PlauditError, UsageError
+from plaudit.types import Prompt
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,20 @@ def test_the_folds_are_of_openings_and_differ_by_seed() -> None:
 
     groups = reward_folds.read_groups(reward_folds.SOURCES[0], limit=50)
     assert len(groups) == 50
-    folds = reward_folds.split_folds([*groups, *groups], seed=0)
-    openings = [{group.prompt.opening_id for group in fold} for fold in folds]
-    assert sum(map(len, openings)) == len(set().union(*openings)) == 50
-    assert sum(map(len, folds)) == 100
-    assert reward_folds.split_folds(groups, seed=1) != reward_folds.split_folds(groups, seed=0)
+    folds = {seed: [reward_folds.fold_of(group, seed) for group in groups] for seed in (0, 1)}
+    assert folds[0] != folds[1]
+    assert set(folds[0]) == set(range(reward_folds.FOLDS))
+    prompt = groups[0].prompt
+    longer = replace(groups[0], prompt=Prompt((*prompt.messages, prompt.messages[-1]), prompt.source))
+    assert longer.prompt.id != prompt.id
+    assert reward_folds.fold_of(longer, 0) == folds[0][0]
+
+
+def test_what_an_interrupted_bench_has_measured_is_kept(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("bench.RESULTS", tmp_path)
+    Partial("folds, seed 0")["1"] = {"accuracy": 0.7}
+    assert Partial("folds, seed 0") == {"1": {"accuracy": 0.7}}
+    assert Partial("folds, seed 1") == {}
 
 
 def test_without_data_reward_folds_is_one_sentence(tmp_path, monkeypatch, capsys) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ from plaudit.progress import quiet
 from plaudit.train.head_fit import RIDGES, choose_ridge, fit_head
 from plaudit.train.reward import RewardConfig, group_by_prompt, make_batches, train_reward
 from plaudit.types import Preference, Prompt, Response
+
+CONFIG = RewardConfig(rank=4, epochs=2)
 
 
 def accuracy(model, reward, groups):
@@ -19,7 +23,7 @@ def accuracy(model, reward, groups):
 def trained(tiny, made_up):
     with quiet():
         groups = made_up(60, seed=1)
-        return train_reward(tiny, make_batches(tiny, groups, RewardConfig()), RewardConfig(rank=4), seed=0)
+        return train_reward(tiny, make_batches(tiny, groups, RewardConfig()), CONFIG, seed=0)
 
 
 def test_it_learns_what_people_prefer(tiny, trained, made_up):
@@ -57,7 +61,7 @@ def test_the_same_seed_gives_the_same_reward_model(tiny, trained, made_up):
     tiny.trunk.drop_adapter("reward")
     with quiet():
         batches = make_batches(tiny, made_up(60, seed=1), RewardConfig())
-        again, same = train_reward(tiny, batches, RewardConfig(rank=4), seed=0)
+        again, same = train_reward(tiny, batches, CONFIG, seed=0)
     assert same == history
     assert torch.equal(again.head.weight, reward.head.weight)
 
@@ -65,7 +69,7 @@ def test_the_same_seed_gives_the_same_reward_model(tiny, trained, made_up):
 def test_lower_layers_that_do_not_fit_are_computed_again(tiny, trained, made_up):
     _, history = trained
     tiny.trunk.drop_adapter("reward")
-    config = RewardConfig(rank=4, keep_mb=0)
+    config = replace(CONFIG, keep_mb=0)
     batches = make_batches(tiny, made_up(60, seed=1), config)
     with quiet():
         _, same = train_reward(tiny, batches, config, seed=0)

@@ -54,6 +54,7 @@ class DemoSettings:
     temperature: float = 1.0  # of all sampling
     annotators: int = 13
     overlap: int = 5
+    reward_epochs: int = 2
     iterations: int = 24
     rollout_prompts: int = 8
     rollout_answers: int = 4
@@ -191,10 +192,13 @@ class _Loop:
         from plaudit.stages.align import align
         from plaudit.stages.proof import EvaluateConfig, evaluate
         from plaudit.stages.reward import RewardStageConfig, reward
+        from plaudit.train.reward import RewardConfig
 
         if not self.asked.preferences and not self._collect():
             return None
-        learned = self._do("reward", reward, RewardStageConfig())
+        learned = self._do(
+            "reward", reward, RewardStageConfig(training=RewardConfig(epochs=self.asked.settings.reward_epochs))
+        )
         aligned = self._do("align", align, self._align_config(learned))
         answers = self.asked.settings.evaluate_answers
         return self._do("evaluate", evaluate, EvaluateConfig(answers=answers, align=aligned.id))

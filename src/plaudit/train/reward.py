@@ -1,8 +1,8 @@
 """Stage two: a reward model from preferences, by Bradley–Terry on a LoRA adapter and a scalar head.
 
 Two steps. The head is fitted first on the frozen trunk, which is convex and takes seconds; then head and adapter are
-trained together for a few passes. Starting the adapter behind a fitted head
-keeps it from distorting good features to make up for a random one (Kumar et al. 2022, arXiv 2202.10054).
+trained together for a few passes. Starting the adapter behind a fitted head keeps it from distorting good features to
+make up for a random one (Kumar et al. 2022, arXiv 2202.10054).
 
 All answers to a prompt go through the trunk in one row, and all their pairs are in one batch element (InstructGPT,
 section 3.5). The layers below the adapters are computed once and kept, since nothing there ever changes.
@@ -41,7 +41,7 @@ class RewardConfig:
     rank: int = 16  # of the adapter
     alpha: float = 32.0
     ridge: float | None = None  # of the head's first fit, on its squared weights; default: by cross-validation
-    epochs: int = 2
+    epochs: int = 1  # InstructGPT's; a few hundred answers bear two
     learning_rate: float = 1e-3  # of the adapter
     head_learning_rate: float = 5e-5  # small: the head is fitted already, and reads more than a thousand features
     batch_prompts: int = 8  # prompts whose pairs make one step
@@ -85,6 +85,7 @@ class Batch:
     weight: Tensor  # (N,) votes
     row: Tensor  # (N,) which of the batch's prompts the pair is about
     lower: Tensor | None = None  # (B, L, D), kept while there is room
+    features: Tensor | None = None  # (A, 2D) on the bare trunk: what the head is first fitted to
 
     def hidden(self, trunk: Trunk) -> Tensor:
         return trunk.lower(self.packed.tokens) if self.lower is None else self.lower
@@ -97,14 +98,19 @@ def train_reward(
     model: LanguageModel, batches: Sequence[Batch], config: RewardConfig, seed: int, adapter: str = "reward"
 ) -> tuple[RewardModel, list[dict[str, float]]]:
     """Fit a reward model to the preferences in `batches`; returns it, normalised over their answers, and the losses."""
-    trunk, reading = model.trunk, reading_of(model, config)
-    trunk.add_adapter(adapter, LoraSettings(config.rank, config.alpha), seed, depth=reading.depth)
-    reward = RewardModel(trunk, adapter, ScalarHead(trunk.hidden_size, seed).to(trunk.device), reading)
+    reward = untrained_reward(model, config, seed, adapter)
     start_head(reward, batches, config)
     release()
     history = fine_tune(reward, batches, config, seed)
     normalise(reward, batches)
     return reward, history
+
+
+def untrained_reward(model: LanguageModel, config: RewardConfig, seed: int, adapter: str = "reward") -> RewardModel:
+    """A new adapter that changes nothing yet, and a random head."""
+    trunk, reading = model.trunk, reading_of(model, config)
+    trunk.add_adapter(adapter, LoraSettings(config.rank, config.alpha), seed, depth=reading.depth)
+    return RewardModel(trunk, adapter, ScalarHead(trunk.hidden_size, seed).to(trunk.device), reading)
 
 
 def reading_of(model: LanguageModel, config: RewardConfig) -> Reading:
@@ -113,7 +119,7 @@ def reading_of(model: LanguageModel, config: RewardConfig) -> Reading:
     depth = config.depth or default_depth(trunk)
     if not trunk.split < depth <= len(trunk.layers):
         raise UsageError(
-            f"--depth must lie between {trunk.split + 1} and {len(trunk.layers)} for this model, not {depth}."
+            f"training.depth must lie between {trunk.split + 1} and {len(trunk.layers)} for this model, not {depth}."
         )
     return Reading(depth, config.prompt_tokens, config.answer_tokens)
 
@@ -161,7 +167,7 @@ def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConf
     ):
         for batch in batches:
             lower = batch.hidden(reward.trunk)
-            features.append(reward.features(lower, batch.packed))
+            features.append(reward.features(lower, batch.packed) if batch.features is None else batch.features)
             if batch.lower is None and kept_bytes + lower.nbytes <= config.keep_mb * 2**20:
                 batch.lower, kept_bytes = lower, kept_bytes + lower.nbytes
             progress.advance(len(batch.packed.targets))
