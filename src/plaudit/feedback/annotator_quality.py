@@ -1,0 +1,182 @@
+"""What is known of each annotator, and who needs a look: flags with their reason in words.
+
+A flag asks a lead to look, and to talk; it excludes nobody, since votes are weighed. It is raised only where an effect
+is large *and* no accident among so many annotators (Holm's correction), so that honest people are left in peace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from plaudit.feedback.choices import Choices
+from plaudit.feedback.habits import Habits, Shares, medians
+from plaudit.feedback.reliability import Reliability
+from plaudit.stats.intervals import wilson
+
+SURPRISING = 0.01  # p after correction
+LEAST_JUDGEMENTS = 20
+LEANING = 0.15  # first wins this far from one half; longer wins this much more often than by the others' votes
+BY_LENGTH = 0.75  # share of choices that length alone decides
+FAST = 1 / 3  # of the usual time for as many characters
+FALL = 0.15  # of the agreement with the others, from the first half of the work to the second
+NOISE_Z = 1.645  # the spammer's upper bound: one-sided 95%
+WORTH_TRUSTING = 0.6  # consensus of the median annotator; below, there is no consensus to measure anybody by
+
+
+class FlagKind(StrEnum):
+    SPAMMER = "spammer"
+    POSITION = "position-biased"
+    LENGTH = "length-biased"
+    FAST = "too fast"
+    DRIFT = "drifting"
+
+
+@dataclass(frozen=True)
+class Flag:
+    kind: FlagKind
+    reason: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its 95% interval, resting on `n` judgements; without value where there are none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class AnnotatorQuality:
+    annotator: str
+    judgements: int
+    skips: int
+    weight: float
+    knowing: float
+    accuracy: float
+    competence: float
+    agreement: Share
+    consensus: Share
+    gold: Share
+    first_wins: Share
+    first_p: float | None
+    longer_wins: Share
+    longer_beyond: float | None
+    longer_p: float | None
+    seconds_median: float | None
+    pace: float | None
+    early: Share
+    late: Share
+    drift_p: float | None
+    sentinel_early: Share
+    sentinel_late: Share
+    flags: tuple[Flag, ...]
+
+
+def annotator_qualities(
+    choices: Choices, reliability: Reliability, skips: Mapping[str, int]
+) -> tuple[AnnotatorQuality, ...]:
+    """One for each annotator who has judged, those with most judgements first."""
+    habits = Habits(choices, reliability)
+    judged = np.bincount(choices.annotator, minlength=habits.raters)
+    timed = np.isfinite(choices.seconds)
+    seconds = medians(choices.annotator[timed], choices.seconds[timed], habits.raters)
+    gold = gold_shares(choices, choices.annotator, habits.raters)
+    early, late = habits.halves
+    sentinel_early, sentinel_late = habits.sentinel_halves
+    found = [
+        AnnotatorQuality(
+            annotator=name,
+            judgements=int(judged[r]),
+            skips=skips.get(name, 0),
+            weight=float(reliability.weights[r]),
+            knowing=float(reliability.knowing[r]),
+            accuracy=float(reliability.accuracy[r]),
+            competence=float(reliability.competence[r]),
+            agreement=share_of(habits.agreement, r),
+            consensus=share_of(habits.consensus, r),
+            gold=share_of(gold, r),
+            first_wins=share_of(habits.first_wins, r),
+            first_p=number(habits.first_p[r]),
+            longer_wins=share_of(habits.longer_wins, r),
+            longer_beyond=number(habits.longer_beyond.value[r]),
+            longer_p=number(habits.longer_p[r]),
+            seconds_median=number(seconds[r]),
+            pace=number(habits.pace[r]),
+            early=share_of(early, r),
+            late=share_of(late, r),
+            drift_p=number(habits.drift_p[r]),
+            sentinel_early=share_of(sentinel_early, r),
+            sentinel_late=share_of(sentinel_late, r),
+            flags=tuple(_flags(habits, r)),
+        )
+        for r, name in enumerate(choices.annotators)
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.judgements, one.annotator)))
+
+
+def gold_shares(choices: Choices, of_judgement: np.ndarray, groups: int) -> Shares:
+    """Share of choices on gold tasks that are the expected ones. of_judgement: (J,), whose group each is."""
+    expected = choices.tasks.expected[choices.unit]
+    right = (choices.said == expected).astype(float)
+    return Shares.of(right, (expected >= 0).astype(float), choices.judgement, of_judgement, groups)
+
+
+def share_of(shares: Shares, r: int) -> Share:
+    """Wilson's interval with as many trials as would give the standard error: honest near 0 and 1 and for few."""
+    value, error, n = float(shares.value[r]), float(shares.error[r]), int(shares.n[r])
+    if not n or not math.isfinite(value):
+        return Share(None, None, None, 0)
+    value = min(1.0, max(0.0, value))
+    spread = value * (1 - value)
+    trials = spread / error**2 if math.isfinite(error) and error > 0 and spread > 0 else n
+    interval = wilson(value * trials, trials)
+    return Share(value, interval.low, interval.high, n)
+
+
+def number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _flags(habits: Habits, r: int) -> Iterator[Flag]:
+    leaning = list(_leanings(habits, r))
+    yield from leaning
+    consensus, typical = habits.consensus, float(np.nanmedian(habits.consensus.value)) if habits.raters else math.nan
+    halfway = (0.5 + typical) / 2
+    enough = consensus.n[r] >= LEAST_JUDGEMENTS and typical >= WORTH_TRUSTING
+    if enough and not leaning and consensus.upper(NOISE_Z)[r] < halfway:
+        yield Flag(
+            FlagKind.SPAMMER,
+            f"goes with what the others say together {consensus.value[r]:.0%} of the time, hardly more than a coin; "
+            f"{typical:.0%} is usual here",
+        )
+    if habits.timed[r] >= LEAST_JUDGEMENTS and habits.pace[r] < FAST:
+        yield Flag(FlagKind.FAST, f"takes {habits.pace[r]:.0%} of the time that others take to judge as much text")
+    early, late = (half.value[r] for half in habits.halves)
+    if consensus.n[r] >= 2 * LEAST_JUDGEMENTS and habits.drift_p[r] < SURPRISING and early - late >= FALL:
+        yield Flag(
+            FlagKind.DRIFT,
+            f"went with the others {early:.0%} of the time in the first half of the work, {late:.0%} in the second",
+        )
+
+
+def _leanings(habits: Habits, r: int) -> Iterator[Flag]:
+    first = habits.first_wins.value[r]
+    if habits.first_wins.n[r] >= LEAST_JUDGEMENTS and habits.first_p[r] < SURPRISING and abs(first - 0.5) >= LEANING:
+        place = "first" if first > 0.5 else "last"
+        yield Flag(FlagKind.POSITION, f"chose what was shown {place} {max(first, 1 - first):.0%} of the time")
+    longer, beyond = habits.longer_wins.value[r], habits.longer_beyond.value[r]
+    by_length = max(longer, 1 - longer) >= BY_LENGTH and (longer > 0.5) == (beyond > 0) and abs(beyond) >= LEANING
+    if habits.longer_wins.n[r] >= LEAST_JUDGEMENTS and habits.longer_p[r] < SURPRISING and by_length:
+        which, usual = ("longer", longer - beyond) if longer > 0.5 else ("shorter", 1 - longer + beyond)
+        yield Flag(
+            FlagKind.LENGTH,
+            f"chose the {which} answer {max(longer, 1 - longer):.0%} of the time; others did so on "
+            f"about {min(1.0, max(0.0, usual)):.0%} of such pairs",
+        )

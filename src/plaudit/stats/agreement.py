@@ -1,0 +1,180 @@
+"""How far raters agree beyond chance, on units × raters with holes in it: every coefficient from the same sums.
+
+Each coefficient here is a function of a few numbers a unit (how many raters chose which category) summed over units.
+So a million ratings are counted once, and a bootstrap is a product of weights and sums. Cohen's κ needs to know who
+rated what and stands apart, in `kappa.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from plaudit.stats.intervals import Floats
+from plaudit.stats.kappa import cohen
+from plaudit.stats.ratings import Coefficient, Ints, Ratings, Undefined
+
+Metric = Literal["nominal", "ordinal", "interval"]
+
+GROUPS = 1_000  # of clusters that the bootstrap draws: with more, an interval's width would differ by about 2%
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """All coefficients of one set of ratings. `units` were rated at all, `paired` of them by two or more."""
+
+    ratings: int
+    units: int
+    paired: int
+    raters: int
+    percent: Coefficient
+    cohen: Coefficient
+    fleiss: Coefficient
+    ac1: Coefficient
+    alpha_nominal: Coefficient
+    alpha_ordinal: Coefficient
+    alpha_interval: Coefficient
+
+
+def agreement(ratings: Ratings, *, resamples: int = 1000, seed: int = 0) -> Agreement:
+    """Every coefficient with a percentile bootstrap over clusters of units (Davison & Hinkley 1997, §3.8)."""
+    sums = _Sums.of(ratings, resamples, seed)
+    return Agreement(
+        ratings=len(ratings.unit),
+        units=len(ratings.counts),
+        paired=int((ratings.counts.sum(1) > 1).sum()),
+        raters=ratings.raters,
+        percent=sums.coefficient(sums.percent()),
+        cohen=cohen(ratings, seed=seed),
+        fleiss=sums.coefficient(sums.fleiss()),
+        ac1=sums.coefficient(sums.ac1()),
+        alpha_nominal=sums.coefficient(sums.alpha("nominal")),
+        alpha_ordinal=sums.coefficient(sums.alpha("ordinal")),
+        alpha_interval=sums.coefficient(sums.alpha("interval")),
+    )
+
+
+def percent_agreement(ratings: Ratings, **bootstrap: int) -> Coefficient:
+    """Mean over units of the share of their pairs of raters that agree (Fleiss 1971's P̄); units of one rater out."""
+    return (sums := _Sums.of(ratings, **bootstrap)).coefficient(sums.percent())
+
+
+def fleiss(ratings: Ratings, **bootstrap: int) -> Coefficient:
+    """Fleiss' κ (1971); with varying numbers of raters, each unit's shares count alike (Gwet 2014, §2.3.3)."""
+    return (sums := _Sums.of(ratings, **bootstrap)).coefficient(sums.fleiss())
+
+
+def ac1(ratings: Ratings, **bootstrap: int) -> Coefficient:
+    """Gwet's AC1 (2008, eq. 7 and 8): chance agreement by Σ π(1 − π) / (q − 1) over the q categories used."""
+    return (sums := _Sums.of(ratings, **bootstrap)).coefficient(sums.ac1())
+
+
+def alpha(ratings: Ratings, metric: Metric = "nominal", **bootstrap: int) -> Coefficient:
+    """Krippendorff's α (2011): 1 − observed over expected disagreement, from the coincidence matrix."""
+    return (sums := _Sums.of(ratings, **bootstrap)).coefficient(sums.alpha(metric))
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """What the coefficients are made of, for the data (row 0) and for R resamples of it. Arrays: (1 + R, ...)."""
+
+    paired: Floats  # units with two raters or more
+    agree: Floats  # their shares of agreeing pairs of raters, summed
+    share: Floats  # (1 + R, K): the share of raters in each category, summed over units, over the number of units
+    coincidences: Floats  # (1 + R, K, K), Krippendorff 2011, §A
+    scale: Floats
+    missing: Undefined | None
+
+    @classmethod
+    def of(cls, ratings: Ratings, resamples: int = 1000, seed: int = 0) -> _Sums:
+        K = len(ratings.scale)
+        missing = _why_missing(ratings)
+        totals = _resampled(_columns(ratings.counts), ratings.cluster_of, resamples, seed)
+        paired, agree, rated = totals[:3]
+        share, coincidences = totals[3 : 3 + K].T, totals[3 + K :].T.reshape(totals.shape[1], K, K)
+        if ratings.mirrored:
+            share, coincidences = (share + share[:, ::-1]) / 2, (coincidences + coincidences[:, ::-1, ::-1]) / 2
+        with np.errstate(invalid="ignore"):
+            return cls(paired, agree, share / rated[:, None], coincidences, ratings.scale, missing)
+
+    def percent(self) -> Floats:
+        with np.errstate(invalid="ignore"):
+            return self.agree / self.paired
+
+    def fleiss(self) -> Floats:
+        return _beyond_chance(self.percent(), (self.share**2).sum(1))
+
+    def ac1(self) -> Floats:
+        used = max(2, int((self.share[0] > 0).sum()))
+        return _beyond_chance(self.percent(), (self.share * (1 - self.share)).sum(1) / (used - 1))
+
+    def alpha(self, metric: Metric) -> Floats:
+        n_c = self.coincidences.sum(2)
+        places = {  # an ordinal distance is an interval one between middle ranks
+            "nominal": np.zeros_like(n_c),
+            "ordinal": np.cumsum(n_c, 1) - n_c / 2,
+            "interval": np.broadcast_to(self.scale, n_c.shape),
+        }[metric]
+        distance = (places[:, :, None] - places[:, None, :]) ** 2
+        if metric == "nominal":
+            distance = distance + (1 - np.eye(len(self.scale)))
+        observed = (self.coincidences * distance).sum((1, 2))
+        expected = (n_c[:, :, None] * n_c[:, None, :] * distance).sum((1, 2))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(expected > 0, 1 - (n_c.sum(1) - 1) * observed / expected, np.nan)
+
+    def coefficient(self, values: Floats) -> Coefficient:
+        """Row 0 with the bounds that the other rows give, those left out that have no value themselves."""
+        if self.missing is not None:
+            return Coefficient(None, undefined=self.missing)
+        if not np.isfinite(values[0]):
+            return Coefficient(None, undefined=Undefined.ONE_CATEGORY)
+        value, replicates = float(values[0]), values[1:][np.isfinite(values[1:])]
+        if len(replicates) < 2:
+            return Coefficient(value)
+        low, high = np.quantile(replicates, [0.025, 0.975])
+        return Coefficient(value, min(value, float(low)), max(value, float(high)))
+
+
+def _why_missing(ratings: Ratings) -> Undefined | None:
+    if not len(ratings.unit):
+        return Undefined.NOTHING
+    if (ratings.counts.sum(1) > 1).any():
+        return None
+    return Undefined.ONE_RATER if ratings.raters < 2 else Undefined.NO_OVERLAP
+
+
+def _columns(counts: Ints) -> list[Floats]:
+    """What is summed, a column (U',) each: paired, agree, rated, K shares, K × K coincidences."""
+    m = counts.sum(1).astype(float)
+    paired = m > 1
+    others = np.where(paired, m - 1, np.inf)  # a unit of one rater has no pairs: it adds nothing
+    n = [column.astype(float) for column in counts.T]
+    pairs = [(n[c] * n[k] - (n[c] if c == k else 0)) / others for c in range(len(n)) for k in range(len(n))]
+    agree = sum((pairs[c * (len(n) + 1)] for c in range(len(n))), np.zeros_like(m)) / m
+    return [paired.astype(float), agree, np.ones_like(m), *(column / m for column in n), *pairs]
+
+
+def _resampled(columns: list[Floats], cluster_of: Ints, resamples: int, seed: int) -> Floats:
+    """Column sums (D, 1 + R): of the data, and of R draws of as many clusters as there are.
+
+    Of more than GROUPS clusters, GROUPS random groups are drawn instead; their sums vary as those of the clusters do.
+    """
+    random = np.random.default_rng(seed)
+    clusters = int(cluster_of.max()) + 1 if len(cluster_of) else 0
+    groups = min(clusters, GROUPS)
+    group_of = cluster_of if clusters <= GROUPS else (random.permutation(clusters) % GROUPS)[cluster_of]
+    sums = np.stack([np.bincount(group_of, weights=column, minlength=groups) for column in columns])  # (D, G)
+    if groups < 2:
+        return sums.sum(1, keepdims=True)
+    drawn = random.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+    return np.concatenate([sums.sum(1, keepdims=True), sums @ drawn.T], axis=1)
+
+
+def _beyond_chance(observed: Floats, expected: Floats) -> Floats:
+    """(observed − expected) / (1 − expected), NaN where chance alone agrees always."""
+    room = 1 - expected
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(room > 1e-12, (observed - expected) / room, np.nan)
