@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from plaudit.feedback.log import fact, moment_of
+from plaudit.feedback.log import add, moment_of
 from plaudit.feedback.schema import EventKind
 from plaudit.feedback.schema import actions as table
 
@@ -30,7 +30,7 @@ def act(
 ) -> None:
     key = uuid.uuid4().hex
     payload = {"id": key, "actor": actor, "action": action, "target": target, "details": dict(details)}
-    fact(connection, EventKind.ACTION, key, payload, now, actor)
+    add(connection, EventKind.ACTION, {key: payload}, now, actor)
 
 
 def newest(connection: Connection, limit: int) -> list[Action]:

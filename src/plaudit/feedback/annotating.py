@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import Engine
+
 from plaudit.errors import ConflictError, NotThereError
 from plaudit.feedback import demonstrating, leases, logbook, queue, retraction, submitting
+from plaudit.feedback.log import require
 from plaudit.feedback.logbook import HistoryEntry, Progress
 from plaudit.feedback.project import settings_in
 from plaudit.feedback.rows import assignment_from
-from plaudit.feedback.schema import AssignmentState, assignments
+from plaudit.feedback.schema import AssignmentState, annotators, assignments
 from plaudit.feedback.writing import FeedbackWriter
 from plaudit.types import Assignment, Demonstration, Judgement, TaskPurpose
 
 
 class Annotating(FeedbackWriter):
     """What the labelling app and everything else that speaks for an annotator calls."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._backlog = queue.Backlog()
 
     def assign(self, task_id: str, annotator_id: str, order: Sequence[int]) -> Assignment | None:
         """Lease the task to the annotator, answers shown in `order`; None when all its places are taken.
@@ -42,6 +49,7 @@ class Annotating(FeedbackWriter):
             mine = queue.open_lease(connection, annotator_id)
             if mine is not None and leases.heartbeat(connection, mine, now, settings.lease, may_write=False):
                 return assignment_from(mine)
+            require(connection, annotators, [annotator_id], "annotator")
             purposes = queue.purposes(connection, annotator_id, settings.qualification_pass)
         with self._writing() as connection:
             order = queue.mixed() if TaskPurpose.WORK in purposes else purposes
@@ -100,7 +108,7 @@ class Annotating(FeedbackWriter):
     def submit_all(self, submitted: Sequence[Judgement]) -> int:
         """Record judgements in order, all or none."""
         with self._writing() as connection:
-            return submitting.submit_all(connection, submitted, self._now(), settings_in(connection).lease)
+            return submitting.submit_all(connection, submitted, self._now())
 
     def write(self, written: Demonstration) -> bool:
         """Record an answer that an annotator wrote; the same rules as for `submit`."""
@@ -120,7 +128,7 @@ class Annotating(FeedbackWriter):
         with self._reading() as connection:
             needed = settings_in(connection).qualification_pass
             purposes = queue.purposes(connection, annotator_id, needed)
-            return logbook.progress_of(connection, annotator_id, purposes)
+            return logbook.progress_of(connection, annotator_id, purposes, self._backlog)
 
     def history(self, annotator_id: str, limit: int = 50, before: int | None = None) -> list[HistoryEntry]:
         """What the annotator says now and what they skipped, newest first; of the time before the event `before`."""

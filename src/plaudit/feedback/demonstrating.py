@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from plaudit.errors import ConflictError, NotThereError, PlauditError
 from plaudit.feedback import leases
-from plaudit.feedback.log import fact, require
+from plaudit.feedback.log import add, require
 from plaudit.feedback.rows import Payload, written_payload
 from plaudit.feedback.schema import EventKind, annotators, demonstrations, events, prompts, tasks
 from plaudit.types import Demonstration
@@ -27,7 +27,7 @@ def write(connection: Connection, written: Demonstration, now: datetime, length:
     if written.task_id is not None and written.annotator_id is not None:
         _check_edit(connection, written)
         _hold_place(connection, written.task_id, written.annotator_id, now, length)
-    fact(connection, EventKind.WROTE, written.id, payload, now)
+    add(connection, EventKind.WROTE, {written.id: payload}, now)
     return True
 
 

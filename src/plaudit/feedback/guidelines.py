@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from plaudit.errors import NotThereError, UsageError
-from plaudit.feedback.log import append, fact, moment_of, require, rows_with
+from plaudit.feedback.log import add, append, moment_of, require, rows_with
 from plaudit.feedback.schema import EventKind, annotators, readings
 from plaudit.feedback.schema import guidelines as table
 from plaudit.types import content_id
@@ -33,7 +33,7 @@ def publish(connection: Connection, texts: Mapping[str, str], author: str, now: 
         return newest.version
     version = 1 if newest is None else newest.version + 1
     payload = {"id": str(version), "texts": dict(texts), "author": author}
-    fact(connection, EventKind.GUIDELINES, str(version), payload, now, author)
+    add(connection, EventKind.GUIDELINES, {str(version): payload}, now, author)
     return version
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from plaudit.errors import ConflictError, NotThereError, PlauditError
-from plaudit.feedback.log import append, fact, moment_of, require, rows_with, timestamp
+from plaudit.feedback.log import add, append, moment_of, require, rows_with, timestamp
 from plaudit.feedback.rows import Payload, assignment_from
 from plaudit.feedback.schema import (
     ASKED_OF_EVERYBODY,
@@ -72,7 +72,7 @@ def take(
     """Record that the annotator has the task; without a place (`slot` None) what comes of it will be surplus."""
     assignment = Assignment(assignment_id(task.id, annotator_id), task.id, annotator_id, tuple(order))
     payload = _fact(assignment, task, slot, now + length)
-    fact(connection, EventKind.ASSIGNED, f"{assignment.id}:{uuid.uuid4()}", payload, now)
+    add(connection, EventKind.ASSIGNED, {f"{assignment.id}:{uuid.uuid4()}": payload}, now)
     return assignment
 
 
@@ -132,7 +132,7 @@ def extend(connection: Connection, row: Row[Any], now: datetime, length: timedel
     """Let the lease run for its whole length again, where half of that is over."""
     if moment_of(row.leased_until) - now < length / 2:
         payload = {"id": row.id, "annotator_id": row.annotator_id, "leased_until": timestamp(now + length)}
-        fact(connection, EventKind.EXTENDED, f"{row.id}:{uuid.uuid4()}", payload, now)
+        add(connection, EventKind.EXTENDED, {f"{row.id}:{uuid.uuid4()}": payload}, now)
 
 
 def expire(connection: Connection, now: datetime) -> None:

@@ -33,19 +33,13 @@ def append(
     """
     told: dict[str, dict[str, Any]] = {}
     for key, payload in facts:
-        told.setdefault(f"{kind}:{key}", payload)
-    known = {row.id for row in rows_with(connection, select(events.c.id), events.c.id, told)}
-    new = {event_id: payload for event_id, payload in told.items() if event_id not in known}
+        told.setdefault(key, payload)
+    keys = {f"{kind}:{key}": key for key in told}
+    known = {keys[row.id] for row in rows_with(connection, select(events.c.id), events.c.id, keys)}
+    new = {key: payload for key, payload in told.items() if key not in known}
     if new:
-        _write(connection, kind, new, timestamp(now), actor)
+        add(connection, kind, new, now, actor)
     return len(new)
-
-
-def fact(
-    connection: Connection, kind: EventKind, key: str, payload: dict[str, Any], now: datetime, actor: str | None = None
-) -> None:
-    """Add one event whose key is known to be new, which saves asking."""
-    _write(connection, kind, {f"{kind}:{key}": payload}, timestamp(now), actor)
 
 
 def last_seq(connection: Connection) -> int:
@@ -53,21 +47,26 @@ def last_seq(connection: Connection) -> int:
     return connection.execute(select(func.max(events.c.seq))).scalar() or 0
 
 
-def _write(
-    connection: Connection, kind: EventKind, new: Mapping[str, dict[str, Any]], created_at: str, actor: str | None
+def add(
+    connection: Connection,
+    kind: EventKind,
+    new: Mapping[str, dict[str, Any]],
+    now: datetime,
+    actor: str | None = None,
 ) -> None:
-    first = last_seq(connection) + 1
+    """Add facts (key -> payload) that are known to be new, in order."""
+    first, created_at = last_seq(connection) + 1, timestamp(now)
     happened = [Event(seq, created_at, kind, payload) for seq, payload in enumerate(new.values(), first)]
     rows = [
         {
             "seq": event.seq,
-            "id": event_id,
+            "id": f"{kind}:{key}",
             "kind": str(kind),
             "created_at": created_at,
             "actor": actor or event.payload.get("annotator_id") or SOMEBODY,
             "payload": event.payload,
         }
-        for event_id, event in zip(new, happened, strict=True)
+        for key, event in zip(new, happened, strict=True)
     ]
     connection.execute(insert(events), rows)
     apply(connection, kind, happened)

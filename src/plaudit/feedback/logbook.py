@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, func, literal, select, union_all
+from sqlalchemy import Connection, ScalarSelect, Select, Table, func, literal, select, union_all
 
 from plaudit.feedback.log import moment_of
-from plaudit.feedback.queue import waiting
+from plaudit.feedback.queue import Backlog, waiting
 from plaudit.feedback.schema import AssignmentState, assignments, demonstrations, events, judgements
 from plaudit.types import TaskPurpose
 
@@ -35,10 +34,14 @@ class HistoryEntry:
     created_at: datetime
 
 
-def progress_of(connection: Connection, annotator_id: str, purposes: Iterable[TaskPurpose]) -> Progress:
-    done = sum(_count(connection, table, _own(table, annotator_id)) for table in (judgements, demonstrations))
-    skipped = _count(connection, assignments, _skipped(annotator_id))
-    return Progress(done, skipped, waiting(connection, annotator_id, purposes))
+def progress_of(
+    connection: Connection, annotator_id: str, purposes: tuple[TaskPurpose, ...], backlog: Backlog
+) -> Progress:
+    judged, written = (_count(table, _own(table, annotator_id)) for table in (judgements, demonstrations))
+    opened, settled = waiting(annotator_id, purposes)
+    counts = select(judged + written, _count(assignments, _skipped(annotator_id)), opened - settled)
+    done, skipped, others = connection.execute(counts).one()
+    return Progress(done, skipped, max(0, backlog.count(connection, purposes) + others))
 
 
 def history_of(connection: Connection, annotator_id: str, limit: int, before: int | None) -> list[HistoryEntry]:
@@ -68,5 +71,5 @@ def _entries(kind: str, table: Table, where: Any) -> Select[Any]:
     return select(table.c.seq, literal(kind).label("kind"), table.c.id, table.c.task_id).where(where)
 
 
-def _count(connection: Connection, table: Table, where: Any) -> int:
-    return connection.execute(select(func.count()).select_from(table).where(where)).scalar_one()
+def _count(table: Table, where: Any) -> ScalarSelect[int]:
+    return select(func.count()).select_from(table).where(where).scalar_subquery()

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select
 
 from plaudit.config import config_from
-from plaudit.feedback.log import fact
+from plaudit.feedback.log import add
 from plaudit.feedback.schema import EventKind, project
 
 
@@ -56,4 +56,5 @@ def change(connection: Connection, settings: ProjectSettings, actor: str, now: d
     """Record the new settings; nothing where they are what holds already."""
     if settings != settings_in(connection):
         whole = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
-        fact(connection, EventKind.PROJECT, str(uuid.uuid4()), {"id": "project", "settings": whole}, now, actor)
+        payload = {"id": "project", "settings": whole}
+        add(connection, EventKind.PROJECT, {str(uuid.uuid4()): payload}, now, actor)

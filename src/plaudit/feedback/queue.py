@@ -7,20 +7,20 @@ however many tasks there are. (A task after a large gap between ids is drawn a l
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Subquery, exists, func, or_, select
 
 from plaudit.feedback import leases
-from plaudit.feedback.log import require
 from plaudit.feedback.rows import assignment_from
 from plaudit.feedback.schema import (
     IS_FREE,
     AssignmentState,
-    annotators,
     assignments,
     demonstrations,
     judgements,
@@ -31,6 +31,7 @@ from plaudit.types import Assignment, Ranking, TaskPurpose
 # Out of 100 tasks, about so many are checks while there are any: Stiennon et al. 2020 (appendix C) take 10 to 20% from
 # a shared pool; gold and sentinel items are rarer, because nothing is learnt from them but who to trust.
 SHARE = {TaskPurpose.SHARED: 0.15, TaskPurpose.GOLD: 0.05, TaskPurpose.SENTINEL: 0.02}
+_SETTLED = (AssignmentState.DONE, AssignmentState.SKIPPED)
 REAL = (TaskPurpose.SENTINEL, TaskPurpose.GOLD, TaskPurpose.SHARED, TaskPurpose.WORK)
 
 
@@ -46,7 +47,6 @@ def lease_next(
     connection: Connection, annotator_id: str, purposes: Iterable[TaskPurpose], now: datetime, length: timedelta
 ) -> Assignment | None:
     """Lease a task of the first of the purposes that has one for the annotator, its answers in a random order."""
-    require(connection, annotators, [annotator_id], "annotator")
     mine = open_lease(connection, annotator_id)
     if mine is not None:  # its lease may have run out, but nobody has its place yet
         leases.extend(connection, mine, now, length)
@@ -56,27 +56,38 @@ def lease_next(
         task = _draw(connection, annotator_id, purpose)
         slot = None if task is None else leases.free_slot(connection, task)
         if task is not None and slot is not None:
-            shown = _order(connection, task, annotator_id)
+            count = len(task.response_ids)
+            shown = task.shown_order or random.sample(range(count), count)  # as it was first shown to the annotator
             return leases.take(connection, task, annotator_id, shown, slot, now, length)
     return None
 
 
 def _draw(connection: Connection, annotator_id: str, purpose: TaskPurpose) -> Row[Any] | None:
-    """A random task of the purpose that waits for the annotator."""
+    """A random task of the purpose that waits for the annotator, with the order in which they saw it before, if any."""
     somewhere = f"{random.getrandbits(64):016x}"
-    waiting = select(tasks).where(_waits_for(annotator_id), tasks.c.purpose == str(purpose))
+    query = select(tasks, assignments.c.shown_order).select_from(tasks.outerjoin(assignments, _own(annotator_id)))
+    waits = query.where(IS_FREE, tasks.c.purpose == str(purpose), _waits_for(annotator_id))
     for half in (tasks.c.id >= somewhere, tasks.c.id < somewhere):
-        row = connection.execute(waiting.where(half).order_by(tasks.c.id).limit(1)).first()
+        row = connection.execute(waits.where(half).order_by(tasks.c.id).limit(1)).first()
         if row is not None:
             return row
     return None
 
 
-def _order(connection: Connection, task: Row[Any], annotator_id: str) -> list[int]:
-    """As it was first shown to the annotator, else at random."""
-    before = leases.assignment_row(connection, task.id, annotator_id)
-    count = len(task.response_ids)
-    return random.sample(range(count), count) if before is None else before.shown_order
+def _own(annotator_id: str) -> ColumnElement[bool]:
+    return (assignments.c.task_id == tasks.c.id) & (assignments.c.annotator_id == annotator_id)
+
+
+def _waits_for(annotator_id: str) -> ColumnElement[bool]:
+    """Not among `_settled`, but asked of one task after the other, which stops at the first that fits."""
+    judged, written = (
+        exists().where(
+            table.c.task_id == tasks.c.id, table.c.annotator_id == annotator_id, table.c.superseded_by.is_(None)
+        )
+        for table in (judgements, demonstrations)
+    )
+    not_leased = assignments.c.state.is_(None) | (assignments.c.state == AssignmentState.EXPIRED)
+    return not_leased & ~or_(judged, written)
 
 
 def mixed() -> Iterator[TaskPurpose]:
@@ -101,21 +112,21 @@ def qualified(connection: Connection, annotator_id: str, needed: float) -> bool 
 
     None where there are no such tasks.
     """
-    query = select(tasks.c.id, tasks.c.gold, judgements.c.ranking).select_from(
-        tasks.outerjoin(
-            judgements,
-            (judgements.c.task_id == tasks.c.id)
-            & (judgements.c.annotator_id == annotator_id)
-            & judgements.c.superseded_by.is_(None)
-            & ~judgements.c.withdrawn,
-        )
+    said = (
+        (judgements.c.task_id == tasks.c.id)
+        & (judgements.c.annotator_id == annotator_id)
+        & judgements.c.superseded_by.is_(None)
     )
+    query = select(tasks.c.gold, judgements.c.ranking, judgements.c.withdrawn, assignments.c.state)
+    query = query.select_from(tasks.outerjoin(judgements, said).outerjoin(assignments, _own(annotator_id)))
     rows = connection.execute(query.where(IS_FREE, tasks.c.purpose == str(TaskPurpose.QUALIFICATION))).all()
     if not rows:
         return None
-    if waiting(connection, annotator_id, [TaskPurpose.QUALIFICATION]):
+    if any(row.ranking is None and row.state not in _SETTLED for row in rows):
         return False
-    pairs = [agrees for row in rows if row.gold for agrees in _agreement(row.gold, row.ranking)]
+    pairs = [
+        agrees for row in rows if row.gold for agrees in _agreement(row.gold, None if row.withdrawn else row.ranking)
+    ]
     return not pairs or sum(pairs) >= needed * len(pairs)
 
 
@@ -130,43 +141,55 @@ def _ranking(tiers: list[list[str]]) -> Ranking:
     return Ranking(tuple(map(tuple, tiers)))
 
 
-def waiting(connection: Connection, annotator_id: str, purposes: Iterable[TaskPurpose]) -> int:
-    """How many tasks of the purposes the annotator could get or has open."""
-    of_purpose = tasks.c.purpose.in_([str(purpose) for purpose in purposes])
-    free = connection.execute(select(func.count()).select_from(tasks).where(IS_FREE, of_purpose)).scalar_one()
-    settled = select(func.count()).select_from(tasks).where(IS_FREE, of_purpose, tasks.c.id.in_(_mine(annotator_id)))
-    open_ones = (
+class Backlog:
+    """How many tasks of some purposes have a free place. Where those are many, the count is up to 5 seconds old.
+
+    Counting a hundred thousand tasks takes a while, annotators see the figure with every task, and a handful more or
+    less of thousands is nothing to them.
+    """
+
+    MANY = 2_000
+    SECONDS = 5.0
+
+    def __init__(self) -> None:
+        self._counted: dict[tuple[TaskPurpose, ...], tuple[float, int]] = {}
+
+    def count(self, connection: Connection, purposes: tuple[TaskPurpose, ...]) -> int:
+        counted_at, count = self._counted.get(purposes, (-math.inf, 0))
+        if count < self.MANY or time.monotonic() - counted_at > self.SECONDS:
+            query = select(func.count()).select_from(tasks).where(IS_FREE, _of(purposes))
+            count = connection.execute(query).scalar_one()
+            self._counted[purposes] = time.monotonic(), count
+        return count
+
+
+def waiting(annotator_id: str, purposes: Iterable[TaskPurpose]) -> tuple[ScalarSelect[int], ScalarSelect[int]]:
+    """Queries to count what the annotator has open, and what of the backlog they have open or are done with."""
+    opened = (
         select(func.count())
         .select_from(assignments.join(tasks, tasks.c.id == assignments.c.task_id))
-        .where(assignments.c.annotator_id == annotator_id, assignments.c.state == AssignmentState.OPEN, of_purpose)
+        .where(assignments.c.annotator_id == annotator_id, assignments.c.state == AssignmentState.OPEN, _of(purposes))
     )
-    return int(free - connection.execute(settled).scalar_one() + connection.execute(open_ones).scalar_one())
+    settled = _settled(annotator_id)
+    of_backlog = (
+        select(func.count())
+        .select_from(settled.join(tasks, tasks.c.id == settled.c.task_id))
+        .where(IS_FREE, _of(purposes))
+    )
+    return opened.scalar_subquery(), of_backlog.scalar_subquery()
 
 
-def _mine(annotator_id: str) -> Any:
+def _of(purposes: Iterable[TaskPurpose]) -> ColumnElement[bool]:
+    return tasks.c.purpose.in_([str(purpose) for purpose in purposes])
+
+
+def _settled(annotator_id: str) -> Subquery:
     """Ids of the tasks that the annotator has open, has answered or has skipped."""
     leased = select(assignments.c.task_id).where(
         assignments.c.annotator_id == annotator_id, assignments.c.state != AssignmentState.EXPIRED
     )
-    return leased.union(*(_answered(table, annotator_id) for table in (judgements, demonstrations)))
-
-
-def _answered(table: Any, annotator_id: str) -> Select[Any]:
-    own = select(table.c.task_id).where(table.c.annotator_id == annotator_id, table.c.superseded_by.is_(None))
-    return own.where(table.c.task_id.is_not(None))
-
-
-def _waits_for(annotator_id: str) -> ColumnElement[bool]:
-    """As "not among `_mine`", but asked of one task after the other, which stops at the first that fits."""
-    leased = exists().where(
-        assignments.c.task_id == tasks.c.id,
-        assignments.c.annotator_id == annotator_id,
-        assignments.c.state != AssignmentState.EXPIRED,
-    )
-    judged, written = (
-        exists().where(
-            table.c.task_id == tasks.c.id, table.c.annotator_id == annotator_id, table.c.superseded_by.is_(None)
-        )
+    answered = (
+        select(table.c.task_id).where(table.c.annotator_id == annotator_id, table.c.superseded_by.is_(None))
         for table in (judgements, demonstrations)
     )
-    return IS_FREE & ~or_(leased, judged, written)
+    return leased.union(*answered).subquery()

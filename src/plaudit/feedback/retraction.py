@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Table, select
 
 from plaudit.errors import ConflictError, NotThereError
 from plaudit.feedback import leases
-from plaudit.feedback.log import fact
+from plaudit.feedback.log import add
 from plaudit.feedback.rows import assignment_from
 from plaudit.feedback.schema import AssignmentState, EventKind, demonstrations, judgements, tasks
 from plaudit.types import Assignment
@@ -31,7 +31,7 @@ def retract(connection: Connection, entry_id: str, annotator_id: str, now: datet
             return assignment_from(before)
         raise ConflictError(f"{annotator_id} has said something else in place of {entry_id}; take that back.")
     payload = {"id": entry_id, "annotator_id": annotator_id, "task_id": row.task_id, "entry": entry}
-    fact(connection, EventKind.RETRACTED, entry_id, payload, now)
+    add(connection, EventKind.RETRACTED, {entry_id: payload}, now)
     task = connection.execute(select(tasks).where(tasks.c.id == row.task_id)).one()
     order = before.shown_order if before is not None else _order(task, getattr(row, "shown_order", []))
     slot = leases.free_slot(connection, task)

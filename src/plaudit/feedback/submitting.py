@@ -18,14 +18,15 @@ from sqlalchemy import Connection, Row, select
 from plaudit.errors import ConflictError, PlauditError
 from plaudit.feedback import leases
 from plaudit.feedback.guidelines import versions_read
-from plaudit.feedback.log import append, require, rows_with
+from plaudit.feedback.log import add, require, rows_with
+from plaudit.feedback.project import settings_in
 from plaudit.feedback.projection import UNSAID
 from plaudit.feedback.rows import Payload, judgement_payload
 from plaudit.feedback.schema import EventKind, annotators, assignments, events, judgements, tasks
 from plaudit.types import Judgement
 
 
-def submit_all(connection: Connection, submitted: Sequence[Judgement], now: datetime, length: timedelta) -> int:
+def submit_all(connection: Connection, submitted: Sequence[Judgement], now: datetime) -> int:
     """Record judgements in order; how many were new. One that does not fit stops all of them, with a sentence."""
     fresh = _unseen(connection, submitted)
     if not fresh:
@@ -36,8 +37,9 @@ def submit_all(connection: Connection, submitted: Sequence[Judgement], now: date
     for judgement in fresh:
         _check(judgement, asked[judgement.task_id].response_ids)
     _check_edits(connection, fresh)
-    facts = [(j.id, judgement_payload(j)) for j in _completed(connection, fresh, asked, now, length)]
-    return append(connection, EventKind.JUDGED, facts, now)
+    facts = {j.id: judgement_payload(j) for j in _completed(connection, fresh, asked, now)}
+    add(connection, EventKind.JUDGED, facts, now)
+    return len(facts)
 
 
 def _unseen(connection: Connection, submitted: Sequence[Judgement]) -> list[Judgement]:
@@ -108,12 +110,13 @@ def _check_edits(connection: Connection, fresh: Sequence[Judgement]) -> None:
 
 
 def _completed(
-    connection: Connection, fresh: Sequence[Judgement], asked: dict[str, Row[Any]], now: datetime, length: timedelta
+    connection: Connection, fresh: Sequence[Judgement], asked: dict[str, Row[Any]], now: datetime
 ) -> list[Judgement]:
     """With the guidelines' version and the mark `surplus`; who lost the place takes a free one again."""
     keys = [leases.assignment_id(j.task_id, j.annotator_id) for j in fresh]
     query = select(assignments)
     lost = {row.id: row for row in rows_with(connection, query, assignments.c.id, keys) if row.slot is None}
+    length = settings_in(connection).lease if lost else timedelta()
     read = versions_read(connection, {j.annotator_id for j in fresh if j.guidelines_version is None})
     completed = []
     for judgement, key in zip(fresh, keys, strict=True):

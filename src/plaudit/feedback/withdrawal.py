@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select
 
 from plaudit.errors import UsageError
-from plaudit.feedback.log import fact, require
+from plaudit.feedback.log import add, require
 from plaudit.feedback.schema import EventKind, annotators, demonstrations, judgements
 
 
@@ -37,7 +37,7 @@ def withdraw(
     count = sum(len(ids) for ids in found.values())
     if count:
         payload = {"annotator_id": annotator_id, "entry_id": entry_id, "reason": reason, **found}
-        fact(connection, EventKind.WITHDRAWN, str(uuid.uuid4()), payload, now, actor)
+        add(connection, EventKind.WITHDRAWN, {str(uuid.uuid4()): payload}, now, actor)
     return count
 
 
