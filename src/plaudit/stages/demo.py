@@ -42,7 +42,7 @@ PROMPTS_FROM = "everyday"  # what the demo's prompts say as their source
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demo's figures in docs/results.md were measured with. The same for both algorithms."""
+    """What the demo's figures in docs/results.md were measured with, with the defaults of each stage."""
 
     every: int = 1  # of the project's prompts, one in so many is used
     answers: int = 4  # to each prompt, for the panel
@@ -58,10 +58,6 @@ class DemoSettings:
     iterations: int = 24
     rollout_prompts: int = 8
     rollout_answers: int = 4
-    learning_rate: float = 5e-4
-    kl_coefficient: float = 0.08
-    kl_target_nats: float = 7.0
-    kl_horizon_episodes: float = 500
     evaluate_answers: int = 4
     people_tasks: int = 24  # that a person is asked to rank with --people; a quarter of them on held-out prompts
 
@@ -228,14 +224,7 @@ class _Loop:
             "max_tokens": s.max_tokens,
             "temperature": s.temperature,
         }
-        training = {
-            "iterations": s.iterations,
-            "learning_rate": s.learning_rate,
-            "kl_coefficient": s.kl_coefficient,
-            "kl_target_nats": s.kl_target_nats,
-            "kl_horizon_episodes": s.kl_horizon_episodes,
-            "rollout": rollout,
-        }
+        training = {"iterations": s.iterations, "rollout": rollout}
         return align_config({"algorithm": self.asked.algorithm, "training": training, "reward": learned.id})
 
     def _do(self, name: str, stage: Callable[..., Run], config: Any) -> Run:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ from plaudit.train.losses import (
 )
 from plaudit.train.rollouts import (
     LogMetrics,
+    ReinforcementConfig,
     Rollout,
-    RolloutConfig,
     answer_logprobs,
     collect,
     draw_prompts,
@@ -50,24 +50,15 @@ from plaudit.types import Prompt
 
 
 @dataclass(frozen=True)
-class PpoConfig:
-    iterations: int = 24
+class PpoConfig(ReinforcementConfig):
     epochs: int = 2  # passes over each iteration's experience, an optimisation step each
-    learning_rate: float = 5e-4
     critic_learning_rate: float = 2e-4
     critic_head_learning_rate: float = 2e-5  # reads more than a thousand features at once
-    rank: int = 16
-    alpha: float = 32.0
     gamma: float = 1.0
     lam: float = 0.95
     clip: float = 0.2
     value_clip: float = 0.5  # in standard deviations of the score
     critic_warmup: int = 1  # iterations in which only the critic learns
-    kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
-    kl_target_nats: float = 7.0  # of a whole answer; the coefficient adapts towards it
-    kl_horizon_episodes: float = 500
-    max_grad_norm: float = 1.0
-    rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
 
 class Critic:

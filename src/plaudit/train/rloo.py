@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,8 +25,8 @@ from plaudit.progress import bar
 from plaudit.train.losses import AdaptiveKL, leave_one_out
 from plaudit.train.rollouts import (
     LogMetrics,
+    ReinforcementConfig,
     Rollout,
-    RolloutConfig,
     answer_logprobs,
     collect,
     draw_prompts,
@@ -38,16 +38,8 @@ from plaudit.types import Prompt
 
 
 @dataclass(frozen=True)
-class RlooConfig:
-    iterations: int = 30
-    learning_rate: float = 5e-4
-    rank: int = 16
-    alpha: float = 32.0
-    kl_coefficient: float = 0.05  # β: reward per nat of KL from the reference
-    kl_target_nats: float = 8.0  # of a whole answer; the coefficient adapts towards it
-    kl_horizon_episodes: float = 2_000
-    max_grad_norm: float = 1.0
-    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+class RlooConfig(ReinforcementConfig):
+    """Nothing of its own: that is much of its charm."""
 
 
 def train_rloo(

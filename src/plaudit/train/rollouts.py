@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -44,6 +44,21 @@ class RolloutConfig:
     @property
     def sampling(self) -> Sampling:
         return Sampling(self.max_tokens, self.temperature)
+
+
+@dataclass(frozen=True)
+class ReinforcementConfig:
+    """What every algorithm needs to know. The defaults are those that the demo's figures were measured with."""
+
+    iterations: int = 24
+    learning_rate: float = 5e-4  # of the policy
+    rank: int = 16  # of the adapters
+    alpha: float = 32.0
+    kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
+    kl_target_nats: float = 7.0  # of a whole answer; the coefficient adapts towards it
+    kl_horizon_episodes: float = 500
+    max_grad_norm: float = 1.0
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
 
 @dataclass
