@@ -28,7 +28,7 @@ def keys_of(source: str) -> set[str]:
 def families_of(source: str) -> set[str]:
     """What stands before a key's part that is decided only when the page is made: `t("role-name-" ~ role)`."""
     in_pages = re.findall(r'"([a-z-]+-)" ~', source)
-    in_scripts = re.findall(r"`([a-z-]+-)\$\{", source) + [f"{f}-" for f in re.findall(r'word\("(\w+)"', source)]
+    in_scripts = re.findall(r"`([a-z-]+-)\$\{", source) + [f"{f}-" for f in re.findall(r'word\("([\w-]+)"', source)]
     return {*in_pages, *in_scripts}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from plaudit.types import Judgement, Ranking
 from tests.web.browser.conftest import App, Newcomer, Person
 
 PHONE = {"width": 360, "height": 740}
@@ -52,6 +53,12 @@ def peopled(app: App) -> App:
     with app.store() as store:
         store.publish_guidelines({"en": "# Judging\n\n- one\n- two", "ja": "# 評価\n\n- 一"}, "olga")
         store.read_guidelines("ana", 1)
+    for question in ("Judged?", "Judged too?"):
+        task = app.add_task(question, 2)
+        with app.store() as store:
+            for name in ("olga", "hana"):
+                said = Judgement(f"{question} {name}", task.id, name, Ranking(tuple((r,) for r in task.response_ids)))
+                store.submit(said)
     app.add_task("Which?", 2, lambda i: f"{i}: {MARKDOWN}")
     return app
 

@@ -18,12 +18,14 @@ WORDS = {
         "read": "I have read this and will judge by it",
         "far": "B is far better",
         "done": "That is all for now",
+        "agreement": "Agreement",
     },
     "ja": {
         "signin": "サインイン",
         "read": "読みました。これに沿って評価します",
         "far": "B のほうがはるかに良い",
         "done": "現在の課題はすべて終わりました",
+        "agreement": "評価の一致",
     },
 }
 
@@ -35,7 +37,7 @@ def test_nothing_is_chosen_before_somebody_does_so(app: App, ana: Person) -> Non
     expect(ana.page.locator("#submit")).to_have_attribute("aria-disabled", "true")
     ana.presses("Enter", "Control+Enter")
     ana.page.click("#submit", force=True)
-    expect(ana.page.locator("#live")).to_contain_text("Not judged yet")
+    expect(ana.page.locator("#live")).to_contain_text("Choose a point")
     with app.store() as store:
         assert store.judgements() == []
 
@@ -65,7 +67,7 @@ def test_a_pair_by_arrows_passes_through_equal(app: App, ana: Person) -> None:
         ("ArrowRight", "A is barely"),
         ("ArrowRight", "equally"),
         ("ArrowRight", "B is barely"),
-        ("Backspace", "Not judged"),
+        ("Backspace", "Choose a point"),
     ]:
         ana.presses(key)
         expect(readout).to_contain_text(words)
@@ -191,7 +193,7 @@ def test_single_keys_can_be_switched_off(app: App, ana: Person) -> None:
     ana.presses("?")
     ana.page.get_by_label("Use single keys").uncheck()
     ana.presses("Escape", "1", "s")
-    expect(ana.page.locator("#readout")).to_contain_text("Not judged yet")
+    expect(ana.page.locator("#readout")).to_contain_text("Choose a point")
     expect(ana.page.locator("#skip")).to_be_hidden()
 
 
@@ -246,4 +248,5 @@ def test_the_whole_way_from_the_link_to_the_dashboard(app: App, newcomer: Newcom
         assert [(written.annotator_id, written.text) for written in store.written()] == [("Ren", "こんにちは")]
         assert {said.guidelines_version for said in store.judgements()} == {1}
     page.goto(f"{app.url}/lead")
-    expect(page.locator("h1")).to_be_visible()
+    expect(page.get_by_role("img", name=words["agreement"])).to_be_visible()
+    expect(page.get_by_role("cell", name="Ren").or_(page.get_by_role("rowheader", name="Ren"))).to_be_visible()

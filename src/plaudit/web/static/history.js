@@ -2,7 +2,7 @@
 
 import { announce, h } from "./dom.js";
 import { get, post } from "./requests.js";
-import { question, t } from "./texts.js";
+import { question, t, word } from "./texts.js";
 
 const list = document.getElementById("entries");
 const more = document.getElementById("more");
@@ -14,9 +14,15 @@ function row(entry) {
   const time = h("time", { datetime: entry.at, class: "small muted" }, when.format(new Date(entry.at)));
   const kind = h("span", { class: "tag" }, t(`kind-${entry.kind}`));
   const heading = h("div", { class: "what", dir: "auto" }, entry.kind === "demonstration" ? t("work-write-asked") : question(entry.question));
-  const said = h("div", { class: "said small", dir: "auto" }, entry.ranking_text ?? entry.text ?? "");
+  const said = h("div", { class: "said small", dir: "auto" }, entry.ranking_text ?? (entry.kind === "skip" ? reason(entry.text) : entry.text) ?? "");
   const item = h("li", {}, heading, said, h("div", { class: "row" }, kind, time, entry.kind === "skip" ? null : acts(entry, () => item)));
   return item;
+}
+
+/** `language: more words` as the page's own words for it. */
+function reason(text) {
+  const [kind, ...more] = text.split(": ");
+  return [word("skip-reason", kind), ...more].join(": ");
 }
 
 function acts(entry, item) {
