@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
-from plaudit.feedback.export import export_preferences, export_prompts, export_sft
+from plaudit.feedback.export import Layout, export_judgements, export_preferences, export_prompts, export_sft
 from plaudit.feedback.importers import import_preferences, import_prompts
+from plaudit.feedback.sources import records
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Judgement, Message, Prompt, Ranking, Response, Role, Split, StopReason, Task, chosen_first
 
@@ -56,7 +58,7 @@ TALK = Prompt(
 
 def test_preferences_are_conversations_with_the_choice_and_its_votes(store: FeedbackStore, tmp_path: Path) -> None:
     fill(store, [(TALK, ["Because.", "No."])], votes=3)
-    assert export_preferences(store, tmp_path / "out.jsonl") == 1
+    assert export_preferences(store, tmp_path / "out.jsonl").rows == 1
     [row] = rows(tmp_path / "out.jsonl")
     assert row == {
         "prompt": [
@@ -82,16 +84,16 @@ def test_ties_and_what_would_not_be_read_back_are_left_out(store: FeedbackStore,
         export_preferences(store, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
     fill(store, [(Prompt.from_text("B?"), ["Yes.", ""]), (Prompt.from_text("C?"), ["Yes.", "Yes. ", "No."])])
-    assert export_preferences(store, tmp_path / "out.jsonl") == 2
+    assert export_preferences(store, tmp_path / "out.jsonl").rows == 2
 
 
 def test_by_split_and_source(store: FeedbackStore, tmp_path: Path) -> None:
     fill(store, [(TALK, ["Because.", "No."]), (Prompt.from_text("B?", "yours", split="train"), ["Yes.", "No."])])
     out = tmp_path / "out.jsonl"
-    assert export_preferences(store, out, split=Split.TRAIN) == 1
+    assert export_preferences(store, out, split=Split.TRAIN).rows == 1
     assert rows(out)[0]["source"] == "yours"
-    assert export_preferences(store, out, source="mine") == 1
-    assert export_prompts(store, out, split=Split.HELDOUT) == 1
+    assert export_preferences(store, out, source="mine").rows == 1
+    assert export_prompts(store, out, split=Split.HELDOUT).rows == 1
     assert rows(out)[0]["tags"]["topic"] == "doubt"
 
 
@@ -113,21 +115,30 @@ talks = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".csv", ".parquet"])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(talks, st.lists(texts, min_size=2, max_size=4, unique_by=str.strip)), min_size=1, max_size=4))
 def test_reading_back_says_the_same(
-    tmp_path_factory: pytest.TempPathFactory, found: list[tuple[Prompt, list[str]]]
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, layout: Layout, found: list[tuple[Prompt, list[str]]]
 ) -> None:
     folder = tmp_path_factory.mktemp("round")
     unique = {prompt.id: (prompt, answers) for prompt, answers in found}
     with FeedbackStore.open("sqlite://") as before, FeedbackStore.open("sqlite://") as after:
-        fill(before, list(unique.values()))
-        rows_written = export_preferences(before, folder / "out.jsonl")
-        summary = import_preferences(after, str(folder / "out.jsonl"))
-        assert (summary.pairs, summary.skipped) == (rows_written, {})
+        fill(before, [(trimmed(p) if layout is Layout.PLAIN else p, answers) for p, answers in unique.values()])
+        out = folder / f"out{suffix}"
+        written = export_preferences(before, out, layout=layout)
+        summary = import_preferences(after, str(out))
+        assert (summary.pairs, summary.skipped) == (written.rows, {})
         assert told(after) == told(before)
-        export_preferences(after, folder / "again.jsonl")
+        for store, name in ((before, "out"), (after, "again")):
+            export_preferences(store, folder / f"{name}.jsonl")
         assert said(folder / "again.jsonl") == said(folder / "out.jsonl")
+
+
+def trimmed(prompt: Prompt) -> Prompt:
+    """A transcript keeps no spaces at the ends of its turns."""
+    return replace(prompt, messages=tuple(Message(m.role, m.content.strip()) for m in prompt.messages))
 
 
 def said(path: Path) -> list[str]:
@@ -169,8 +180,8 @@ def test_prompts_and_written_answers_come_back(store: FeedbackStore, tmp_path: P
         "e", judgement.task_id, "p0", judgement.ranking, better_answer="I wonder.", supersedes=judgement.id
     )
     store.submit(edit)
-    assert export_prompts(store, tmp_path / "prompts.jsonl") == 2
-    assert export_sft(store, tmp_path / "sft.jsonl") == 3
+    assert export_prompts(store, tmp_path / "prompts.jsonl").rows == 2
+    assert export_sft(store, tmp_path / "sft.jsonl").rows == 3
     assert rows(tmp_path / "sft.jsonl")[0]["completion"] == [{"role": "assistant", "content": "One."}]
     with FeedbackStore.open(tmp_path / "b.db") as after:
         import_prompts(after, str(tmp_path / "prompts.jsonl"))
@@ -185,3 +196,51 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(store: FeedbackStore, 
     with pytest.raises(PlauditError):
         export_preferences(store, tmp_path / "folder")
     assert list(tmp_path.glob("**/.*")) == []
+
+
+def test_plain_texts(store: FeedbackStore, tmp_path: Path) -> None:
+    fill(store, [(TALK, ["Because.", "No."]), (Prompt.from_text("B?", "yours"), ["Yes.", "No."])])
+    assert export_preferences(store, tmp_path / "out.csv", layout=Layout.PLAIN).rows == 2
+    talk, question = sorted(
+        (r for _, r in records(str(tmp_path / "out.csv"))), key=lambda r: len(r["prompt"]), reverse=True
+    )
+    assert talk["prompt"] == "Be kind.\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Why?\n\nAssistant:"
+    assert (question["prompt"], question["chosen"], question["rejected"]) == ("B?", "Yes.", "No.")
+
+
+def test_parquet_is_what_datasets_loads(store: FeedbackStore, tmp_path: Path) -> None:
+    import datasets
+
+    fill(store, [(TALK, ["Because.", "No."])])
+    export_preferences(store, tmp_path / "out.parquet")
+    loaded = datasets.Dataset.from_parquet(str(tmp_path / "out.parquet"), cache_dir=str(tmp_path / "cache"))
+    assert loaded[0]["prompt"][-1] == {"role": "user", "content": "Why?"}
+    assert loaded[0]["chosen"] == [{"role": "assistant", "content": "Because."}]
+
+
+def test_what_is_left_out_is_said(store: FeedbackStore, tmp_path: Path) -> None:
+    fill(store, [(TALK, ["Because.", "No."]), (Prompt.from_text("B?"), ["Yes.", " "])])
+    summary = export_preferences(store, tmp_path / "out.jsonl")
+    assert str(summary) == f"Wrote 1 rows to {tmp_path / 'out.jsonl'}; left out 1 because an answer is empty."
+
+
+def test_a_suffix_that_nobody_reads_is_refused_before_anything_is_done(store: FeedbackStore, tmp_path: Path) -> None:
+    fill(store, [(TALK, ["Because.", "No."])])
+    with pytest.raises(UsageError, match=r"is none of .jsonl, .csv, .parquet"):
+        export_preferences(store, tmp_path / "out.xlsx")
+
+
+def test_what_was_withdrawn_is_in_no_export(store: FeedbackStore, tmp_path: Path) -> None:
+    fill(store, [(TALK, ["Because.", "No."]), (Prompt.from_text("B?"), ["Yes.", "No."])], votes=1)
+    second = store.judgements()[-1]
+    store.submit(replace(second, id="edit", better_answer="SECRET", reason="SECRET", supersedes=second.id))
+    store.withdraw(entry_id="edit", reason="asked", actor="lead")
+    assert export_preferences(store, tmp_path / "out.jsonl").rows == 1
+    assert export_judgements(store, tmp_path / "all.jsonl").rows == 1
+    assert "SECRET" not in (tmp_path / "all.jsonl").read_text()
+    with pytest.raises(UsageError, match="no written answers"):
+        export_sft(store, tmp_path / "sft.jsonl")
+    store.withdraw(annotator_id="p0", reason="asked", actor="lead")
+    for export in (export_preferences, export_sft, export_judgements):
+        with pytest.raises(UsageError, match="to export"):
+            export(store, tmp_path / "none.jsonl")

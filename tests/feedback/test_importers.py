@@ -98,7 +98,7 @@ def test_the_format_may_be_said_and_is_otherwise_found(store: FeedbackStore, tmp
     assert import_preferences(store, write(tmp_path / "a.jsonl", [transcript])).format == "HH transcripts"
     said = import_preferences(store, write(tmp_path / "b.jsonl", [row(1)]), format="trl")
     assert said.format == "TRL-style preferences"
-    with pytest.raises(UsageError, match='no format "csv"; use auto, hh, oasst, trl'):
+    with pytest.raises(UsageError, match='no format "csv"; use auto, hh, oasst, oasst-trees, trl'):
         import_preferences(store, str(tmp_path / "a.jsonl"), format="csv")
     with pytest.raises(UsageError, match="line 1: not a preference in any format that we know"):
         import_preferences(store, write(tmp_path / "c.jsonl", [{"question": "A"}]))

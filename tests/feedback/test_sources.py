@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_csv(tmp_path: Path) -> None:
         {"prompt": "E?", "chosen": "f", "rejected": "g"},
     ]
     assert found[1][0] == f"{path}, line 4"
+
+
+def test_columns_of_lists_in_csv(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hi"}]
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["prompt", "chosen", "mixed"], [json.dumps(turns), '["A"]', "[1]"], ["", '["B", "C"]', "[not a list]"]]
+        )
+    assert values(path) == [
+        {"prompt": turns, "chosen": ["A"], "mixed": "[1]"},
+        {"prompt": None, "chosen": ["B", "C"], "mixed": "[not a list]"},
+    ]
+
+
+def test_a_long_cell_in_csv(tmp_path: Path) -> None:
+    assert values(written(tmp_path / "a.csv", "prompt\n" + "a" * 200_000 + "\n")) == [{"prompt": "a" * 200_000}]
 
 
 def test_parquet(tmp_path: Path) -> None:

@@ -4,38 +4,95 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from plaudit.cli.options import HERE, WorkspaceDir
-from plaudit.errors import UsageError
+from plaudit.errors import UsageError, did_you_mean
 from plaudit.types import Split
 from plaudit.workspace import Workspace
+
+CARD = "README.md"
 
 
 class What(StrEnum):
     PREFERENCES = "preferences"
     PROMPTS = "prompts"
     SFT = "sft"
+    JUDGEMENTS = "judgements"
+    REWARDBENCH = "rewardbench"
+    REWARDBENCH2 = "rewardbench2"
+
+
+IN_WORDS = {
+    What.PREFERENCES: "pairs of answers, the preferred one said",
+    What.PROMPTS: "prompts",
+    What.SFT: "good answers that people wrote",
+    What.JUDGEMENTS: "everything that was said, with who, when and how",
+    What.REWARDBENCH: "pairs of answers in RewardBench's format",
+    What.REWARDBENCH2: "best and other answers in RewardBench 2's format",
+}
+LAID_OUT = (What.PREFERENCES, What.PROMPTS, What.SFT)
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to, such as preferences.jsonl.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: .jsonl (or .jsonl.gz), .csv or .parquet.")],
     what: Annotated[What, typer.Option(help="sft: the good answers that people wrote.")] = What.PREFERENCES,
+    plain: Annotated[bool, typer.Option("--plain", help="Texts instead of lists of messages.")] = False,
     split: Annotated[Split | None, typer.Option(help="Only prompts on this side of the split.")] = None,
     source: Annotated[str | None, typer.Option(help="Only prompts from this source.")] = None,
+    card: Annotated[bool, typer.Option("--card", help="Write the data set's card beside it: README.md.")] = False,
+    licenses: Annotated[
+        list[str] | None, typer.Option("--license", metavar="TEXT", help="For the card: TEXT, or SOURCE=TEXT, again.")
+    ] = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
     opened = Workspace.open(workspace)
-    if file.exists():
-        raise UsageError(f"{file} exists already; name another file, or remove it first.")
-    if not opened.database.exists():
+    for path in (file, file.parent / CARD) if card else (file,):
+        if path.exists():
+            raise UsageError(f"{path} exists already; name another file, or remove it first.")
+    if not opened.has_feedback():
         raise UsageError(f"{opened.path} holds no feedback yet: bring some in by `plaudit import`.")
+    if licenses and not card:
+        raise UsageError("--license is said on the data set's card; add --card.")
+    if plain and what not in LAID_OUT:
+        raise UsageError(f"--plain is about {', '.join(LAID_OUT)}; leave it out with --what {what}.")
 
-    from plaudit.feedback.export import export_preferences, export_prompts, export_sft
     from plaudit.feedback.store import FeedbackStore
 
-    write = {What.PREFERENCES: export_preferences, What.PROMPTS: export_prompts, What.SFT: export_sft}[what]
     with FeedbackStore.open(opened.database, create=False) as store:
-        print(f"Wrote {write(store, file, split, source):,} rows to {file}.")
+        given = _licences(licenses or [], {prompt.source for prompt in store.prompts()})
+        summary = _write(store, what, plain, file, split, source)
+        if card:
+            from plaudit.feedback.card import write_card
+
+            write_card(store, file.parent / CARD, summary, IN_WORDS[what], split, source, given)
+    print(summary)
+
+
+def _write(store: Any, what: What, plain: bool, file: Path, split: Split | None, source: str | None) -> Any:
+    from plaudit.feedback import export as trl
+    from plaudit.feedback import export_rewardbench as rewardbench
+
+    how: dict[str, Any] = {"layout": trl.Layout.PLAIN} if plain else {}
+    write: Any = {
+        What.PREFERENCES: trl.export_preferences,
+        What.PROMPTS: trl.export_prompts,
+        What.SFT: trl.export_sft,
+        What.JUDGEMENTS: trl.export_judgements,
+        What.REWARDBENCH: rewardbench.export_rewardbench,
+        What.REWARDBENCH2: rewardbench.export_rewardbench2,
+    }[what]
+    return write(store, file, split, source, **how)
+
+
+def _licences(given: list[str], sources: set[str]) -> dict[str, str]:
+    """Source -> licence; "" for the sources that are not named. UsageError for a source that there is not."""
+    found = {}
+    for text in given:
+        source, _, licence = text.rpartition("=")
+        if source and source not in sources:
+            raise UsageError(f"There is no source {source} to license.{did_you_mean(source, sources)}")
+        found[source] = licence
+    return found

@@ -15,7 +15,7 @@ SOURCE_HELP = "A file, a folder, or a Hugging Face data set as ORGANISATION/NAME
 
 def import_(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP)],
-    kind: Annotated[str, typer.Option("--format", help="hh, oasst or trl; auto looks at the records.")] = "auto",
+    kind: Annotated[str, typer.Option("--format", help="auto looks at the records; docs/cli.md lists them.")] = "auto",
     name: Annotated[str | None, typer.Option(help="What to call the data. Default: after SOURCE.")] = None,
     prompts: Annotated[bool, typer.Option("--prompts", help="SOURCE holds prompts, not preferences.")] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Stop after N records that can be used.")] = None,

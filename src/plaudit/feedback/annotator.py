@@ -8,7 +8,7 @@ from enum import StrEnum
 
 class AnnotatorKind(StrEnum):
     PERSON = "person"
-    DATASET = "dataset"  # whoever labelled a data set, together: its labels come without names
+    DATASET = "dataset"  # of imported labels: one of those that the data set names, or all together where it names none
     SIMULATED = "simulated"
 
 
@@ -16,6 +16,6 @@ class AnnotatorKind(StrEnum):
 class Annotator:
     """Somebody whose judgements are kept apart from other people's."""
 
-    id: str  # a person's name, `dataset:NAME` or `simulated-NN`
+    id: str  # a person's name, `simulated-NN`, or whom an import names (`labelled.annotator`)
     kind: AnnotatorKind = AnnotatorKind.PERSON
     note: str = ""  # what a reader of the results should know, such as a simulated annotator's planted habit

@@ -1,110 +1,184 @@
-"""Feedback for other trainers: JSON lines in TRL's types preference, prompt-only and prompt-completion, as messages.
+"""Feedback for other trainers: TRL's types preference, prompt-only and prompt-completion, as conversations or as
+plain text.
 
-What our importer would leave out is left out here, so that a file read back says what it said: the same conversations,
-tags, sides of the split, answers and choices, and whether they were simulated. The format holds one choice a pair: ties
-have no row, and the share and number of votes stand beside it for who wants them; read back, a choice is one vote.
+What our importer would leave out is left out here and counted, so that a file read back says what it said: the same
+conversations, tags, sides of the split, answers and choices, and whether they were simulated. The format holds one
+choice a pair: ties have no row, and the share and number of votes stand beside it for who wants them; read back, a
+choice is one vote. All that was said is in the history instead (`export_history`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import count_votes, preferences
 from plaudit.feedback.annotator import AnnotatorKind
-from plaudit.feedback.formats import Format, UnusableError, asked, pair
+from plaudit.feedback.export_history import History
+from plaudit.feedback.formats import Format, comparisons
+from plaudit.feedback.formats.comparison import UnusableError
+from plaudit.feedback.formats.prompts import asked
 from plaudit.feedback.store import FeedbackStore
-from plaudit.files import to_json, write_atomically
-from plaudit.types import Prompt, Role, Split, chosen_first
-
-Row = dict[str, Any]
+from plaudit.feedback.tables import Row, check_suffix, write_rows
+from plaudit.types import Message, Prompt, Role, Split, chosen_first
 
 
-def export_preferences(store: FeedbackStore, path: Path, split: Split | None = None, source: str | None = None) -> int:
-    """Write `prompt`, `chosen`, `rejected` for every pair that is not tied; how many rows.
+class Layout(StrEnum):
+    CONVERSATIONAL = "conversational"  # lists of {"role", "content"}, as chat templates want them
+    PLAIN = "plain"  # texts; a conversation of several turns as a transcript
+
+
+@dataclass(slots=True)
+class ExportSummary:
+    """What an export wrote."""
+
+    path: Path
+    rows: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)  # reason -> rows that would have been
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{n:,} because {reason}" for reason, n in self.left_out.most_common())
+        return f"Wrote {self.rows:,} rows to {self.path}{'; left out ' + reasons if reasons else ''}."
+
+
+def export_preferences(
+    store: FeedbackStore,
+    path: Path,
+    split: Split | None = None,
+    source: str | None = None,
+    layout: Layout = Layout.CONVERSATIONAL,
+) -> ExportSummary:
+    """Write `prompt`, `chosen`, `rejected` for every pair that is not tied.
 
     Beside them: `probability` that `chosen` is better, `votes`, `source`, `split`, `tags`, and `simulated`, whether a
-    simulated annotator judged the pair. The file is replaced as a whole. UsageError when there is nothing to write,
-    PlauditError when it cannot be written.
+    simulated annotator judged the pair. JSON lines, CSV or Parquet by the suffix of `path`, which is replaced as a
+    whole. UsageError when there is nothing to write, PlauditError when it cannot be written.
     """
-    shared = _prompt_rows(store, split, source)
+    shared = _prompt_rows(store, split, source, layout)
     text = {response.id: response.text for response in store.responses(shared.keys())}
-    simulated = _judged_by_simulation(store)
+    simulated = judged_by_simulation(store)
     rows = (
         {
             **shared[p.prompt_id],
-            "chosen": [_says(Role.ASSISTANT, text[p.a])],
-            "rejected": [_says(Role.ASSISTANT, text[p.b])],
+            "chosen": _answer(text[p.a], layout),
+            "rejected": _answer(text[p.b], layout),
             "probability": p.probability,
             "votes": p.votes,
             "simulated": tuple(sorted((p.a, p.b))) in simulated,
         }
         for p in chosen_first(preferences(store, split, source))
     )
-    return _write(path, rows, lambda row: pair(row, Format.TRL), _what("preferences", split, source))
+    return write(path, rows, _read_pair, what("preferences", split, source))
 
 
-def export_prompts(store: FeedbackStore, path: Path, split: Split | None = None, source: str | None = None) -> int:
-    """Write `prompt` for every prompt; how many rows. Raises as `export_preferences` does."""
-    return _write(path, _prompt_rows(store, split, source).values(), asked, _what("prompts", split, source))
+def export_prompts(
+    store: FeedbackStore,
+    path: Path,
+    split: Split | None = None,
+    source: str | None = None,
+    layout: Layout = Layout.CONVERSATIONAL,
+) -> ExportSummary:
+    """Write `prompt` for every prompt. Raises as `export_preferences` does."""
+    return write(
+        path, _prompt_rows(store, split, source, layout).values(), _read_prompt, what("prompts", split, source)
+    )
 
 
-def export_sft(store: FeedbackStore, path: Path, split: Split | None = None, source: str | None = None) -> int:
+def export_sft(
+    store: FeedbackStore,
+    path: Path,
+    split: Split | None = None,
+    source: str | None = None,
+    layout: Layout = Layout.CONVERSATIONAL,
+) -> ExportSummary:
     """Write `prompt` and `completion` for every answer that a person wrote: demonstrations, and the better answers in
-    current judgements; how many rows. Raises as `export_preferences` does.
+    current judgements. Raises as `export_preferences` does.
     """
-    shared = _prompt_rows(store, split, source)
-    written = dict.fromkeys((id, text) for id, texts in store.demonstrations(shared.keys()).items() for text in texts)
+    shared = _prompt_rows(store, split, source, layout)
+    written = dict.fromkeys((one.prompt_id, one.text) for one in store.written(shared.keys()))
     prompt_of = {task.id: task.prompt_id for task in store.tasks()}
     better = ((prompt_of[j.task_id], j.better_answer) for j in store.judgements() if j.better_answer.strip())
     written |= dict.fromkeys((id, text) for id, text in better if id in shared)
-    rows = ({**shared[id], "completion": [_says(Role.ASSISTANT, text)]} for id, text in written)
-    return _write(path, rows, asked, _what("written answers", split, source))
+    rows = ({**shared[id], "completion": _answer(text, layout)} for id, text in written)
+    return write(path, rows, _read_prompt, what("written answers", split, source))
 
 
-def _prompt_rows(store: FeedbackStore, split: Split | None, source: str | None) -> dict[str, Row]:
+def export_judgements(
+    store: FeedbackStore, path: Path, split: Split | None = None, source: str | None = None
+) -> ExportSummary:
+    """Write all that was said, with its provenance (`History`). Raises as `export_preferences` does."""
+    return write(path, History(store, split, source).rows(), lambda row: None, what("judgements", split, source))
+
+
+def write(
+    path: Path, rows: Iterable[Row], read_back: Callable[[Row], object], what: str, left_out: Counter[str] | None = None
+) -> ExportSummary:
+    """Write the rows that `read_back` does not refuse (UnusableError), by the path's suffix."""
+    check_suffix(path)
+    summary = ExportSummary(path, left_out=left_out or Counter())
+    kept = []
+    for row in rows:
+        try:
+            read_back(row)
+        except UnusableError as reason:
+            summary.left_out[str(reason)] += 1
+        else:
+            kept.append(row)
+    if not kept:
+        raise UsageError(f"There are no {what} to export; nothing was written.")
+    write_rows(path, kept)
+    summary.rows = len(kept)
+    return summary
+
+
+def what(noun: str, split: Split | None, source: str | None) -> str:
+    return noun + (f" on the {split} side" if split else "") + (f" from {source}" if source else "")
+
+
+def judged_by_simulation(store: FeedbackStore) -> Container[tuple[str, ...]]:
+    """Pairs of response ids, smaller first, on which a simulated annotator has voted."""
+    simulated = {annotator.id for annotator in store.annotators() if annotator.kind is AnnotatorKind.SIMULATED}
+    return count_votes(judgement for judgement in store.judgements() if judgement.annotator_id in simulated)
+
+
+def plain(messages: Iterable[Message]) -> str:
+    """One question as it is; more turns as a transcript like those of HH, up to where the assistant's turn begins."""
+    said = list(messages)
+    if len(said) == 1 and said[0].role is Role.USER:
+        return said[0].content
+    names = {Role.SYSTEM: "", Role.USER: "\n\nHuman: ", Role.ASSISTANT: "\n\nAssistant: "}
+    return "".join(f"{names[message.role]}{message.content}" for message in said) + "\n\nAssistant:"
+
+
+def _read_pair(row: Row) -> None:
+    for found in comparisons(row, Format.TRL):
+        if isinstance(found, UnusableError):
+            raise found
+
+
+def _read_prompt(row: Row) -> None:
+    asked(row)
+
+
+def _prompt_rows(store: FeedbackStore, split: Split | None, source: str | None, layout: Layout) -> dict[str, Row]:
     """Prompt id -> the columns that every row about it has."""
     side = store.splits()
-    return {prompt.id: _prompt_row(prompt, side[prompt.id]) for prompt in store.prompts(split, source)}
+    return {prompt.id: _prompt_row(prompt, side[prompt.id], layout) for prompt in store.prompts(split, source)}
 
 
-def _prompt_row(prompt: Prompt, side: Split) -> Row:
+def _prompt_row(prompt: Prompt, side: Split, layout: Layout) -> Row:
+    spoken = [{"role": str(m.role), "content": m.content} for m in prompt.messages]
     return {
-        "prompt": [_says(m.role, m.content) for m in prompt.messages],
+        "prompt": plain(prompt.messages) if layout is Layout.PLAIN else spoken,
         "source": prompt.source,
         "split": str(side),
         "tags": {name: tag for name, tag in prompt.tags.items() if name != "split"},
     }
 
 
-def _judged_by_simulation(store: FeedbackStore) -> Container[tuple[str, ...]]:
-    """Pairs of response ids, smaller first, on which a simulated annotator has voted."""
-    simulated = {annotator.id for annotator in store.annotators() if annotator.kind is AnnotatorKind.SIMULATED}
-    return count_votes(judgement for judgement in store.judgements() if judgement.annotator_id in simulated)
-
-
-def _says(role: Role, content: str) -> dict[str, str]:
-    return {"role": str(role), "content": content}
-
-
-def _write(path: Path, rows: Iterable[Row], read_back: Callable[[Row], object], what: str) -> int:
-    lines = [to_json(row) for row in _readable(rows, read_back)]
-    if not lines:
-        raise UsageError(f"There are no {what} to export; nothing was written.")
-    write_atomically(path, "".join(f"{line}\n" for line in lines))
-    return len(lines)
-
-
-def _what(noun: str, split: Split | None, source: str | None) -> str:
-    return noun + (f" on the {split} side" if split else "") + (f" from {source}" if source else "")
-
-
-def _readable(rows: Iterable[Row], read_back: Callable[[Row], object]) -> Iterator[Row]:
-    for row in rows:
-        try:
-            read_back(row)
-        except UnusableError:
-            continue
-        yield row
+def _answer(text: str, layout: Layout) -> str | list[dict[str, str]]:
+    return text if layout is Layout.PLAIN else [{"role": str(Role.ASSISTANT), "content": text}]

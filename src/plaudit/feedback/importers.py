@@ -1,34 +1,32 @@
 """Preferences and prompts from elsewhere into the store: checked whole before anything is written, written at once.
 
-Every imported pair becomes a prompt, two responses, a task and a judgement by the annotator `dataset:NAME`, so that
-there is one way from labels to preferences whoever gave them; what a file says was simulated is by `simulated:NAME`.
-Ids come from content and name: importing again adds nothing.
+A source (`sources`) gives records with their places, a format (`formats`) says what each means, `labelled` makes
+nouns of that, and the store takes them in one transaction. Importing again adds nothing.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from plaudit.errors import UsageError
-from plaudit.feedback.annotator import Annotator, AnnotatorKind
-from plaudit.feedback.formats import Asked, Format, MalformedError, Pair, UnusableError, asked, pair, recognise
+from plaudit.feedback.formats import DESCRIPTIONS, Format, comparisons, recognise
+from plaudit.feedback.formats.comparison import Comparison, MalformedError, UnusableError
+from plaudit.feedback.formats.oasst import trees
+from plaudit.feedback.formats.prompts import asked
+from plaudit.feedback.import_history import said
+from plaudit.feedback.labelled import Labelled, labelled
 from plaudit.feedback.sources import Placed, malformed, name_of, records
 from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
-from plaudit.types import Judgement, Prompt, Ranking, Response, Task
+from plaudit.types import Demonstration, Judgement, Prompt, Split
 
 LOOK_AT = 20  # records that decide which format a source has
-DESCRIPTIONS = {
-    Format.HH: "HH transcripts",
-    Format.OASST: "OASST ranked pairs",
-    Format.TRL: "TRL-style preferences",
-}
+SCALE = (1, 7)  # of our ratings
 
-Parsed = TypeVar("Parsed", Pair, Asked)
+_Found = TypeVar("_Found")
 
 
 @dataclass(slots=True)
@@ -37,14 +35,22 @@ class ImportSummary:
 
     name: str
     format: str  # in words
-    pairs: int = 0  # new preferences
+    pairs: int = 0  # new preferences: judgements on two answers
+    rankings: int = 0  # new judgements on more
     prompts: int = 0  # new prompts
     demonstrations: int = 0  # new reference answers
+    skips: int = 0  # new: an annotator could not say
     duplicates: int = 0  # usable records that the store had already, or that came twice
-    skipped: Counter[str] = field(default_factory=Counter)  # reason -> records left out
+    skipped: Counter[str] = field(default_factory=Counter)  # reason -> what was left out
 
     def __str__(self) -> str:
-        new = {"preference": self.pairs, "prompt": self.prompts, "reference answer": self.demonstrations}
+        new = {
+            "preference": self.pairs,
+            "ranking": self.rankings,
+            "prompt": self.prompts,
+            "reference answer": self.demonstrations,
+            "skip": self.skips,
+        }
         added = ", ".join(f"{n:,} new {noun}{'s' * (n != 1)}" for noun, n in new.items() if n) or "nothing new"
         there = f"; {self.duplicates:,} there already" if self.duplicates else ""
         reasons = ", ".join(f"{n:,} because {reason}" for reason, n in self.skipped.most_common())
@@ -59,25 +65,23 @@ def import_preferences(
     limit: int | None = None,
     heldout_share: float = HELDOUT_SHARE,
 ) -> ImportSummary:
-    """Import pairwise preferences from a file, a folder or a Hugging Face data set (`ORGANISATION/NAME[:SPLIT]`).
+    """Import what people preferred from a file, a folder or a Hugging Face data set (`ORGANISATION/NAME[:SPLIT]`).
 
-    `format` is `auto`, `hh`, `oasst` or `trl`; `limit` stops after so many usable pairs. UsageError for a source that
-    cannot be read or is malformed ("FILE, line 17: … Nothing was imported."), and then nothing is.
+    `format` is `auto` or one of `Format`; `limit` stops after so many comparisons that can be used. UsageError for a
+    source that cannot be read or is malformed ("FILE, line 17: … Nothing was imported."), and then nothing is.
     """
     placed, kind = _with_format(source, format)
+    if kind is Format.PLAUDIT and name is not None:
+        raise UsageError("What Plaudit exported keeps the names it has; leave --name out.")
     name = name or name_of(source)
     summary = ImportSummary(name, DESCRIPTIONS[kind])
-    found = _usable(placed, lambda record: pair(record, kind), summary, limit)
-    with store.transaction():
-        store.add_annotators(_annotator(name, simulated) for simulated in sorted({p.simulated for p in found}))
-        summary.prompts = store.add_prompts(
-            (Prompt(p.messages, name, p.tags) for p in found), heldout_share=heldout_share
-        )
-        fresh = _without_contradictions(store, [_labelled(p, name) for p in found], summary)
-        store.add_responses(response for responses, _, _ in fresh for response in responses)
-        store.add_tasks(task for _, task, _ in fresh)
-        summary.pairs = store.submit_all([judgement for _, _, judgement in fresh])
-    summary.duplicates = len(fresh) - summary.pairs
+    if kind is Format.PLAUDIT:
+        found = _usable(placed, lambda record: [said(record)], summary, limit)
+    else:
+        placed = trees(placed) if kind is Format.OASST_TREES else placed
+        compared = _usable(placed, lambda record: comparisons(record, kind), summary, limit)
+        found = [labelled(comparison, kind, name) for comparison in _on_our_scale(compared, summary)]
+    _keep(store, found, summary, heldout_share)
     return summary
 
 
@@ -95,7 +99,7 @@ def import_prompts(
     """
     name = name or name_of(source)
     summary = ImportSummary(name, "prompts")
-    found = _usable(_not_empty(source), asked, summary, limit)
+    found = _usable(trees(_not_empty(source)), lambda record: [asked(record)], summary, limit)
     prompts = [Prompt(a.messages, name, a.tags) for a in found]
     written = [(p.id, a.reference) for p, a in zip(prompts, found, strict=True) if a.reference.strip()]
     with store.transaction():
@@ -128,55 +132,112 @@ def _not_empty(source: str) -> Iterable[Placed]:
 
 
 def _usable(
-    placed: Iterable[Placed], parse: Callable[[object], Parsed], summary: ImportSummary, limit: int | None
-) -> list[Parsed]:
+    placed: Iterable[Placed],
+    parse: Callable[[Any], Sequence[_Found | UnusableError]],
+    summary: ImportSummary,
+    limit: int | None,
+) -> list[_Found]:
     """What can be used, up to the limit; the rest is counted by reason, or stops everything with its place."""
     if limit is not None and limit < 1:
         raise UsageError(f"The limit must be at least 1, not {limit}.")
-    found: list[Parsed] = []
+    found: list[_Found] = []
     for where, record in placed:
         try:
-            found.append(parse(record))
+            parsed = parse(record)
         except UnusableError as reason:
-            summary.skipped[str(reason)] += 1
+            parsed = [reason]
         except MalformedError as error:
             raise malformed(where, str(error)) from error
-        if len(found) == limit:
+        for one in parsed:
+            if isinstance(one, UnusableError):
+                summary.skipped[str(one)] += 1
+            else:
+                found.append(one)
+        if limit is not None and len(found) >= limit:
             break
-    return found
+    return found[:limit]
 
 
-Labelled = tuple[tuple[Response, Response], Task, Judgement]
+def _on_our_scale(found: list[Comparison], summary: ImportSummary) -> list[Comparison]:
+    """Leave out all ratings of an attribute that is not rated from 1 to 7: half of another scale would mislead."""
+    rated = [item for c in found for vote in c.votes for scores in vote.ratings.values() for item in scores.items()]
+    foreign = {attribute for attribute, value in rated if not SCALE[0] <= value <= SCALE[1]}
+    if not foreign:
+        return found
+    summary.skipped.update(f"{a} is not rated from {SCALE[0]} to {SCALE[1]}" for a, _ in rated if a in foreign)
+    return [
+        replace(
+            comparison,
+            votes=tuple(
+                replace(vote, ratings={p: _without(scores, foreign) for p, scores in vote.ratings.items()})
+                for vote in comparison.votes
+            ),
+        )
+        for comparison in found
+    ]
 
 
-def _annotator(name: str, simulated: bool) -> Annotator:
-    kind = AnnotatorKind.SIMULATED if simulated else AnnotatorKind.DATASET
-    return Annotator(f"{kind}:{name}", kind, "imported" + (": simulated, as the file says" if simulated else ""))
+def _without(scores: Any, foreign: set[str]) -> dict[str, int]:
+    return {attribute: value for attribute, value in scores.items() if attribute not in foreign}
 
 
-def _labelled(found: Pair, name: str) -> Labelled:
-    prompt_id = Prompt(found.messages).id
-    chosen, rejected = Response(prompt_id, found.chosen), Response(prompt_id, found.rejected)
-    task = Task(prompt_id, (chosen.id, rejected.id))
-    annotator = _annotator(name, found.simulated).id
-    judgement = Judgement(
-        id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {annotator} {task.id}")),
-        task_id=task.id,
-        annotator_id=annotator,
-        ranking=Ranking(((chosen.id,), (rejected.id,))),
-    )
-    return (chosen, rejected), task, judgement
+def _keep(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummary, heldout_share: float) -> None:
+    with store.transaction():
+        store.add_annotators(person for one in found for person in one.annotators)
+        for side in (None, *Split):
+            prompts = [one.prompt for one in found if one.split is side]
+            summary.prompts += store.add_prompts(prompts, side, heldout_share)
+        store.add_responses(response for one in found for response in one.responses)
+        store.add_tasks(one.task for one in found if one.task)
+        _skip(store, found, summary)  # before the judgements, which fill the tasks' places
+        _submit(store, [judgement for one in found for judgement in one.judgements], summary)
+        _write(store, [written for one in found for written in one.demonstrations], summary)
 
 
-def _without_contradictions(store: FeedbackStore, found: list[Labelled], summary: ImportSummary) -> list[Labelled]:
-    """Leave out what says the opposite of what the same data set has said before: one annotator has one opinion."""
-    ours = [_annotator(summary.name, simulated).id for simulated in (False, True)]
-    said = {j.id: j.ranking for annotator in ours for j in store.judgements(annotator_id=annotator)}
-    kept = []
-    for labelled in found:
-        judgement = labelled[2]
-        if said.setdefault(judgement.id, judgement.ranking) == judgement.ranking:
-            kept.append(labelled)
+def _skip(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummary) -> None:
+    skips = {skip: len(one.responses) for one in found for skip in one.skips}
+    settled = {annotator_id: store.settled(annotator_id) for annotator_id in {skip.annotator_id for skip in skips}}
+    for skip, answers in skips.items():
+        if skip.task_id in settled[skip.annotator_id]:
+            summary.duplicates += 1
+        elif store.assign(skip.task_id, skip.annotator_id, range(answers)) is None:
+            summary.skipped["a task that was skipped has all its places taken"] += 1
+        else:
+            store.skip(skip.task_id, skip.annotator_id, skip.reason)
+            summary.skips += 1
+
+
+def _submit(store: FeedbackStore, judged: Sequence[Judgement], summary: ImportSummary) -> None:
+    known = {judgement.id: judgement for judgement in store.judgements(current_only=False)}
+    fresh = list(_without_contradictions(judged, known, summary))
+    new = {judgement.id: len(judgement.ranking.response_ids) for judgement in fresh if judgement.id not in known}
+    added = store.submit_all(fresh)
+    summary.rankings = sum(answers > 2 for answers in new.values())
+    summary.pairs = added - summary.rankings
+    summary.duplicates += len(fresh) - added
+
+
+def _without_contradictions(
+    judged: Sequence[Judgement], known: dict[str, Judgement], summary: ImportSummary
+) -> Iterator[Judgement]:
+    """Leave out what says something else than the same annotator of the same data said of the task before."""
+    said_first = {key: _as_said(judgement) for key, judgement in known.items()}
+    for judgement in judged:
+        if said_first.setdefault(judgement.id, _as_said(judgement)) == _as_said(judgement):
+            yield judgement
         else:
             summary.skipped["the same data set prefers the other answer elsewhere"] += 1
-    return kept
+
+
+def _as_said(judgement: Judgement) -> Judgement:
+    """Without what the store adds to it."""
+    return replace(judgement, surplus=False, guidelines_version=None)
+
+
+def _write(store: FeedbackStore, written: Sequence[Demonstration], summary: ImportSummary) -> None:
+    unsigned = [one for one in written if one.annotator_id is None]
+    for source in dict.fromkeys(one.source for one in unsigned):
+        texts = [(one.prompt_id, one.text) for one in unsigned if one.source == source]
+        summary.demonstrations += store.add_demonstrations(texts, source)
+    summary.demonstrations += sum(store.write(one) for one in written if one.annotator_id is not None)
+    summary.duplicates += len(written) - summary.demonstrations

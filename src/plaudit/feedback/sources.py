@@ -22,6 +22,7 @@ from plaudit.files import one_line, writing
 
 Placed = tuple[str, Any]  # where a record is ("FILE, line 17"), and the record
 
+LONGEST_CELL = 100_000_000  # characters of a CSV file's cell; Python's own limit is shorter than a long conversation
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.\[\]%-]+)?")  # ORGANISATION/NAME, and :SPLIT where it is not `train`
 
@@ -130,15 +131,32 @@ def _parsed(where: str, text: str) -> Any:
 
 
 def _csv(path: Path, file: IO[bytes]) -> Iterator[Placed]:
+    csv.field_size_limit(LONGEST_CELL)
     reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    placed: list[Placed] = []
     try:
         for row in reader:
             where = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():
                 raise malformed(where, f"not {len(reader.fieldnames or ())} fields, as the first line has")
-            yield where, row
+            placed.append((where, row))
     except (csv.Error, UnicodeDecodeError) as error:
         raise malformed(f"{path}, line {reader.line_num + 1}", f"not CSV ({one_line(error)})") from error
+    _with_lists([row for _, row in placed])
+    yield from placed
+
+
+def _with_lists(rows: list[dict[str, Any]]) -> None:
+    """Make lists (conversations, sets of answers) of the columns that hold nothing but JSON lists."""
+    for name in rows[0] if rows else ():
+        try:
+            values = [json.loads(row[name]) if row[name] else None for row in rows]
+            json.dumps(values, ensure_ascii=False).encode()  # half of a character can be written nowhere
+        except (ValueError, RecursionError):
+            continue
+        if any(values) and all(value is None or isinstance(value, list) for value in values):
+            for row, value in zip(rows, values, strict=True):
+                row[name] = value
 
 
 def _parquet(path: Path, file: IO[bytes]) -> Iterator[Placed]:

@@ -1,19 +1,27 @@
-"""Each published shape of a preference or a prompt is read as what it means."""
+"""Each published shape of a pair of answers is read as what it means."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plaudit.feedback.formats import Asked, Format, MalformedError, Pair, UnusableError, asked, pair, recognise
+from plaudit.feedback.formats import Format, comparisons, recognise
+from plaudit.feedback.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.types import Message, Role
 
 
 def says(role: str, text: str) -> dict[str, str]:
     return {"role": role, "content": text}
+
+
+def read(record: Any, format: Format) -> Comparison:
+    [found] = comparisons(record, format)
+    if isinstance(found, UnusableError):
+        raise found
+    return found
 
 
 def user(text: str) -> Message:
@@ -67,17 +75,33 @@ SLEEP, EAT = [says("assistant", "Sleep.")], [says("assistant", "Eat.")]
 )
 def test_pairs(record: dict[str, Any], format: Format, messages: tuple[Message, ...]) -> None:
     assert recognise(record) is format
-    assert pair(record, format) == Pair(messages, "Sleep.", "Eat.")
+    assert read(record, format) == Comparison.pair(messages, "Sleep.", "Eat.")
+
+
+def test_a_set_of_right_and_wrong_answers_is_two_tiers() -> None:
+    record = {"id": "7", "prompt": "What now?", "chosen": ["Sleep.", "Rest."], "rejected": ["Eat."], "subset": "Ties"}
+    assert recognise(record) is Format.REWARDBENCH2
+    found = read(record, Format.REWARDBENCH2)
+    assert (found.answers, found.votes[0].tiers) == (("Sleep.", "Rest.", "Eat."), ((0, 1), (2,)))
+    assert found.tags == {"subset": "Ties"}
+    with pytest.raises(UnusableError, match="more than 9 answers"):
+        read({**record, "rejected": [str(i) for i in range(8)]}, Format.REWARDBENCH2)
+
+
+def test_a_prompt_may_be_a_transcript() -> None:
+    prompt = "Be brief.\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What now?\n\nAssistant:"
+    found = read({"prompt": prompt, "chosen": "Sleep.", "rejected": "Eat."}, Format.TRL)
+    assert found.messages == (SYSTEM, *TALK)
 
 
 def test_an_implicit_text_prompt_ends_at_a_word() -> None:
-    found = pair({"chosen": "The sky is black", "rejected": "The sky is blue"}, Format.TRL)
-    assert found == Pair((user("The sky is"),), "black", "blue")
+    found = read({"chosen": "The sky is black", "rejected": "The sky is blue"}, Format.TRL)
+    assert found == Comparison.pair((user("The sky is"),), "black", "blue")
 
 
 def test_texts_that_are_given_apart_are_kept_to_the_letter() -> None:
-    found = pair({"prompt": " The sky is", "chosen": " blue.\n", "rejected": "\tgreen."}, Format.TRL)
-    assert found == Pair((user(" The sky is"),), " blue.\n", "\tgreen.")
+    found = read({"prompt": " The sky is", "chosen": " blue.\n", "rejected": "\tgreen."}, Format.TRL)
+    assert found == Comparison.pair((user(" The sky is"),), " blue.\n", "\tgreen.")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +123,7 @@ def test_texts_that_are_given_apart_are_kept_to_the_letter() -> None:
 )
 def test_pairs_that_teach_nothing_say_why(record: dict[str, Any], format: Format, reason: str | None) -> None:
     with pytest.raises(UnusableError if reason else MalformedError, match=reason):
-        pair(record, format)
+        read(record, format)
 
 
 @pytest.mark.parametrize(
@@ -115,54 +139,17 @@ def test_pairs_that_teach_nothing_say_why(record: dict[str, Any], format: Format
         ({"chosen": [], "rejected": EAT}, Format.TRL, "not a list of messages"),
         ({"chosen": "Hello", "rejected": "Bye"}, Format.HH, "no .*Assistant:"),
         ({"context": ["Hi"], "chosen": "A", "rejected": "B"}, Format.OASST, "not a list of"),
+        ({"prompt": "A", "chosen": ["B"], "rejected": "C"}, Format.REWARDBENCH2, '"rejected" is not a list of texts'),
     ],
 )
 def test_what_is_not_of_the_format_says_what_is_wrong(record: Any, format: Format, what: str) -> None:
     with pytest.raises(MalformedError, match=what):
-        pair(record, format)
+        read(record, format)
 
 
 @pytest.mark.parametrize("record", ["text", 3, None, [], {}, {"prompt": "A"}, {"chosen": "A"}])
 def test_what_is_no_preference_is_not_recognised(record: Any) -> None:
     assert recognise(record) is None
-
-
-@pytest.mark.parametrize(
-    ("record", "found"),
-    [
-        ("What now?", Asked(ASK)),
-        ({"prompt": "What now?"}, Asked(ASK)),
-        ({"prompt": TURNS}, Asked(TALK)),
-        ({"text": "What now?"}, Asked(ASK)),
-        ({"messages": TURNS}, Asked(TALK)),
-        ({"messages": TURNS + SLEEP}, Asked(TALK, "Sleep.")),
-        ({"prompt": TURNS, "completion": SLEEP}, Asked(TALK, "Sleep.")),
-        ({"prompt": "What now?", "reference": "Sleep."}, Asked(ASK, "Sleep.")),
-        ({"prompt": "What now?", "demonstration": "Sleep."}, Asked(ASK, "Sleep.")),
-        ({"instruction": "What now?"}, Asked(ASK)),
-        ({"instruction": "What", "input": "now?", "output": "Sleep."}, Asked((user("What\n\nnow?"),), "Sleep.")),
-        (
-            {"instruction": "What", "instances": [{"input": "now?", "output": "Eat."}]},
-            Asked((user("What\n\nnow?"),), "Eat."),
-        ),
-        ({"system": "Be brief.", "prompt": "What now?"}, Asked((SYSTEM, *ASK))),
-        ({"prompt": "What now?", "topic": "x", "tags": {"group": "g"}}, Asked(ASK, tags={"topic": "x", "group": "g"})),
-        ({"prompt": "What now?", "split": "heldout"}, Asked(ASK, tags={"split": "heldout"})),
-        ({"prompt": "What now?", "split": "test"}, Asked(ASK, tags={"split": "heldout"})),
-        ({"prompt": "What now?", "tags": {"split": "train", "topic": None}}, Asked(ASK, tags={"split": "train"})),
-        ({"prompt": "What now?", "split": "all"}, Asked(ASK)),
-    ],
-)
-def test_prompts(record: Any, found: Asked) -> None:
-    assert asked(record) == found
-
-
-@pytest.mark.parametrize(
-    "record", [3, {"title": "x"}, {"prompt": 3}, {"prompt": "A", "reference": {"a": 1}}, {"messages": "Hi"}]
-)
-def test_what_is_no_prompt_is_refused(record: Any) -> None:
-    with pytest.raises(MalformedError):
-        asked(record)
 
 
 json_values = st.recursive(
@@ -175,25 +162,15 @@ json_values = st.recursive(
     ),
     max_leaves=8,
 )
-fields = [
-    "prompt",
-    "chosen",
-    "rejected",
-    "context",
-    "messages",
-    "system",
-    "tags",
-    "instruction",
-    "instances",
-    "reference",
-]
+fields = ["prompt", "chosen", "rejected", "context", "messages", "system", "tags", "simulated"]
+PAIRS = [Format.HH, Format.OASST, Format.TRL, Format.REWARDBENCH2]
 
 
-@given(st.dictionaries(st.sampled_from(fields), json_values), st.sampled_from(list(Format)))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(fields), json_values), st.sampled_from(PAIRS))
 def test_any_record_is_read_or_refused_never_a_crash(record: dict[str, Any], format: Format) -> None:
-    for read in (lambda: pair(record, format), lambda: asked(record)):
-        try:
-            found = read()
-        except (MalformedError, UnusableError):
-            continue
-        assert found.messages[-1].role is Role.USER
+    try:
+        found = read(record, format)
+    except (MalformedError, UnusableError):
+        return
+    assert found.messages[-1].role is Role.USER
