@@ -38,6 +38,19 @@ def test_oasst_ranked(store: FeedbackStore) -> None:
     assert store.verify() == []
 
 
+def test_crowd_votes(store: FeedbackStore) -> None:
+    source = str(DATA / "preferences" / "ukpconvarg1")
+    summary = import_preferences(store, source, limit=200)
+    assert (summary.name, summary.format, summary.skipped) == ("ukpconvarg1", "crowd votes on arguments", {})
+    tasks = {task.id: task for task in store.tasks()}
+    judgements = store.judgements()
+    assert (len(tasks), summary.pairs) == (200, len(judgements))
+    assert sum(task.overlap for task in tasks.values()) == len(judgements)
+    assert {len(j.ranking.tiers) for j in judgements} == {1, 2}  # ties are said, and kept
+    assert len(store.annotators()) > 50
+    assert store.verify() == []
+
+
 @pytest.mark.parametrize(
     ("folder", "prompts", "references"), [("oasst", 350, 0), ("koala", 180, 0), ("self-instruct-seed", 175, 175)]
 )
