@@ -101,6 +101,17 @@ def test_signed_out_meanwhile_it_waits_for_the_same_person(app: App, ana: Person
     assert judged(app) == 1
 
 
+def test_a_page_older_than_the_session_still_submits(app: App, ana: Person) -> None:
+    app.add_task("Which?", 2)
+    ana.works()
+    ana.context.clear_cookies()
+    other = Person(app, ana.context, ana.context.new_page())
+    other.signs_in("ana")  # a new session has a new CSRF token, which the first page does not know
+    ana.presses("1", "Enter")
+    expect(ana.page.locator("#state-heading")).to_have_text("That is all for now")
+    assert judged(app) == 1
+
+
 def test_two_tabs_neither_lose_nor_double(app: App, ana: Person) -> None:
     app.add_task("Which?", 2)
     app.add_task("Which else?", 2)

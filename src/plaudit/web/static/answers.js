@@ -39,8 +39,9 @@ export class Answers {
 
   settle() { makeScrollable(this.element); }
 
+  /** A pair is never marked: it would look as if one of the two had been chosen. */
   select(index, focus = true) {
-    this.cards.forEach((card, i) => card.classList.toggle("selected", i === index));
+    this.cards.forEach((card, i) => card.classList.toggle("selected", i === index && this.cards.length > 2));
     if (focus) {
       this.cards[index].focus({ preventScroll: true });
       this.cards[index].scrollIntoView({ block: "nearest" });
