@@ -37,6 +37,7 @@ from plaudit.errors import PlauditError, UsageError
 from plaudit.files import content_digest, one_line, to_json, write_atomically, writing
 
 RECORDED_PACKAGES = ("plaudit", "torch", "transformers", "tokenizers", "safetensors", "datasets", "numpy", "scipy")
+Source = dict[str, str]  # an input: `id` and `digest`, and for feedback `seq`, the last event that was read
 SECONDS_BETWEEN_SAVES = 10.0  # how much of the costs a kill can lose
 
 
@@ -76,7 +77,7 @@ class Run:
     path: Path
     config: dict[str, Any]
     seed: int
-    inputs: dict[str, dict[str, str]] = field(default_factory=dict)  # role -> {"id", "digest"}
+    inputs: dict[str, Source] = field(default_factory=dict)  # by role
     status: RunStatus = RunStatus.RUNNING
     reason: str | None = None  # why it failed, in one line
     results: dict[str, Any] = field(default_factory=dict)  # headline figures: set them while recording
@@ -190,8 +191,12 @@ class Run:
         return content_digest(self.path, leave_out=("run.json", "metrics.jsonl", "checkpoint", "report.html"))
 
     def stale_inputs(self, workspace: HasRuns) -> list[str]:
-        """Roles of the inputs that are gone or no longer what this run read."""
-        return [role for role, source in self.inputs.items() if _current_digest(source, workspace) != source["digest"]]
+        """Roles of the inputs that are gone or no longer what this run read; feedback aside (`feedback.reads`)."""
+        return [
+            role
+            for role, source in self.inputs.items()
+            if "seq" not in source and _current_digest(source, workspace) != source["digest"]
+        ]
 
     def _end(self, status: RunStatus) -> None:
         self._measure()
@@ -215,7 +220,7 @@ class Run:
             yield
 
 
-def new_run(folder: Path, stage: str, config: Any, seed: int, inputs: dict[str, dict[str, str]]) -> Run:
+def new_run(folder: Path, stage: str, config: Any, seed: int, inputs: dict[str, Source]) -> Run:
     """A run with the next free number of its stage in `folder`. Appears whole, and two processes get two numbers."""
     draft = folder / f".{stage}-{uuid.uuid4().hex}"
     with writing(folder):

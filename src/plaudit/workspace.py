@@ -1,7 +1,7 @@
 """A Workspace: the folder of one project, which every command finds by `--workspace`.
 
     plaudit.toml    what holds for all its stages: name, model, seed, share of prompts held out
-    feedback.db     the feedback store
+    feedback.db     the feedback store, unless plaudit.toml names another database
     runs/           one folder a run
 
 A stage asks here for the runs that it builds on (`latest`), for its own new one (`start`) or a cut one (`resumable`).
@@ -19,7 +19,7 @@ from typing import Any, Literal, overload
 from plaudit.config import config_from
 from plaudit.errors import UsageError, did_you_mean
 from plaudit.files import content_digest, write_atomically
-from plaudit.runs import Run, RunStatus, new_run
+from plaudit.runs import Run, RunStatus, Source, new_run
 
 SETTINGS_FILE = "plaudit.toml"
 
@@ -32,6 +32,7 @@ class Settings:
     model: str = "smollm2"  # a name from the catalog, a local path or a Hugging Face id
     seed: int = 0  # where a command is given none
     heldout_share: float = 0.2  # of prompts, decided by their hash before anything is trained
+    feedback: str = "feedback.db"  # the feedback store: a file, relative to the folder, or a database URL
 
     def __post_init__(self) -> None:
         if not 0 < self.heldout_share < 1:
@@ -43,14 +44,21 @@ class Workspace(Settings):
     path: Path = Path()
 
     @classmethod
-    def create(cls, path: Path | str, model: str = "smollm2", seed: int = 0, name: str | None = None) -> Workspace:
+    def create(
+        cls,
+        path: Path | str,
+        model: str = "smollm2",
+        seed: int = 0,
+        name: str | None = None,
+        feedback: str = "feedback.db",
+    ) -> Workspace:
         """Make a new workspace; the folder may exist, but hold none yet."""
         path = Path(path)
         if (path / SETTINGS_FILE).exists():
             raise UsageError(f"{path} is a workspace already; choose another folder, or work on with this one.")
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; a workspace needs a folder.")
-        settings = Settings(name or path.resolve().name, model, seed)
+        settings = Settings(name or path.resolve().name, model, seed, feedback=feedback)
         lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in asdict(settings).items()]
         write_atomically(path / SETTINGS_FILE, "\n".join(lines) + "\n")
         return cls.open(path)
@@ -69,8 +77,13 @@ class Workspace(Settings):
         return cls(**asdict(config_from(Settings, stored, str(file))), path=path)
 
     @property
-    def database(self) -> Path:
-        return self.path / "feedback.db"
+    def database(self) -> Path | str:
+        """Where the feedback store is: a file's path, or a database URL."""
+        return self.feedback if "://" in self.feedback else self.path / self.feedback
+
+    def has_feedback(self) -> bool:
+        """Whether there is a feedback store; one behind a URL is made when it is opened."""
+        return isinstance(self.database, str) or self.database.exists()
 
     @property
     def runs_dir(self) -> Path:
@@ -102,10 +115,11 @@ class Workspace(Settings):
             advice = f"{runs[-1].id} is {runs[-1].status}; finish it by `plaudit {stage} -w {self.path} --resume`"
         raise UsageError(f"No finished {stage} run in {self.path}: {advice}.")
 
-    def start(self, stage: str, config: Any, seed: int, inputs: Mapping[str, Run | Path]) -> Run:
+    def start(self, stage: str, config: Any, seed: int, inputs: Mapping[str, Run | Path | Source]) -> Run:
         """A new run of `stage` under the next number, its inputs recorded by id and digest.
 
-        `config` is a dataclass or a dict; an input is a run of this workspace, or a file or folder.
+        `config` is a dataclass or a dict; an input is a run of this workspace, a file or folder, or what is recorded
+        itself.
         """
         return new_run(self.runs_dir, stage, config, seed, {role: self._source(it) for role, it in inputs.items()})
 
@@ -116,7 +130,9 @@ class Workspace(Settings):
             raise UsageError(f"No {stage} run to resume in {self.path}; leave --resume out to start one.")
         return cut[-1]
 
-    def _source(self, item: Run | Path) -> dict[str, str]:
+    def _source(self, item: Run | Path | Source) -> Source:
+        if isinstance(item, dict):
+            return item
         if isinstance(item, Run):
             return {"id": item.id, "digest": item.digest()}
         if not item.exists():

@@ -44,6 +44,7 @@ COMMANDS = (
         "Write preferences, prompts or good answers to a file, as training libraries read them.",
     ),
     Command("sample", "sample", "sample", "Draw answers to the workspace's prompts."),
+    Command("tasks", "tasks", "tasks", "Decide what people are asked: rankings, hidden checks, answers to write."),
     Command("label", "label", "label", "Serve the labelling app, in which people rank and write answers."),
     Command("panel", "panel", "panel", "Let a simulated panel rank sampled answers, in place of people."),
     Command("quality", "quality", "quality", "Say which labels to trust: agreement, reliability, habits, time, cost."),
@@ -52,6 +53,12 @@ COMMANDS = (
     Command("evaluate", "evaluate", "evaluate", "Compare the aligned model with the base on held-out prompts."),
     Command("report", "report", "report", "Write what the runs found on one page: report.html and summary.json."),
     Command("runs", "runs", "runs", "List the runs, or show one in full."),
+    Command(
+        "withdraw", "withdraw", "withdraw", "Take out for good what somebody said; name the runs that used it."
+    ),
+    Command("verify", "verify", "verify", "Check that the feedback store is what its events say."),
+    Command("backup", "backup", "backup", "Write the whole feedback store to one file."),
+    Command("restore", "backup", "restore", "Fill an empty feedback store from a backup."),
 )
 
 

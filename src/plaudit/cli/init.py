@@ -17,10 +17,13 @@ def init(
     workspace: WorkspaceDir = HERE,
     model: Annotated[str, typer.Option(help="A catalog name, a local path or a Hugging Face id.")] = "smollm2",
     seed: Annotated[int, typer.Option(min=0, help="Random seed of every stage that is given none.")] = 0,
+    feedback: Annotated[
+        str, typer.Option(metavar="PLACE", help="The feedback store: a file in it, or a PostgreSQL URL.")
+    ] = "feedback.db",
     name: Annotated[str | None, typer.Option(help="What reports call it. Default: the folder's name.")] = None,
 ) -> None:
     if folder is not None and workspace != HERE:
         raise UsageError("Two folders were given: name the workspace by DIR or by --workspace, not both.")
-    made = Workspace.create(folder or workspace, model, seed, name)
+    made = Workspace.create(folder or workspace, model, seed, name, feedback)
     print(f"Made workspace {made.name} in {made.path} (model {made.model}, seed {made.seed}).")
     print(f"Next: `plaudit import -w {made.path} FILE` for preferences that you have.")

@@ -16,8 +16,8 @@ def reward(
 ) -> None:
     opened = Workspace.open(workspace)
     refuse_changes(resume, {"source": source}, settings, seed)
+    from plaudit.stages.feedback import open_feedback
     from plaudit.stages.overrides import configured
-    from plaudit.stages.stage import open_feedback
 
     open_feedback(opened).close()  # says what is missing before torch is loaded
     from plaudit.stages.reward import RewardStageConfig

@@ -11,7 +11,7 @@ import typer
 from plaudit.cli.options import HERE, AsJson, WorkspaceDir
 from plaudit.files import to_json
 from plaudit.progress import duration_text, number_text
-from plaudit.runs import Costs, Run, RunStatus
+from plaudit.runs import Costs, Run, RunStatus, Source
 from plaudit.workspace import Workspace
 
 SHOWN_FIGURES = 3  # a table's cell holds no more; `plaudit runs ID` shows all
@@ -33,19 +33,34 @@ def runs(
     if as_json:
         print(to_json([run.record() for run in listed], indent=2))
     elif listed:
-        _print_table(listed)
+        stale = _stale(opened, listed)
+        _print_table(listed, {run_id for run_id, _ in stale})
+        if stale:
+            print("\nStale, because feedback that they rest on was withdrawn; make them again, in this order:")
+            print("\n".join(f"  {run_id}: {command}" for run_id, command in stale))
     else:
         print(f"No runs in {opened.path} yet.")
 
 
-def _print_table(listed: list[Run]) -> None:
+def _stale(workspace: Workspace, listed: list[Run]) -> list[tuple[str, str]]:
+    """Ids and commands of those runs that rest on withdrawn feedback, oldest first."""
+    if not any("seq" in source for run in workspace.runs() for source in run.inputs.values()):
+        return []  # without opening the store
+    from plaudit.stages.withdrawn import resting_on_withdrawn
+
+    ids = {run.id for run in listed}
+    return [(stale.run.id, stale.command) for stale in resting_on_withdrawn(workspace) if stale.run.id in ids]
+
+
+def _print_table(listed: list[Run], stale: set[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("run", "status", "configuration", "results", "cost", box=None, pad_edge=False)
     for run in listed:
         configuration = _figures({"seed": run.seed} | _scalars(run.config), SHOWN_FIGURES)
-        table.add_row(run.id, _status(run), configuration, _figures(run.results, SHOWN_FIGURES), _cost(run.costs))
+        status = f"{_status(run)}, stale" if run.id in stale else _status(run)
+        table.add_row(run.id, status, configuration, _figures(run.results, SHOWN_FIGURES), _cost(run.costs))
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     Console(highlight=False, markup=False, width=width).print(table)
 
@@ -55,9 +70,11 @@ def _details(run: Run, workspace: Workspace) -> Iterator[str]:
     yield f"in {run.path}"
     if run.finished_digest is not None and run.digest() != run.finished_digest:
         yield "Its outputs were changed after it finished."
+    for _, command in _stale(workspace, [run]):
+        yield f"Stale: feedback that it rests on was withdrawn. Make it again by `{command}`."
     stale = run.stale_inputs(workspace)
     inputs = {
-        role: f"{source['id']} ({source['digest'][:12]}{', changed since' if role in stale else ''})"
+        role: f"{source['id']} ({_version(source)}{', changed since' if role in stale else ''})"
         for role, source in run.inputs.items()
     }
     costs: dict[str, Any] = {"total": _cost(run.costs), "CPU": duration_text(run.costs.cpu_seconds)}
@@ -74,6 +91,10 @@ def _details(run: Run, workspace: Workspace) -> Iterator[str]:
         if entries:
             yield f"\n{title}"
             yield from (f"  {name:<24} {number_text(value)}" for name, value in entries.items())
+
+
+def _version(source: Source) -> str:
+    return f"up to event {int(source['seq']):,}" if "seq" in source else source["digest"][:12]
 
 
 def _status(run: Run) -> str:

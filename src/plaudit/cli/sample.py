@@ -27,8 +27,8 @@ def sample(
     flags |= {"source": source, "policy": policy}
     opened = Workspace.open(workspace)
     refuse_changes(resume, flags, settings, seed)
+    from plaudit.stages.feedback import open_feedback
     from plaudit.stages.overrides import configured
-    from plaudit.stages.stage import open_feedback
 
     open_feedback(opened).close()  # says what is missing before torch is loaded
     from plaudit.stages.sample import SampleConfig

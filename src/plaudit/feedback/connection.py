@@ -60,6 +60,11 @@ def engine_for(place: str | Path, create: bool) -> Engine:
     return engine
 
 
+def is_url(place: str | Path) -> bool:
+    """Whether `place` is a database URL rather than a file."""
+    return isinstance(place, str) and "://" in place
+
+
 def _url(place: str | Path) -> URL:
     if not isinstance(place, str) or "://" not in place:
         return URL.create("sqlite", database=str(place))

@@ -26,7 +26,7 @@ from plaudit.feedback.schema import (
     responses,
     tasks,
 )
-from plaudit.types import Assignment, Demonstration, Judgement, Prompt, Response, Split, Task
+from plaudit.types import Assignment, Demonstration, Judgement, Prompt, Response, Split, Task, content_id
 
 
 class FeedbackReader:
@@ -151,6 +151,12 @@ class FeedbackReader:
             numbers["edits"] = count(judgements, judgements.c.superseded_by.is_not(None), ~judgements.c.withdrawn)
             numbers["withdrawn"] = sum(count(table, table.c.withdrawn) for table in (judgements, demonstrations))
             return numbers
+
+    def event_digest(self, seq: int) -> str | None:
+        """What tells the event at that position from any other; None where the log is shorter."""
+        with self._reading() as connection:
+            row = connection.execute(select(events).where(events.c.seq == seq)).first()
+        return None if row is None else content_id(row.id, row.created_at, row.actor, row.payload)
 
     def _one(self, table: Table, key: str, noun: str) -> Row[Any]:
         row = self._maybe(table, key)

@@ -9,12 +9,13 @@ This class is the door. Behind it are `schema` (tables), `log` (appending), `pro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from plaudit.errors import PlauditError
-from plaudit.feedback import actions, guidelines, project, replay, rows, withdrawal
+from plaudit.feedback import actions, backup, guidelines, project, replay, rows, withdrawal
 from plaudit.feedback.actions import Action
 from plaudit.feedback.annotating import Annotating
 from plaudit.feedback.annotator import Annotator
@@ -120,6 +121,11 @@ class FeedbackStore(Annotating):
         with self._writing() as connection:
             return withdrawal.withdraw(connection, annotator_id, entry_id, reason, actor, self._now())
 
+    def withdrawn_since(self, seq: int, source: str | None = None) -> list[str]:
+        """Ids of what was said up to the event `seq`, and withdrawn after it: who read it then has learnt from it."""
+        with self._reading() as connection:
+            return withdrawal.withdrawn_since(connection, seq, source)
+
     def act(self, actor: str, action: str, target: str, details: Mapping[str, Any]) -> None:
         """Write into the audit log what an owner or lead did to whom or what."""
         with self._writing() as connection:
@@ -129,6 +135,16 @@ class FeedbackStore(Annotating):
         """The audit log, newest first."""
         with self._reading() as connection:
             return actions.newest(connection, limit)
+
+    def back_up(self, file: Path) -> int:
+        """Write the whole store into `file`, secrets included; how many events. UsageError when the file is there."""
+        with self._reading() as connection:
+            return backup.back_up(connection, file)
+
+    def restore(self, file: Path) -> int:
+        """Fill this store, which must be empty, from a backup and check it; how many events. UsageError otherwise."""
+        with self._writing() as connection:
+            return backup.restore(connection, file)
 
     def replay(self) -> None:
         """Make every projection again from the events."""

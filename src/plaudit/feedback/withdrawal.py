@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select
 
 from plaudit.errors import UsageError
-from plaudit.feedback.log import add, require
-from plaudit.feedback.schema import EventKind, annotators, demonstrations, judgements
+from plaudit.feedback.log import add, require, rows_with
+from plaudit.feedback.schema import EventKind, annotators, demonstrations, events, judgements, prompts, tasks
 
 
 def withdraw(
@@ -66,3 +66,23 @@ def _require_entry(connection: Connection, entry_id: str) -> None:
     tables: Sequence[Table] = (judgements, demonstrations)
     if not any(connection.execute(select(t.c.id).where(t.c.id == entry_id)).first() for t in tables):
         raise UsageError(f"There is no judgement or demonstration {entry_id} in the feedback store.")
+
+
+def withdrawn_since(connection: Connection, seq: int, source: str | None = None) -> list[str]:
+    """Ids of the judgements and demonstrations that were said up to the event `seq` and withdrawn after it.
+
+    That is what somebody has learnt from who read the store then; only on prompts from `source` where that is given.
+    """
+    later = select(events.c.payload).where(events.c.kind == str(EventKind.WITHDRAWN), events.c.seq > seq)
+    payloads = connection.execute(later.order_by(events.c.seq)).scalars().all()
+    of_judgement = judgements.join(tasks, tasks.c.id == judgements.c.task_id).join(prompts)
+    found: list[str] = []
+    for name, table, joined in (
+        ("judgements", judgements, of_judgement),
+        ("demonstrations", demonstrations, demonstrations.join(prompts)),
+    ):
+        query = select(table.c.id).select_from(joined).where(table.c.seq <= seq)
+        query = query if source is None else query.where(prompts.c.source == source)
+        entries = [entry for payload in payloads for entry in payload[name]]
+        found += [row.id for row in rows_with(connection, query, table.c.id, entries)]
+    return found

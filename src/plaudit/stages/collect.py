@@ -8,7 +8,7 @@ from collections.abc import Callable
 from plaudit.feedback.ask import ask
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Run
-from plaudit.stages.stage import open_feedback
+from plaudit.stages.feedback import open_feedback
 from plaudit.stages.tasks import tasks_from
 from plaudit.types import Split, Task
 from plaudit.workspace import Workspace

@@ -15,7 +15,8 @@ from plaudit.feedback.panel import FLIP_RATE, Habit, NoiseCeiling, Panel, noise_
 from plaudit.feedback.store import FeedbackStore
 from plaudit.feedback.utility import utility
 from plaudit.runs import Run
-from plaudit.stages.stage import begin, finished_run, open_feedback, recorded
+from plaudit.stages.feedback import open_feedback
+from plaudit.stages.stage import begin, finished_run, recorded
 from plaudit.stages.tasks import tasks_from
 from plaudit.types import Judgement, Response, Split, Task
 from plaudit.workspace import Workspace

@@ -25,8 +25,9 @@ from plaudit.progress import Bar, bar
 from plaudit.runs import Run
 from plaudit.stages.chunks import Chunk, Drawing, chunks
 from plaudit.stages.comparison import Answered, Side, compare, sample_pairs
+from plaudit.stages.feedback import open_feedback
 from plaudit.stages.scorers import reward_run_of, scorer_of
-from plaudit.stages.stage import begin, finished_run, loaded, open_feedback, pinned, prompts_of, recorded
+from plaudit.stages.stage import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.train.rollouts import answer_logprobs, as_response
 from plaudit.types import Prompt, Split
 from plaudit.workspace import Workspace

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from plaudit.errors import UsageError
 from plaudit.files import to_json
 from plaudit.runs import Run, RunStatus
+from plaudit.stages.feedback import stale_inputs
 from plaudit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def ensure(
     one.
     """
     runs = workspace.runs(name)
-    same = [run for run in runs if is_of(run, config, workspace.seed) and not run.stale_inputs(workspace)]
+    same = [run for run in runs if is_of(run, config, workspace.seed) and not stale_inputs(run, workspace)]
     finished = [run for run in same if run.status is RunStatus.FINISHED]
     if finished:
         return finished[-1], True

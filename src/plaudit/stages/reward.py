@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UsageError
@@ -15,10 +14,11 @@ from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import encode_answer
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import bar
-from plaudit.runs import Run, RunStatus
+from plaudit.runs import Run, RunStatus, Source
+from plaudit.stages.feedback import ROLE, feedback_read, open_feedback
 from plaudit.stages.panel import is_member, utilities
 from plaudit.stages.reward_proof import HeldOut, measure
-from plaudit.stages.stage import begin, loaded, open_feedback, recorded
+from plaudit.stages.stage import begin, loaded, recorded
 from plaudit.train.reward import Group, RewardConfig, group_by_prompt, make_batches, train_reward
 from plaudit.types import Judgement, Preference, Split
 from plaudit.workspace import Workspace
@@ -58,9 +58,7 @@ def reward(
     Training is short and keeps no checkpoint: a resumed run trains again, by its own configuration and seed.
     """
     with open_feedback(workspace) as store:
-        run, config = begin(
-            workspace, "reward", config, seed, resume, lambda: _inputs(workspace, gather(workspace, store, config))
-        )
+        run, config = begin(workspace, "reward", config, seed, resume, lambda: _inputs(workspace, store, config))
         with recorded(run, workspace, RewardStageConfig()), loaded(workspace, model) as language:
             run.drop_metrics_after(0)
             feedback = gather(workspace, store, config)
@@ -95,8 +93,10 @@ def _groups(store: FeedbackStore, found: list[Preference]) -> list[Group]:
     return group_by_prompt(found, prompts, {answer.id: answer for answer in store.responses(asked)})
 
 
-def _inputs(workspace: Workspace, feedback: Feedback) -> Mapping[str, Run | Path]:
+def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Mapping[str, Run | Source]:
     """The feedback, and the runs that it came from: who sampled the answers, and which panels ranked those."""
+    read = feedback_read(store)
+    feedback = gather(workspace, store, config)
     sampled = {answer.run_id for group in feedback.groups for answer in group.answers}
     drawn = [run for run in workspace.runs("sample") if run.id in sampled and run.status is RunStatus.FINISHED]
     ranked = [
@@ -104,7 +104,7 @@ def _inputs(workspace: Workspace, feedback: Feedback) -> Mapping[str, Run | Path
         for run in workspace.runs("panel")
         if run.status is RunStatus.FINISHED and run.inputs["sample"]["id"] in sampled and feedback.simulated
     ]
-    return {"feedback": workspace.database} | {run.id: run for run in (*drawn, *ranked)}
+    return {ROLE: read} | {run.id: run for run in (*drawn, *ranked)}
 
 
 def _train(run: Run, groups: list[Group], config: RewardConfig, model: LanguageModel) -> RewardModel:

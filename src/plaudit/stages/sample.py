@@ -20,7 +20,8 @@ from plaudit.models.sampling import sample as draw
 from plaudit.progress import bar
 from plaudit.runs import Run
 from plaudit.stages.chunks import Chunk, Drawing, chunks
-from plaudit.stages.stage import begin, finished_run, loaded, open_feedback, pinned, prompts_of, recorded
+from plaudit.stages.feedback import open_feedback
+from plaudit.stages.stage import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.train.rollouts import as_response
 from plaudit.types import Prompt, Response, Split, StopReason
 from plaudit.workspace import Workspace

@@ -16,7 +16,8 @@ from plaudit.config import config_from
 from plaudit.errors import UsageError
 from plaudit.feedback.store import FeedbackStore
 from plaudit.files import to_json
-from plaudit.runs import Run, RunStatus
+from plaudit.runs import Run, RunStatus, Source
+from plaudit.stages.feedback import stale_inputs
 from plaudit.stages.overrides import leaves
 from plaudit.types import Prompt, Split
 from plaudit.workspace import Workspace
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from plaudit.models.catalog import LanguageModel
 
 C = TypeVar("C")
-Inputs = Callable[[], Mapping[str, Run | Path]]
+Inputs = Callable[[], Mapping[str, Run | Path | Source]]
 DECIDING = ("algorithm",)  # keys that are no `--set`, because they decide which others there are
 PROMPTS_FILE = "prompts.json"  # ids of the prompts that a run works on, fixed when it begins
 
@@ -50,7 +51,7 @@ def begin(
     if not resume:
         return workspace.start(stage, config, seed, inputs()), config
     run = workspace.resumable(stage)
-    if stale := run.stale_inputs(workspace):
+    if stale := stale_inputs(run, workspace):
         raise UsageError(
             f"{run.id} cannot go on: its input {stale[0]} ({run.inputs[stale[0]]['id']}) is not what it was when the "
             "run began. Leave --resume out to start a new run."
@@ -95,16 +96,6 @@ def loaded(workspace: Workspace, model: LanguageModel | None) -> Iterator[Langua
     finally:
         for name in set(model.trunk.adapters) - before:
             model.trunk.drop_adapter(name)
-
-
-def open_feedback(workspace: Workspace) -> FeedbackStore:
-    """The workspace's feedback. UsageError while there is none."""
-    if not workspace.database.exists():
-        raise UsageError(
-            f"{workspace.path} holds no feedback yet: bring in prompts or preferences by "
-            f"`plaudit import FILE -w {workspace.path}` first."
-        )
-    return FeedbackStore.open(workspace.database, create=False)
 
 
 def finished_run(workspace: Workspace, stage: str, run_id: str | None) -> Run:

@@ -1,0 +1,32 @@
+"""`plaudit withdraw`: take what somebody said out of the feedback for good, and name the runs that learnt from it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from plaudit.cli.options import HERE, WorkspaceDir
+from plaudit.workspace import Workspace
+
+ACTOR = "the command line"  # in the log; who sat at it, it does not know
+
+
+def withdraw(
+    annotator: Annotated[str | None, typer.Option(metavar="NAME", help="All that this annotator said.")] = None,
+    entry: Annotated[str | None, typer.Option(metavar="ID", help="One judgement or written answer.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    workspace: WorkspaceDir = HERE,
+) -> None:
+    from plaudit.stages.feedback import open_feedback
+    from plaudit.stages.withdrawn import resting_on_withdrawn
+
+    opened = Workspace.open(workspace)
+    with open_feedback(opened) as store:
+        count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=ACTOR)
+    print(f"Withdrew {count:,} entries; nothing reads them any more." if count else "Nothing was left to withdraw.")
+    stale = resting_on_withdrawn(opened)
+    if stale:
+        print("These runs rest on withdrawn feedback; make them again, in this order:")
+    for one in stale:
+        print(f"  {one.run.id} ({one.entries:,} entries): {one.command}")

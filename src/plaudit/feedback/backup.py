@@ -1,0 +1,123 @@
+"""A whole feedback store as one file, which either kind of database can be restored from.
+
+    manifest.json     format, revision, and for every part its rows and its SHA-256
+    events.jsonl      the event log: everything else that is not a secret is made from it
+    accounts.jsonl …  what stands beside the log (`schema.SECRETS`): keep a backup as you keep a password file
+
+A ZIP file of JSON lines: nothing is needed to read it but a program from any decade.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Iterator
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select
+
+from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback import replay
+from plaudit.feedback.projection import Event, apply
+from plaudit.feedback.schema import REVISION, SECRETS, EventKind, events
+from plaudit.files import writing
+
+FORMAT = "plaudit-feedback-1"
+PARTS = (events, *SECRETS)
+ROWS_AT_ONCE = 5_000
+
+
+def back_up(connection: Connection, file: Path) -> int:
+    """Write everything that the connection's snapshot holds into `file`, durably and whole or not at all; the events.
+
+    UsageError when the file is there already, PlauditError when the disk refuses.
+    """
+    if file.exists():
+        raise UsageError(f"{file} exists already; name another file, or remove it first.")
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.parent / f".{file.name}.{uuid.uuid4().hex}"
+        try:
+            with temporary.open("xb") as raw:
+                with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
+                    parts = {table.name: _write(connection, table, archive) for table in PARTS}
+                    manifest = {"format": FORMAT, "revision": REVISION, "parts": parts}
+                    archive.writestr("manifest.json", json.dumps(manifest, indent=2) + "\n")
+                raw.flush()
+                os.fsync(raw.fileno())
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return int(parts["events"]["rows"])
+
+
+def _write(connection: Connection, table: Table, archive: zipfile.ZipFile) -> dict[str, Any]:
+    digest, rows = hashlib.sha256(), 0
+    first = next(iter(table.primary_key))
+    with archive.open(f"{table.name}.jsonl", "w", force_zip64=True) as part:
+        query = select(table).order_by(first).execution_options(yield_per=ROWS_AT_ONCE)
+        for row in connection.execute(query):
+            line = (json.dumps(row._asdict(), ensure_ascii=False) + "\n").encode()
+            part.write(line)
+            digest.update(line)
+            rows += 1
+    return {"rows": rows, "sha256": digest.hexdigest()}
+
+
+def restore(connection: Connection, file: Path) -> int:
+    """Fill the empty store behind the connection from a backup, and check it; how many events there are.
+
+    Raises:
+        UsageError: the store is not empty, or the file is no backup, damaged, or of a newer Plaudit.
+        PlauditError: the restored store is not what its events say.
+    """
+    if any(connection.execute(select(func.count()).select_from(table)).scalar() for table in PARTS):
+        raise UsageError("A backup is restored into an empty feedback store only, and this one holds something.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            manifest = _manifest(archive, file)
+            for table in PARTS:
+                _read(connection, table, archive, manifest["parts"][table.name], file)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+        raise UsageError(f"{file} is no whole backup of a feedback store; nothing was restored.") from error
+    if found := replay.differences(connection):
+        raise PlauditError(f"What {file} holds contradicts itself, so nothing was restored: {found[0]}")
+    return int(manifest["parts"]["events"]["rows"])
+
+
+def _manifest(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(archive.read("manifest.json"))
+    if manifest["format"] != FORMAT or manifest["revision"] > REVISION:
+        raise UsageError(f"{file} was written by a newer Plaudit. Update Plaudit to restore it.")
+    return manifest
+
+
+def _read(connection: Connection, table: Table, archive: zipfile.ZipFile, said: dict[str, Any], file: Path) -> None:
+    digest, rows = hashlib.sha256(), 0
+    with archive.open(f"{table.name}.jsonl") as part:
+        while batch := list(islice(part, ROWS_AT_ONCE)):
+            for line in batch:
+                digest.update(line)
+            rows += len(batch)
+            _insert(connection, table, [json.loads(line) for line in batch])
+    if {"rows": rows, "sha256": digest.hexdigest()} != said:
+        raise UsageError(f"{file} is damaged: its {table.name} are not those that were written; nothing was restored.")
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    connection.execute(insert(table), rows)
+    if table is events:
+        for kind, happened in groupby(_events(rows), key=lambda event: event.kind):
+            apply(connection, kind, list(happened))
+
+
+def _events(rows: list[dict[str, Any]]) -> Iterator[Event]:
+    for row in rows:
+        yield Event(row["seq"], row["created_at"], EventKind(row["kind"]), row["payload"])

@@ -1,0 +1,70 @@
+"""Items whose answer is known, out of a file: hidden gold among the work, or a qualification before it.
+
+A record has `prompt` (a text or messages) and either `answers`, best first, where answers in a list of their own tie,
+or `chosen` and `rejected`. Every other key is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.errors import UsageError
+from plaudit.feedback.formats import fields
+from plaudit.feedback.formats.comparison import MalformedError, UnusableError
+from plaudit.feedback.sources import malformed, records
+from plaudit.feedback.store import FeedbackStore
+from plaudit.types import Prompt, Response, Task, TaskPurpose
+
+
+@dataclass(frozen=True)
+class Check:
+    prompt: Prompt
+    responses: tuple[Response, ...]
+    task: Task
+
+
+def checks_in(source: str, purpose: TaskPurpose, question: str) -> list[Check]:
+    """UsageError names the place of a record that is malformed, or the source when it cannot be read or is empty."""
+    found = []
+    for where, record in records(source):
+        try:
+            found.append(_check(record, purpose, question))
+        except (MalformedError, UnusableError, ValueError) as error:
+            raise malformed(where, str(error)) from error
+    if not found:
+        raise UsageError(f"{source} holds no records. Nothing was imported.")
+    return found
+
+
+def add_checks(store: FeedbackStore, checks: Sequence[Check]) -> int:
+    """Add what they need and their tasks; how many tasks are new."""
+    with store.transaction():
+        store.add_prompts(check.prompt for check in checks)
+        store.add_responses(response for check in checks for response in check.responses)
+        return store.add_tasks(check.task for check in checks)
+
+
+def _check(record: Any, purpose: TaskPurpose, question: str) -> Check:
+    if not isinstance(record, dict):
+        raise MalformedError("not an object with `prompt` and `answers`")
+    prompt = Prompt(fields.prompt(record), str(purpose))
+    tiers = [[Response(prompt.id, text) for text in tier] for tier in _tiers(record)]
+    responses = tuple(response for tier in tiers for response in tier)
+    gold = tuple(tuple(response.id for response in tier) for tier in tiers)
+    task = Task(prompt.id, tuple(sorted(r.id for r in responses)), question, gold=gold, purpose=purpose)
+    return Check(prompt, responses, task)
+
+
+def _tiers(record: dict[str, Any]) -> list[list[str]]:
+    """Texts of the answers, best first."""
+    if "chosen" in record or "rejected" in record:
+        return [[fields.text(record, "chosen")], [fields.text(record, "rejected")]]
+    answers = record.get("answers")
+    if not isinstance(answers, list) or len(answers) < 2:
+        raise MalformedError('"answers" must be a list of at least two answers, best first')
+    tiers = [answer if isinstance(answer, list) else [answer] for answer in answers]
+    if not all(tier and all(isinstance(text, str) and text.strip() for text in tier) for tier in tiers):
+        raise MalformedError('"answers" must hold texts, or lists of texts that are as good as each other')
+    return tiers

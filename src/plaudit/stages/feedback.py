@@ -1,0 +1,40 @@
+"""The workspace's feedback as an input of runs: opened, and recorded as everything up to an event.
+
+The log only grows, so the position of its last event says exactly what was read. More feedback makes no run wrong;
+withdrawn feedback does (`withdrawn`).
+"""
+
+from __future__ import annotations
+
+from plaudit.errors import UsageError
+from plaudit.feedback.store import FeedbackStore
+from plaudit.runs import Run, Source
+from plaudit.workspace import Workspace
+
+ROLE = "feedback"  # among a run's inputs
+
+
+def open_feedback(workspace: Workspace) -> FeedbackStore:
+    """The workspace's feedback. UsageError while there is none."""
+    if not workspace.has_feedback():
+        raise UsageError(
+            f"{workspace.path} holds no feedback yet: bring in prompts or preferences by "
+            f"`plaudit import FILE -w {workspace.path}` first."
+        )
+    return FeedbackStore.open(workspace.database, create=False)
+
+
+def feedback_read(store: FeedbackStore) -> Source:
+    """The store as it is now, as a run's input. Ask for it before anything is read."""
+    seq = store.last_seq()
+    return {"id": ROLE, "digest": store.event_digest(seq) or "empty", "seq": str(seq)}
+
+
+def stale_inputs(run: Run, workspace: Workspace) -> list[str]:
+    """Roles of the inputs that are gone or that say something else by now, more feedback included."""
+    stale = run.stale_inputs(workspace)
+    if "seq" in run.inputs.get(ROLE, {}):
+        with open_feedback(workspace) as store:
+            if feedback_read(store) != run.inputs[ROLE]:
+                stale.append(ROLE)
+    return stale
