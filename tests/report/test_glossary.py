@@ -1,4 +1,4 @@
-"""docs/metrics.md explains every figure that the report can show, and explains no other."""
+"""docs/metrics.md explains every figure that the report or `plaudit quality` can show, and explains no other."""
 
 import re
 from dataclasses import fields
@@ -6,13 +6,18 @@ from pathlib import Path
 
 from plaudit.evaluate.overlap import ROUGE
 from plaudit.evaluate.text import TextFigures
+from plaudit.feedback import annotator_quality, quality_figures
 from plaudit.report import data
 from plaudit.report.page import CURVES, TEXT_ROWS
+from plaudit.stats.agreement import Agreement
+from plaudit.stats.ratings import Coefficient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 PARTS = (
     data.ReportData, data.Panel, data.Reliability, data.ReliabilityBin, data.RewardLength, data.BeforeAfter,
-    data.TextBeforeAfter, data.Sample, TextFigures,
+    data.TextBeforeAfter, data.Sample, TextFigures, quality_figures.QualityReport, quality_figures.GroupAgreement,
+    quality_figures.Effort, quality_figures.Skips, annotator_quality.AnnotatorQuality, annotator_quality.Flag,
+    annotator_quality.Share, Agreement, Coefficient,
 )  # fmt: skip
 ENTRIES = re.findall(r"^### (.*)\n((?:- .*\n?)+)", PAGE, flags=re.MULTILINE)
 

@@ -24,10 +24,10 @@ KRIPPENDORFF = np.array(
 ).T
 # Fleiss 1971, Psychological Bulletin 76, table 1: how many of six psychiatrists gave each of 30 patients which of five
 # diagnoses.
-FLEISS = """
-00060 03003 01401 00006 03030 20400 00402 20310 20040 00006 10050 11040 03300 10050 02031
-00501 30012 51000 02040 10203 00006 01050 02013 20040 10041 05010 40002 02040 10500 00006
-""".split()
+FLEISS = (
+    "00060 03003 01401 00006 03030 20400 00402 20310 20040 00006 10050 11040 03300 10050 02031 "
+    "00501 30012 51000 02040 10203 00006 01050 02013 20040 10041 05010 40002 02040 10500 00006"
+)
 FREE = {"resamples": 0}
 
 
@@ -50,7 +50,7 @@ def test_gwets_software_on_the_same_table() -> None:
 
 
 def test_fleiss_example() -> None:
-    counts = [[int(n) for n in row] for row in FLEISS]
+    counts = [[int(n) for n in row] for row in FLEISS.split()]
     assert np.mean(counts, 0) / 6 == pytest.approx([0.144, 0.144, 0.167, 0.306, 0.239], abs=5e-4)  # his table 1, p_j
     assert fleiss(from_counts(counts)).value == pytest.approx(0.430, abs=5e-4)
     assert percent_agreement(from_counts(counts)).value == pytest.approx(0.5556, abs=5e-5)

@@ -115,7 +115,7 @@ def compared(seed: int, n: int = 900, items: int = 15, raters: int = 6):
 
 
 def test_crowd_bt_recovers_strengths_and_competence() -> None:
-    a, b, rater, share, strength, competence = compared(0, n=3000)
+    a, b, rater, share, strength, _ = compared(0, n=3000)
     found = fit_crowd_bt(a, b, rater, share)
     assert np.corrcoef(found.strength, strength)[0, 1] > 0.95
     assert found.competence[:4].min() > 0.75

@@ -27,7 +27,7 @@ COEFFICIENTS = {
 
 def quality(workspace: WorkspaceDir = HERE, as_json: AsJson = False) -> None:
     opened = Workspace.open(workspace)
-    if not opened.database.exists():
+    if not opened.has_feedback():
         raise UsageError(f"{opened.path} holds no feedback yet: bring some in by `plaudit import` or `plaudit label`.")
 
     from plaudit.feedback.quality import quality_report

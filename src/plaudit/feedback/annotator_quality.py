@@ -147,10 +147,10 @@ def number(value: float) -> float | None:
 def _flags(habits: Habits, r: int) -> Iterator[Flag]:
     leaning = list(_leanings(habits, r))
     yield from leaning
-    consensus, typical = habits.consensus, float(np.nanmedian(habits.consensus.value)) if habits.raters else math.nan
-    halfway = (0.5 + typical) / 2
+    consensus, typical = habits.consensus, habits.typical
     enough = consensus.n[r] >= LEAST_JUDGEMENTS and typical >= WORTH_TRUSTING
-    if enough and not leaning and consensus.upper(NOISE_Z)[r] < halfway:
+    near_chance = consensus.upper(NOISE_Z)[r] < (0.5 + typical) / 2 and habits.below_p[r] < SURPRISING
+    if enough and near_chance and not leaning:
         yield Flag(
             FlagKind.SPAMMER,
             f"goes with what the others say together {consensus.value[r]:.0%} of the time, hardly more than a coin; "

@@ -6,6 +6,7 @@ as one observation: the 36 choices in one ranking of nine answers say much the s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,6 +75,17 @@ class Habits:
     def consensus(self) -> Shares:
         """Agreement of decided choices with what the others say together, by how sure those are; 0.5 is a coin's."""
         return self._shares(self._agrees, self._sure)
+
+    @cached_property
+    def typical(self) -> float:
+        """Consensus of the median annotator; NaN where nobody shares a pair with anybody."""
+        known = self.consensus.value[np.isfinite(self.consensus.value)]
+        return float(np.median(known)) if len(known) else math.nan
+
+    @cached_property
+    def below_p(self) -> Floats:
+        """Of being no further from the typical consensus than by accident."""
+        return _tested(self.typical - self.consensus.value, self.consensus.error)
 
     @cached_property
     def agreement(self) -> Shares:

@@ -7,6 +7,7 @@ rated what and stands apart, in `kappa.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -146,18 +147,20 @@ def _why_missing(ratings: Ratings) -> Undefined | None:
     return Undefined.ONE_RATER if ratings.raters < 2 else Undefined.NO_OVERLAP
 
 
-def _columns(counts: Ints) -> list[Floats]:
-    """What is summed, a column (U',) each: paired, agree, rated, K shares, K × K coincidences."""
+def _columns(counts: Ints) -> Iterator[Floats]:
+    """What is summed, a column (U',) at a time: paired, agree, rated, K shares, K × K coincidences."""
     m = counts.sum(1).astype(float)
     paired = m > 1
     others = np.where(paired, m - 1, np.inf)  # a unit of one rater has no pairs: it adds nothing
     n = [column.astype(float) for column in counts.T]
-    pairs = [(n[c] * n[k] - (n[c] if c == k else 0)) / others for c in range(len(n)) for k in range(len(n))]
-    agree = sum((pairs[c * (len(n) + 1)] for c in range(len(n))), np.zeros_like(m)) / m
-    return [paired.astype(float), agree, np.ones_like(m), *(column / m for column in n), *pairs]
+    yield paired.astype(float)
+    yield sum((column * (column - 1) for column in n), np.zeros_like(m)) / (m * others)
+    yield np.ones_like(m)
+    yield from (column / m for column in n)
+    yield from ((n_c * n_k - (n_c if c == k else 0)) / others for c, n_c in enumerate(n) for k, n_k in enumerate(n))
 
 
-def _resampled(columns: list[Floats], cluster_of: Ints, resamples: int, seed: int) -> Floats:
+def _resampled(columns: Iterable[Floats], cluster_of: Ints, resamples: int, seed: int) -> Floats:
     """Column sums (D, 1 + R): of the data, and of R draws of as many clusters as there are.
 
     Of more than GROUPS clusters, GROUPS random groups are drawn instead; their sums vary as those of the clusters do.

@@ -161,7 +161,8 @@ def others_opinion(consensus: Consensus, ratings: Ratings, turned: Bools | None 
     table = np.log(consensus.confusion).reshape(-1)
     everybody = votes.log_likelihood(consensus.confusion)[votes.unit]
     own = np.stack([table[cell] for cell in votes.cells], axis=1)
-    return _normalised(np.log(consensus.prior) + everybody - own)
+    alone = np.bincount(votes.unit)[votes.unit] == 1  # there, rounding would be all that is left
+    return _normalised(np.log(consensus.prior) + np.where(alone[:, None], 0.0, everybody - own))
 
 
 def _normalised(log_weights: Floats) -> Floats:
