@@ -186,6 +186,19 @@ def test_what_was_taken_back_is_not_there(store: FeedbackStore, world: list[Task
         assert import_preferences(after, str(tmp_path / "all.jsonl")).rankings == 1
 
 
+def test_who_withdraws_leaves_with_everything(store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
+    a, b, c, d = world[0].response_ids
+    for person in ("ana", "ben"):
+        store.submit(Judgement(f"j-{person}", world[0].id, person, Ranking(((a,), (b, c, d)))))
+        store.assign(world[1].id, person, (0, 1, 2, 3))
+        store.skip(world[1].id, person, f"{person} cannot say")
+        store.write(Demonstration(f"w-{person}", world[2].prompt_id, f"{person} wrote", annotator_id=person))
+    assert store.withdraw(annotator_id="ana", reason="asked", actor="lead") == 2
+    export_judgements(store, tmp_path / "all.jsonl")
+    assert {row["annotator"] for row in rows(tmp_path / "all.jsonl")} == {"ben"}
+    assert "ana" not in (tmp_path / "all.jsonl").read_text()
+
+
 def test_a_damaged_row_imports_nothing(store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
     a, b, c, d = world[0].response_ids
     store.submit(Judgement("j1", world[0].id, "ana", Ranking(((a,), (b, c, d)))))

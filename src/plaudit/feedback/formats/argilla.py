@@ -59,8 +59,9 @@ def _nested(record: dict[str, Any]) -> Iterator[_Answer]:
 
 def _flat(record: dict[str, Any]) -> Iterator[_Answer]:
     for question in (str(name).removesuffix(_USERS) for name in record if str(name).endswith(_USERS)):
-        values, users = record.get(f"{question}.responses") or [], record[f"{question}{_USERS}"] or []
-        statuses = record.get(f"{question}.responses.status") or [None] * len(users)
+        values = _listed(record, f"{question}.responses")
+        users = _listed(record, f"{question}{_USERS}")
+        statuses = _listed(record, f"{question}.responses.status") or [None] * len(users)
         if not len(values) == len(users) == len(statuses):
             raise MalformedError(
                 f'"{question}" has {len(values)} responses, {len(users)} users, {len(statuses)} statuses'
@@ -69,11 +70,17 @@ def _flat(record: dict[str, Any]) -> Iterator[_Answer]:
             yield _Answer(str(user or ""), question, value, status)
 
 
+def _listed(record: dict[str, Any], name: str) -> list[Any]:
+    found = record.get(name)
+    if found is not None and not isinstance(found, list):
+        raise MalformedError(f'"{name}" is {fields.kind(found)}, not a list')
+    return found or []
+
+
 def _vote(user: str, said: list[_Answer], names: list[str]) -> Vote | None:
-    statuses = {answer.status for answer in said}
-    if "discarded" in statuses:
+    if any(answer.status == "discarded" for answer in said):
         return Vote(annotator=user, reason="discarded")
-    if "draft" in statuses:
+    if any(answer.status == "draft" for answer in said):
         return None
     sheet = Sheet(names)
     for answer in said:

@@ -21,7 +21,7 @@ def is_voted(record: dict[str, Any]) -> bool:
 
 def comparison(record: dict[str, Any]) -> Comparison:
     votes = record["votes"]
-    if not isinstance(votes, list) or not all(isinstance(v, dict) and v.get("value") in _VALUES for v in votes):
+    if not isinstance(votes, list) or not all(isinstance(v, dict) and str(v.get("value")) in _VALUES for v in votes):
         raise MalformedError('"votes" is not a list of records whose value is a1, a2 or equal')
     said = tuple(
         Vote(_VALUES[vote["value"]], str(vote.get("annotator", "")), reason=str(vote.get("reason") or ""))

@@ -25,11 +25,14 @@ def comparison(record: dict[str, Any]) -> Comparison:
     data, annotations = record["data"], record["annotations"]
     if not all(isinstance(a, dict) and isinstance(a.get("result"), list) for a in annotations):
         raise MalformedError('"annotations" has one without "result"')
+    results = [result for annotation in annotations for result in annotation["result"]]
+    if not all(isinstance(result, dict) and isinstance(result.get("value"), dict) for result in results):
+        raise MalformedError('a result of an annotation has no "value"')
     listed = next((name for name, value in data.items() if _is_list(value)), None)
     if listed is not None:
         answers = {str(item["id"]): _body(item) for item in data[listed]}
     else:
-        answers = _compared(data, [r for a in annotations for r in a["result"]]) or answers_in(data)
+        answers = _compared(data, results) or answers_in(data)
     shown = {name: value for name, value in data.items() if name != listed}
     votes = [_vote(annotation, list(answers)) for annotation in annotations]
     return Comparison(
@@ -52,9 +55,9 @@ def _compared(data: dict[str, Any], results: Results) -> dict[str, str]:
     """The answers that a Pairwise tag names, left and right; none where its names are not those of the data."""
     for result in results:
         if result.get("type") == "pairwise":
-            to_name = result.get("to_name") or ""
-            names = to_name.split(",") if isinstance(to_name, str) else list(to_name)
-            found = {name.strip(): data[name.strip()] for name in names if isinstance(data.get(name.strip()), str)}
+            to_name = result.get("to_name")
+            names = to_name if isinstance(to_name, list) else str(to_name).split(",")
+            found = {name: data[name] for name in (str(n).strip() for n in names) if isinstance(data.get(name), str)}
             if len(found) == 2:
                 return found
     return {}
@@ -74,17 +77,15 @@ def _vote(annotation: dict[str, Any], names: list[str]) -> Vote | None:
 
 
 def _read(result: dict[str, Any], sheet: Sheet) -> None:
-    """Put what one tag holds on the sheet. MalformedError."""
-    value = result.get("value") if isinstance(result, dict) else None
-    if not isinstance(value, dict):
-        raise MalformedError('a result of an annotation has no "value"')
+    """Put what one tag holds on the sheet."""
+    value: dict[str, Any] = result["value"]
     question = str(result.get("from_name", ""))
     if value.get("selected") in ("left", "right") and len(sheet.names) == 2:
         sheet.prefer(int(value["selected"] == "right"))
     elif "ranker" in value:
         columns = value["ranker"]  # a Ranker with Buckets sorts into named columns, which have no order
         for column in columns.values() if isinstance(columns, dict) else [columns]:
-            sheet.rank([str(item) for item in column])
+            sheet.rank([str(item) for item in column] if isinstance(column, list) else [])
     elif isinstance(value.get("rating"), int):
         about = str(result.get("to_name", ""))
         sheet.rate(f"{question} {about}" if about in sheet.names else question, value["rating"])
@@ -94,4 +95,4 @@ def _read(result: dict[str, Any], sheet: Sheet) -> None:
                 sheet.reasons.append(str(label))
     elif value.get("text"):
         said = value["text"]
-        sheet.write(question, "\n".join(said) if isinstance(said, list) else str(said))
+        sheet.write(question, "\n".join(map(str, said)) if isinstance(said, list) else str(said))
