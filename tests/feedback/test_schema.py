@@ -7,43 +7,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import inspect, select
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.connection import engine_for, writing_transaction
-from plaudit.feedback.migrations import migrate
-from plaudit.feedback.schema import REVISION, metadata, versions
+from plaudit.feedback.connection import engine_for
 from plaudit.feedback.store import FeedbackStore
-
-
-def test_migrations_lead_to_exactly_what_a_new_store_is_made_with(tmp_path: Path) -> None:
-    FeedbackStore.open(tmp_path / "new.db").close()
-    with writing_transaction(engine_for(tmp_path / "migrated.db", create=True)) as connection:
-        migrate(connection, "migrated.db")
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    assert definitions(tmp_path / "migrated.db") == definitions(tmp_path / "new.db")
-
-
-def definitions(path: Path) -> dict[str, dict[str, list[str]]]:
-    """Table -> everything about it that the database can tell, in no order."""
-    asked = ("columns", "foreign_keys", "unique_constraints", "check_constraints", "indexes")
-    with engine_for(path, create=False).connect() as connection:
-        look = inspect(connection)
-        assert connection.execute(select(versions)).scalars().all() == [REVISION]
-        return {
-            table: {kind: sorted(map(_plain, getattr(look, f"get_{kind}")(table))) for kind in asked}
-            for table in look.get_table_names()
-        }
-
-
-def _plain(found: dict[str, Any]) -> str:
-    """Without its identity in this process, which an index's condition shows."""
-    return str({key: str(value) if key != "dialect_options" else sorted(value) for key, value in found.items()})
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -64,17 +33,6 @@ def test_a_store_is_durable_and_checks_references(tmp_path: Path) -> None:
         read = {p: connection.exec_driver_sql(f"PRAGMA {p}").scalar() for p in ("synchronous", "foreign_keys")}
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     assert read == {"synchronous": 2, "foreign_keys": 1}
-
-
-def test_a_store_of_a_newer_program_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "f.db"
-    FeedbackStore.open(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(PlauditError, match="newer Plaudit"):
-        FeedbackStore.open(path)
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
 
 
 def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:

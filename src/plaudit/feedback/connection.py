@@ -70,7 +70,7 @@ def _url(place: str | Path) -> URL:
         return URL.create("sqlite", database=str(place))
     try:
         url = make_url(place)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         scheme = place.split("://", maxsplit=1)[0]  # the rest may hold a password
         raise UsageError(f"What begins with {scheme}:// is not a database URL that can be read.") from error
     return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
