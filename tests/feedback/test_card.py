@@ -55,7 +55,7 @@ def test_what_is_simulated_is_said_plainly(store: FeedbackStore, tmp_path: Path)
     judged(store, [Annotator("p0", AnnotatorKind.SIMULATED), Annotator("ana")])
     text = card(store, tmp_path)
     assert "**6 of the 12 judgements are simulated: no person made them.**" in text
-    assert "1 simulated annotators" in text
+    assert ": 1 simulated annotator, 1 person." in text or ": 1 person, 1 simulated annotator." in text
     assert "license:" not in text
     assert "| mine | not given | 5 | 1 |" in text
 

@@ -21,9 +21,9 @@ from plaudit.types import Judgement, Prompt, Split
 
 NOT_GIVEN = "not given"
 _PEOPLE = {
-    AnnotatorKind.PERSON: "people",
-    AnnotatorKind.DATASET: "annotators of imported data sets",
-    AnnotatorKind.SIMULATED: "simulated annotators",
+    AnnotatorKind.PERSON: ("person", "people"),
+    AnnotatorKind.DATASET: ("annotator of an imported data set", "annotators of imported data sets"),
+    AnnotatorKind.SIMULATED: ("simulated annotator", "simulated annotators"),
 }
 _SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _SIZE_NAMES = ("1K", "10K", "100K", "1M", "10M")
@@ -125,7 +125,7 @@ def _annotators(store: FeedbackStore, judged: list[Judgement]) -> Iterator[str]:
         yield "Nobody has judged these."
         return
     tasks = len({judgement.task_id for judgement in judged})
-    who = ", ".join(f"{number:,} {_PEOPLE[k]}" for k, number in people.items())
+    who = ", ".join(f"{number:,} {_PEOPLE[k][number > 1]}" for k, number in people.items())
     yield f"{len(judged):,} judgements on {tasks:,} tasks by {sum(people.values()):,} annotators: {who}."
     yield ""
     if simulated:
