@@ -1,0 +1,164 @@
+"""`tasks`, `withdraw`, `verify`, `backup`, `restore` and what `runs` says of withdrawn feedback, as they are typed."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from plaudit.cli import main
+from plaudit.feedback.annotator import Annotator
+from plaudit.feedback.store import FeedbackStore
+from plaudit.stages.feedback import feedback_read
+from plaudit.types import Judgement, Prompt, Ranking, Response, TaskPurpose
+from plaudit.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Twenty prompts with three answers each; ana has judged what there was to judge before."""
+    made = Workspace.create(tmp_path / "w")
+    prompts = [Prompt.from_text(f"Question {i}?", "mine") for i in range(20)]
+    with FeedbackStore.open(made.database) as store:
+        store.add_prompts(prompts)
+        store.add_responses([Response(p.id, f"Answer {k}.") for p in prompts for k in range(3)])
+        store.add_annotators([Annotator("ana"), Annotator("ben")])
+    return made
+
+
+def run(workspace: Workspace, *words: str) -> int:
+    return main([*words, "-w", str(workspace.path)])
+
+
+def judge_all(workspace: Workspace, annotator: str) -> int:
+    with FeedbackStore.open(workspace.database) as store:
+        judged = 0
+        while given := store.next_assignment(annotator):
+            ids = store.task(given.task_id).response_ids
+            store.submit(Judgement(given.id, given.task_id, annotator, Ranking(tuple((r,) for r in sorted(ids)))))
+            judged += 1
+        return judged
+
+
+def test_tasks_of_every_kind(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text('{"prompt": "Gold?", "chosen": "Yes.", "rejected": "No."}\n')
+    words = ["tasks", "--sentinels", "2", "--shared", "0.1", "--gold", str(gold), "--write", "3", "--overlap", "1"]
+    assert run(workspace, *words) == 0
+    assert "24 new tasks; chosen were 1 gold, " in capsys.readouterr().out
+    with FeedbackStore.open(workspace.database) as store:
+        tasks = store.tasks()
+        assert sum(t.is_writing for t in tasks) == 3
+        assert {t.purpose for t in tasks} == {
+            TaskPurpose.GOLD, TaskPurpose.SENTINEL, TaskPurpose.SHARED, TaskPurpose.WORK
+        }  # fmt: skip
+        assert {t.question for t in tasks if not t.is_writing} == {store.settings().question}
+    assert run(workspace, *words) == 0
+    assert capsys.readouterr().out.startswith("0 new tasks")
+
+
+def test_a_malformed_gold_file_makes_no_tasks(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gold.jsonl").write_text('{"prompt": "Gold?"}\n')
+    assert run(workspace, "tasks", "--gold", str(tmp_path / "gold.jsonl")) == 2
+    assert "gold.jsonl, line 1" in capsys.readouterr().err
+    with FeedbackStore.open(workspace.database) as store:
+        assert store.tasks() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["tasks", "--answers", "10"], "--answers must be from 2 to 9"),
+        (["tasks", "--source", "nowhere"], "no prompts from nowhere"),
+        (["tasks", "--sample", "sample-001"], "No run `sample-001`"),
+        (["tasks", "--active", "reward-001"], "two reward runs"),
+        (["withdraw"], "either the annotator or the entry"),
+        (["withdraw", "--annotator", "nobody"], "no annotator nobody"),
+        (["withdraw", "--entry", "none"], "no judgement or demonstration none"),
+        (["restore", "none.zip"], "There is no file none.zip"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_is_one_sentence(
+    words: list[str], sentence: str, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(workspace, *words) in (1, 2)
+    captured = capsys.readouterr().err
+    assert sentence in captured
+    assert captured.count("\n") == 1
+
+
+def test_withdrawing_names_the_runs_that_learnt_from_it_and_those_made_of_them(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(workspace, "tasks")
+    assert judge_all(workspace, "ana") == 20
+    with FeedbackStore.open(workspace.database) as store:
+        read = feedback_read(store)
+        entry = store.judgements()[0].id
+    learnt = workspace.start("reward", {"source": None}, 0, {"feedback": read})
+    elsewhere = workspace.start("reward", {"source": "other"}, 0, {"feedback": read})
+    for one in (learnt, elsewhere):
+        with one.recording():
+            one.results["command"] = f"plaudit reward --again {one.id}"
+    aligned = workspace.start("align", {}, 0, {"reward": learnt})
+    with aligned.recording():
+        aligned.results["command"] = "plaudit align --again"
+    assert judge_all(workspace, "ben") > 0  # more feedback makes nothing stale
+    capsys.readouterr()
+    assert run(workspace, "runs") == 0
+    assert "tale" not in capsys.readouterr().out
+    assert run(workspace, "withdraw", "--entry", entry, "--reason", "consent withdrawn") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("Withdrew 1 entries")
+    assert said[2:] == [
+        "  reward-001 (1 entries): plaudit reward --again reward-001",
+        "  align-001 (1 entries): plaudit align --again",
+    ]
+    assert run(workspace, "runs") == 0
+    listed = capsys.readouterr().out
+    assert listed.count("stale") == 2
+    assert "  align-001: plaudit align --again" in listed
+    assert run(workspace, "runs", "reward-001") == 0
+    assert "Make it again by `plaudit reward --again reward-001`" in capsys.readouterr().out
+    assert run(workspace, "withdraw", "--annotator", "ana") == 0
+    assert "Withdrew 19 entries" in capsys.readouterr().out
+
+
+def test_verify_finds_and_repairs(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(workspace, "verify") == 0
+    assert capsys.readouterr().out.startswith("Sound: 82 events")
+    with sqlite3.connect(str(workspace.database)) as raw:
+        raw.execute("UPDATE responses SET text = 'forged'")
+    assert run(workspace, "verify") == 1
+    captured = capsys.readouterr()
+    assert captured.out.count("text differ from event") == 20
+    assert "… and 40 more." in captured.out
+    assert "plaudit verify --repair" in captured.err
+    assert run(workspace, "verify", "--repair") == 0
+    assert run(workspace, "verify") == 0
+
+
+def test_a_backup_goes_into_a_workspace_on_postgresql_and_every_command_works_there(
+    workspace: Workspace, tmp_path: Path, postgresql_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(workspace, "tasks")
+    judge_all(workspace, "ana")
+    file = str(tmp_path / "backup.zip")
+    assert run(workspace, "backup", file) == 0
+    assert run(workspace, "backup", file) == 2
+    team = tmp_path / "team"
+    assert main(["init", str(team), "--feedback", postgresql_url]) == 0
+    assert main(["restore", file, "-w", str(team)]) == 0
+    assert main(["restore", file, "-w", str(team)]) == 2
+    assert "empty feedback store only" in capsys.readouterr().err
+    opened = Workspace.open(team)
+    assert not (team / "feedback.db").exists()
+    with FeedbackStore.open(opened.database) as there, FeedbackStore.open(workspace.database) as here:
+        assert there.judgements() == here.judgements() != []
+    for words in (["verify"], ["tasks", "--answers", "3"], ["export", str(tmp_path / "out.jsonl")], ["runs"]):
+        assert main([*words, "-w", str(team)]) == 0, words
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 20
