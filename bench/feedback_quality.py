@@ -32,7 +32,8 @@ from bench import Row
 from plaudit.errors import UsageError
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.feedback.annotator_quality import FlagKind, annotator_qualities
-from plaudit.feedback.choices import Choices, read_choices
+from plaudit.feedback.choices import Choices
+from plaudit.feedback.columns import read_choices
 from plaudit.feedback.panel import Habit, Panel
 from plaudit.feedback.reliability import LEAST_WEIGHT, fit_reliability
 from plaudit.feedback.store import FeedbackStore

@@ -1,7 +1,7 @@
 """Which labels to trust: every figure about the judgements in a store, as one report.
 
 The command line prints it, the lead's dashboard draws it, a data set's card quotes it. docs/metrics.md explains each
-figure. A million judgements take seconds: see `choices.py` for how they are read.
+figure. A million judgements take seconds: see `columns.py` for how they are read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from sqlalchemy import func, select
 from plaudit.errors import PlauditError
 from plaudit.feedback.advice import advice
 from plaudit.feedback.annotator_quality import Share, annotator_qualities, gold_shares, number, share_of
-from plaudit.feedback.choices import Choices, read_choices
+from plaudit.feedback.choices import Choices
+from plaudit.feedback.columns import read_choices
 from plaudit.feedback.habits import Shares
 from plaudit.feedback.project import ProjectSettings
 from plaudit.feedback.quality_figures import Effort, GroupAgreement, QualityReport, Skips

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plaudit.feedback.choices import Choices, read_choices
+from plaudit.feedback.choices import Choices
+from plaudit.feedback.columns import read_choices
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stats.competence import Consensus, dawid_skene, guessing, others_opinion
 from plaudit.stats.crowd_bt import fit_crowd_bt

@@ -12,7 +12,7 @@ import pytest
 
 from plaudit.feedback.aggregate import count_votes
 from plaudit.feedback.annotator import Annotator
-from plaudit.feedback.choices import BATCH, read_choices
+from plaudit.feedback.columns import BATCH, read_choices
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Judgement, Prompt, Ranking, Response, Task, TaskPurpose
 
@@ -101,7 +101,7 @@ def test_an_empty_store_has_no_choices(store: FeedbackStore) -> None:
 
 def test_more_than_a_batch_is_read_whole(store: FeedbackStore, judged, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read_choices(store)
-    monkeypatch.setattr("plaudit.feedback.choices.BATCH", 7)
+    monkeypatch.setattr("plaudit.feedback.columns.BATCH", 7)
     in_parts = read_choices(store)
     assert BATCH > 7
     for name in ("judgement", "unit", "said", "shown"):
