@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from plaudit.web import people
 from plaudit.web.app import create_app
 from plaudit.web.people import Account, Role
 from plaudit.web.site import Site
+from plaudit.web.visitors import cookie_name
 
 PASSWORD = "correct horse battery"
 CSRF = re.compile(r'<meta name="csrf" content="([^"]+)"')
@@ -86,40 +88,47 @@ def app(site: Site) -> FastAPI:
 @pytest.fixture
 def browser(app: FastAPI) -> Callable[[], Browser]:
     """A new browser that nobody is signed in with."""
-
-    def new() -> Browser:
-        client = TestClient(
-            app, base_url="http://localhost", follow_redirects=False, raise_server_exceptions=False,
-            client=(f"10.0.0.{new.count}", 5000),
-        )  # fmt: skip
-        new.count += 1
-        return Browser(client)
-
-    new.count = 1
-    return new
+    return lambda: browser_of(app)
 
 
 @pytest.fixture
-def join(site: Site, browser: Callable[[], Browser]) -> Callable[..., Browser]:
+def join(site: Site, app: FastAPI) -> Callable[..., Browser]:
     """A browser signed in as a new person."""
 
     def joined(name: str, role: Role = Role.ANNOTATOR, language: str = "en") -> Browser:
-        person = browser()
         token = site.accounts.invite(Account("the test", Role.OWNER, "en", ""), role)
-        assert person.get(f"/join/{token}").status_code == 200
-        answer = person.send(f"/join/{token}", name=name, password=PASSWORD, language=language)
-        assert answer.status_code == 303, answer.text
-        person.name = name
-        person.get("/account")
-        return person
+        return signed_in(app, site.accounts.join(token, name, PASSWORD, language))
 
     return joined
 
 
-def add_tasks(site: Site, count: int, answers: int = 2, **about: Any) -> list[Task]:
+_addresses = count(1)
+
+
+def browser_of(app: FastAPI) -> Browser:
+    """A browser with an address of its own."""
+    client = TestClient(
+        app, base_url="http://localhost", follow_redirects=False, raise_server_exceptions=False,
+        client=(f"10.0.0.{next(_addresses)}", 5000),
+    )  # fmt: skip
+    return Browser(client)
+
+
+def signed_in(app: FastAPI, account: Account) -> Browser:
+    """A browser as it is after signing in."""
+    site: Site = app.state.site
+    token, person = site.sessions.begin(account), browser_of(app)
+    person.client.cookies.set(cookie_name(site, "session"), site.secret.signed("session", token))
+    session = site.sessions.find(token)
+    assert session is not None
+    person.csrf, person.name = session.csrf, account.name
+    return person
+
+
+def add_tasks(site: Site, number: int, answers: int = 2, **about: Any) -> list[Task]:
     """Tasks of `answers` answers each, about prompts of their own."""
     kind = about.get("purpose", "work")
-    prompts = [Prompt.from_text(f"Question {kind} {answers} {n}?", "made") for n in range(count)]
+    prompts = [Prompt.from_text(f"Question {kind} {answers} {n}?", "made") for n in range(number)]
     site.store.add_prompts(prompts)
     tasks = []
     for prompt in prompts:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.types import Message, Prompt, Role, Task
+from plaudit.types import Judgement, Message, Prompt, Ranking, Response, Role, Task, TaskPurpose
 from plaudit.web.site import Site
 from tests.web.conftest import add_tasks
 
@@ -209,8 +209,10 @@ def test_texts_that_databases_choke_on_are_stored(site: Site, join: Any) -> None
 def test_history_goes_back_page_by_page(site: Site, join: Any) -> None:
     add_tasks(site, 60)
     ann = join("ann")
-    for _ in range(60):
-        ann.judge()
+    for task in site.store.tasks():
+        site.store.assign(task.id, "ann", [0, 1])
+        ranking = Ranking(tuple((response_id,) for response_id in task.response_ids))
+        site.store.submit(Judgement(str(uuid.uuid4()), task.id, "ann", ranking, task.response_ids))
     entries: list[dict[str, Any]] = []
     query = ""
     while page := ann.get(f"/api/history{query}").json()["entries"]:
@@ -223,13 +225,9 @@ def test_history_goes_back_page_by_page(site: Site, join: Any) -> None:
 
 
 def test_who_did_not_pass_the_qualification_is_told(site: Site, join: Any) -> None:
-    from plaudit.types import TaskPurpose
-
     add_tasks(site, 1)
     prompt = Prompt.from_text("Which is polite?", "made")
     site.store.add_prompts([prompt])
-    from plaudit.types import Response
-
     good, bad = Response(prompt.id, "Please."), Response(prompt.id, "Now!")
     site.store.add_responses([good, bad])
     gold = ((good.id,), (bad.id,))

@@ -14,6 +14,7 @@ import pytest
 
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, Split, Task, TaskPurpose
+from plaudit.web import showing
 from plaudit.web.people import Role
 from plaudit.web.site import Site
 from tests.web.conftest import Browser
@@ -71,7 +72,18 @@ def planted(site: Site) -> list[str]:
     store.write(
         Demonstration(str(uuid.uuid4()), prompt.id, "text-canary", annotator_id="rival-canary", task_id=writing.id)
     )
-    forbidden += ["7654321", "1234567", "heldout", "sentinel", "surplus", "gold", "overlap", "purpose"]
+    forbidden += [
+        writing.id,
+        prompt.id,
+        "7654321",
+        "1234567",
+        "heldout",
+        "sentinel",
+        "surplus",
+        "gold",
+        "overlap",
+        "purpose",
+    ]
     return forbidden
 
 
@@ -134,13 +146,29 @@ def test_no_canary_is_ever_heard(site: Site, planted: list[str], join: Callable[
     assert len(site.store.judgements(annotator_id="ann")) >= 5, "there was something to hear"
     assert {line.split()[1] for line, _ in ann.heard} >= set(MEMBERS_PAGES)
     asked_for = ("/api/entries/rival-canary-0", "/api/entries/rival-canary-1")
-    leaks = [
-        (request, word)
-        for request, said in ann.heard
-        for word in planted
-        if word.lower() in said.lower() and word not in own and not request.endswith(asked_for)
-    ]
-    assert leaks == []
+    assert [leak for leak in leaks(ann, planted) if leak[1] not in own and not leak[0].endswith(asked_for)] == []
+
+
+def leaks(watched: Watched, forbidden: list[str]) -> list[tuple[str, str]]:
+    return [(request, word) for request, said in watched.heard for word in forbidden if word.lower() in said.lower()]
+
+
+@pytest.mark.parametrize("leaked", ["run_id", "task_id", "nothing"])
+def test_a_leak_would_be_found(
+    leaked: str, planted: list[str], join: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = showing.task_shown
+
+    def leaking(store: Any, assignment: Any, until: Any) -> dict[str, Any]:
+        task = store.task(assignment.task_id)
+        said = {"task_id": task.id, "run_id": [r.run_id for r in store.responses([task.prompt_id])]}
+        return honest(store, assignment, until) | {"left": said.get(leaked)}
+
+    monkeypatch.setattr(showing, "task_shown", leaking)
+    ann = Watched(join("ann"))
+    while (task := ann.browser.task())["kind"] == "write":
+        ann.browser.post("/api/skips", {"assignment": task["assignment"], "reason": "other"})
+    assert bool(leaks(ann, planted)) == (leaked != "nothing")
 
 
 def test_a_task_says_only_what_it_may(site: Site, planted: list[str], join: Callable[..., Browser]) -> None:

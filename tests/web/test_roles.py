@@ -1,4 +1,4 @@
-"""Who may call what: every route of the app × every role, also with other people's handles. A new route must be added."""
+"""Who may call what: every route × every role, also with other people's handles. A new route must be added here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from plaudit.web.people import Role
+from plaudit.web.app import create_app
+from plaudit.web.people import Account, Role
 from plaudit.web.site import Site
-from tests.web.conftest import PASSWORD, Browser, add_tasks
+from tests.web.conftest import PASSWORD, Browser, add_tasks, browser_of, signed_in
 
 ANONYMOUS = "anonymous"
 ROLES = (ANONYMOUS, *map(str, Role))
@@ -103,14 +104,28 @@ CALLS = [
 NAMES = [f"{call.method} {call.route}" for call in CALLS]
 
 
+@pytest.fixture(scope="module")
+def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+    """One site for the whole matrix, with a person of each role."""
+    folder = tmp_path_factory.mktemp("matrix")
+    site = Site.open(str(folder / "feedback.db"), folder)
+    for role in Role:
+        token = site.accounts.invite(Account("the test", Role.OWNER, "en", ""), role)
+        site.accounts.join(token, f"the {role}", PASSWORD, "en")
+    yield create_app(site)
+    site.close()
+
+
 @pytest.fixture
-def caller(join: Callable[..., Browser], browser: Callable[[], Browser]) -> Callable[[str], Browser]:
+def caller(shared_app: FastAPI) -> Callable[[str], Browser]:
+    """A browser of somebody of that role."""
+
     def of(role: str) -> Browser:
-        if role == ANONYMOUS:
-            nobody = browser()
-            nobody.get("/signin")
-            return nobody
-        return join(f"the {role}", Role(role))
+        if role != ANONYMOUS:
+            return signed_in(shared_app, shared_app.state.site.accounts.known(f"the {role}"))
+        nobody = browser_of(shared_app)
+        nobody.get("/signin")
+        return nobody
 
     return of
 
@@ -142,15 +157,15 @@ def expected(call: Call, role: str) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("call", CALLS, ids=NAMES)
-def test_role_by_endpoint(call: Call, role: str, site: Site, caller: Callable[[str], Browser]) -> None:
-    person = caller(role)
-    before = site.store.last_seq()
+def test_role_by_endpoint(call: Call, role: str, shared_app: FastAPI, caller: Callable[[str], Browser]) -> None:
+    person, store = caller(role), shared_app.state.site.store
+    before = store.last_seq()
     answer = call.made_by(person)
     assert answer.status_code in expected(call, role), answer.text
     if answer.status_code == 303 and role == ANONYMOUS and call.for_whom != "anybody":
         assert answer.headers["location"].startswith("/signin")
     if answer.status_code in (401, 403) or (role == ANONYMOUS and call.for_whom != "anybody"):
-        assert site.store.last_seq() == before, "nothing may come of it"
+        assert store.last_seq() == before, "nothing may come of it"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -159,17 +174,17 @@ def test_role_by_endpoint(call: Call, role: str, site: Site, caller: Callable[[s
     "call", [c for c in CALLS if c.method == "POST"], ids=[n for n in NAMES if n.startswith("POST")]
 )
 def test_no_post_without_its_token(
-    call: Call, csrf: str, role: str, site: Site, caller: Callable[[str], Browser], join: Callable[..., Browser]
+    call: Call, csrf: str, role: str, shared_app: FastAPI, caller: Callable[[str], Browser]
 ) -> None:
-    person = caller(role)
-    person.csrf = join("other").csrf if csrf == "of somebody else" else csrf
-    before = site.store.last_seq()
+    person, store = caller(role), shared_app.state.site.store
+    person.csrf = caller("owner").csrf if csrf == "of somebody else" else csrf
+    before = store.last_seq()
     answer = call.made_by(person)
     if role == ANONYMOUS and call.for_whom != "anybody":
         assert answer.status_code in (401, 303)
     else:
         assert answer.status_code == 403
-    assert site.store.last_seq() == before
+    assert store.last_seq() == before
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def label(
     ] = False,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.web.serving import serve
+    opened = Workspace.open(workspace)
+    from plaudit.web.serving import Serving, serve
 
-    serve(Workspace.open(workspace), host, port, workers, public_url, owner_link)
+    serve(Serving(opened, host, port, workers, public_url, owner_link))

@@ -39,6 +39,11 @@ class Figures:
                 self._last = self._compute()
             return self._last
 
+    def forget(self) -> None:
+        """Compute anew next time."""
+        with self._lock:
+            self._last = None
+
     def _compute(self) -> Computed:
         from plaudit.feedback.quality import quality_report  # brings numpy and scipy, which no annotator's page needs
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import uvicorn
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.connection import is_url
 from plaudit.web.app import create_app, environment
 from plaudit.web.security import answered_names
 from plaudit.web.site import Site
@@ -27,26 +27,37 @@ GOODBYE_SECONDS = 5  # for answers that are under way when it ends
 HEALTH_SECONDS = 30  # a worker that is busy for less is not taken for dead
 
 
-def serve(
-    workspace: Workspace, host: str, port: int, workers: int, public_url: str | None = None, owner_link: bool = False
-) -> None:
-    """Serve the workspace's labelling app until Ctrl-C. UsageError, PlauditError: it cannot be served like that."""
-    _check_url(public_url)
-    database = str(workspace.database)
-    if workers > 1 and not is_url(database):
-        raise UsageError("Several workers need PostgreSQL: leave --workers out, or keep the feedback there.")
-    site = Site.open(database, workspace.path, public_url)
-    listening = _listen(host, port)
-    address = public_url or _address(host, listening)
-    _announce(site, address, host, owner_link)
-    names = answered_names(host, public_url)
+@dataclass(frozen=True)
+class Serving:
+    """How to serve a workspace's labelling app."""
+
+    workspace: Workspace
+    host: str = LOOPBACK[0]
+    port: int = 8000  # 0: any free one
+    workers: int = 1
+    public_url: str | None = None  # where people reach it, when that is not where it listens
+    owner_link: bool = False  # print one even where there are accounts
+
+
+def serve(asked: Serving) -> None:
+    """Serve until Ctrl-C. UsageError, PlauditError: it cannot be served like that."""
+    _check_url(asked.public_url)
+    database = str(asked.workspace.database)
+    if asked.workers > 1 and "://" not in database:
+        raise UsageError(
+            "Several workers need PostgreSQL: make the workspace on it (`plaudit init --help`), or leave --workers out."
+        )
+    site = Site.open(database, asked.workspace.path, asked.public_url)
+    listening = _listen(asked.host, asked.port)
+    names = answered_names(asked.host, asked.public_url)
     try:
-        if workers == 1:
+        _announce(site, asked.public_url or _address(asked.host, listening), asked.host, asked.owner_link)
+        if asked.workers == 1:
             uvicorn.Server(_config(create_app(site, names))).run([listening])
         else:
             site.close()
-            os.environ |= environment(database, workspace.path.resolve(), public_url, names)
-            _supervise(workers, [listening])
+            os.environ |= environment(database, asked.workspace.path.resolve(), asked.public_url, names)
+            _supervise(asked.workers, [listening])
     except KeyboardInterrupt:
         pass
     finally:
@@ -100,16 +111,17 @@ def _address(host: str, listening: socket.socket) -> str:
 
 
 def _announce(site: Site, address: str, host: str, owner_link: bool) -> None:
-    print(f"Plaudit listens on {address.rstrip('/')}/ (Ctrl-C ends it).")
+    address = address.rstrip("/")
+    told = [f"Plaudit listens on {address}/ (Ctrl-C ends it)."]
     if host not in LOOPBACK:
-        print(
+        told.append(
             f"Warning: whoever reaches this machine on {host} reaches the app, and without HTTPS passwords can be read "
             "on the way; put a proxy with HTTPS before it, and name it by --public-url."
         )
     if owner_link or not site.accounts.all():
-        print("This link makes the owner's account. It serves once, within 24 hours; pass it to nobody:")
-        print(f"{address.rstrip('/')}/join/{site.accounts.first_invitation()}")
-    print(end="", flush=True)
+        told.append("This link makes the owner's account. It serves once, within 24 hours; pass it to nobody:")
+        told.append(f"{address}/join/{site.accounts.first_invitation()}")
+    print("\n".join(told), flush=True)
 
 
 def _check_url(url: str | None) -> None:

@@ -1,0 +1,147 @@
+"""What leads do: invite and put out, publish guidelines, change settings, withdraw consent, read the figures."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from plaudit.feedback.project import ProjectSettings
+from plaudit.types import Judgement, Ranking
+from plaudit.web.people import Role
+from plaudit.web.site import Site
+from tests.web.conftest import add_tasks
+
+SETTINGS = {
+    "name": "Clinic", "question": "Which is kinder?", "attributes": "kind\r\n\r\n true ", "flags": "",
+    "ask_strength": "1", "lease_minutes": "20", "qualification_pass": "0.8", "hourly_cost": "18.5", "currency": "EUR",
+}  # fmt: skip
+
+
+@pytest.fixture
+def lead(join: Any) -> Any:
+    return join("lea", Role.LEAD)
+
+
+def test_settings_are_changed_and_noted(site: Site, lead: Any, join: Any) -> None:
+    assert lead.send("/lead/project", **SETTINGS).headers["location"] == "/lead/project?notice=notice-saved"
+    settings = site.store.settings()
+    assert settings == ProjectSettings(
+        "Clinic", "Which is kinder?", ("kind", "true"), (), True, False, 20.0, 0.8, 18.5, "EUR"
+    )
+    page = lead.get("/lead/project?notice=notice-saved").text
+    assert 'value="18.5"' in page
+    assert "kind\ntrue</textarea>" in page
+    [action] = site.store.actions(10)
+    assert (action.actor, action.action, dict(action.details)["lease_minutes"]) == ("lea", "changed settings", 20.0)
+    add_tasks(site, 1)
+    shown = join("ann").task()
+    assert (shown["attributes"], shown["flags"], shown["ask_better_answer"]) == (["kind", "true"], [], False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lease_minutes": "soon"}, {"lease_minutes": "-1"}, {"lease_minutes": "nan"}, {"qualification_pass": "2"},
+        {"question": "  "}, {"attributes": "kind\nkind"}, {"hourly_cost": "-3"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_do_not_fit_are_refused_and_what_was_typed_stays(
+    wrong: dict[str, str], site: Site, lead: Any
+) -> None:
+    answer = lead.send("/lead/project", **SETTINGS | wrong)
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    assert 'value="Clinic"' in answer.text
+    assert site.store.settings() == ProjectSettings()
+    assert site.store.actions(10) == []
+
+
+def test_guidelines_are_published_in_versions(site: Site, lead: Any, join: Any) -> None:
+    ann = join("ann", language="ja")
+    assert lead.send("/lead/guidelines", text_en="  ", text_ja="").status_code == 422
+    lead.send("/lead/guidelines", text_en="# One\r\n\r\ntext", text_ja="# 一")
+    ann.send("/guidelines", version="1")
+    assert "<h3>一</h3>" in ann.get("/guidelines").text
+    lead.send("/lead/guidelines", text_en="# Two", text_ja="")
+    assert site.store.guidelines(1).texts == {"en": "# One\n\ntext", "ja": "# 一"}
+    assert site.store.guidelines().version == 2
+    assert "<h3>Two</h3>" in ann.get("/guidelines").text, "where the text is not there in a language, another is"
+    assert site.store.readers_by_version() == {1: 1}
+    page = lead.get("/lead/guidelines").text
+    assert "# Two" in page
+    assert page.count("<tr>") == 3
+    assert [a.action for a in site.store.actions(10)] == ["published guidelines"] * 2
+
+
+def test_withdrawing_takes_out_all_that_somebody_said(site: Site, lead: Any, join: Any) -> None:
+    add_tasks(site, 2)
+    ann = join("ann")
+    ann.judge()
+    ann.judge()
+    assert lead.send("/lead/people/withdraw", name="ann", reason=" ").status_code == 422
+    assert len(site.store.judgements()) == 2
+    assert lead.send("/lead/people/withdraw", name="ann", reason="asked by letter").status_code == 303
+    assert site.store.judgements() == []
+    [action] = site.store.actions(10)
+    assert (action.action, action.target) == ("withdrew", "ann")
+    assert dict(action.details) == {"reason": "asked by letter", "entries": 2}
+    assert ann.get("/api/history").json() == {"entries": []}
+
+
+def test_the_dashboard_says_what_there_is_to_know(site: Site, lead: Any, join: Any) -> None:
+    empty = lead.get("/lead")
+    assert empty.status_code == 200
+    assert "Nobody has judged anything yet" in empty.text
+    tasks = add_tasks(site, 6, overlap=2)
+    join("ann"), join("ben")
+    for number, task in enumerate(tasks):
+        for name in ("ann", "ben"):
+            site.store.assign(task.id, name, [0, 1])
+            first, second = task.response_ids if number else task.response_ids[:: 1 if name == "ann" else -1]
+            ranking = Ranking(((first,), (second,)))
+            site.store.submit(Judgement(str(uuid.uuid4()), task.id, name, ranking, task.response_ids, seconds=8.0))
+    site.figures.forget()
+    full = lead.get("/lead")
+    assert full.status_code == 200
+    assert "Krippendorff" in full.text
+    assert "ann" in full.text
+    assert "<svg" in full.text
+
+
+def test_the_figures_are_not_computed_for_every_reader(site: Site, lead: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from plaudit.feedback import quality
+
+    add_tasks(site, 1)
+    computed = []
+    honest = quality.quality_report
+
+    def slow(store: Any) -> Any:
+        computed.append(1)
+        import time
+
+        time.sleep(0.2)
+        return honest(store)
+
+    monkeypatch.setattr(quality, "quality_report", slow)
+    for _ in range(4):
+        assert lead.get("/lead").status_code == 200
+    assert len(computed) == 1
+
+
+def test_an_invitation_is_taken_back(site: Site, lead: Any) -> None:
+    lead.send("/lead/people/invite", role="annotator")
+    [invitation] = site.accounts.invitations()
+    assert invitation.id in lead.get("/lead/people").text
+    assert lead.send("/lead/people/uninvite", id=invitation.id).status_code == 303
+    assert site.accounts.invitations() == []
+    assert [a.action for a in site.store.actions(10)] == ["took an invitation back", "invited"]
+
+
+def test_what_is_not_done_is_not_noted(site: Site, lead: Any, join: Any) -> None:
+    join("olga", Role.OWNER)
+    assert lead.send("/lead/people/disable", name="olga").status_code == 403
+    assert lead.send("/lead/people/role", name="olga", role="annotator").status_code == 403
+    assert site.store.actions(10) == []
