@@ -123,7 +123,7 @@ def write_as_0001(new: Connection, old: Connection) -> None:
 
 
 def _said_then(row: dict[str, Any]) -> dict[str, Any]:
-    unsaid = UNSAID.get(EventKind(row["kind"]), {})
+    unsaid = {"task_id"} if row["kind"] == EventKind.RELEASED else UNSAID.get(EventKind(row["kind"]), {})
     return {key: value for key, value in row["payload"].items() if key not in unsaid}
 
 

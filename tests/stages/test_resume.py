@@ -112,7 +112,7 @@ def test_a_run_whose_input_has_changed_is_not_gone_on_with(
         reward(workspace, RewardStageConfig(), seed=0)
     with FeedbackStore.open(workspace.database) as store:
         store.add_prompts([Prompt.from_text("New?")])
-    with pytest.raises(UsageError, match=r"reward-001 cannot go on: its input feedback \(feedback.db\) is not what"):
+    with pytest.raises(UsageError, match=r"reward-001 cannot go on: its input feedback \(feedback\) is not what"):
         reward(workspace, RewardStageConfig(), seed=0, resume=True)
 
 

@@ -114,13 +114,13 @@ class TestActive:
     def test_reward_runs_score_the_answers(self, chain, tmp_path: Path) -> None:
         shutil.copytree(chain.workspace.path, tmp_path / "copy")
         copied = Workspace.open(tmp_path / "copy")
-        shutil.copytree(chain.reward.path, copied.runs_dir / "reward-002")  # another of the same scores
-        record = copied.runs_dir / "reward-002" / "run.json"
-        copied_record = json.loads((copied.runs_dir / chain.reward.id / "run.json").read_text()) | {"id": "reward-002"}
+        shutil.copytree(chain.reward.path, copied.runs_dir / "reward-900")  # another of the same scores
+        record = copied.runs_dir / "reward-900" / "run.json"
+        copied_record = json.loads((copied.runs_dir / chain.reward.id / "run.json").read_text()) | {"id": "reward-900"}
         record.write_text(json.dumps(copied_record))
         with open_feedback(copied) as store:
             answers = store.responses(run_id=chain.sample.id)
-            first, second = scores_of(copied, store, [chain.reward.id, "reward-002"], answers)
+            first, second = scores_of(copied, store, [chain.reward.id, "reward-900"], answers)
         assert first.keys() == {a.id for a in answers}
         assert first == pytest.approx(second)
         assert len(set(first.values())) > 1

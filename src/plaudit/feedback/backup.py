@@ -14,8 +14,7 @@ import json
 import os
 import uuid
 import zipfile
-from collections.abc import Iterator
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback import replay
-from plaudit.feedback.projection import Event, apply
+from plaudit.feedback.projection import Event
 from plaudit.feedback.schema import REVISION, SECRETS, EventKind, events
 from plaudit.files import writing
 
@@ -114,10 +113,4 @@ def _read(connection: Connection, table: Table, archive: zipfile.ZipFile, said: 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     connection.execute(insert(table), rows)
     if table is events:
-        for kind, happened in groupby(_events(rows), key=lambda event: event.kind):
-            apply(connection, kind, list(happened))
-
-
-def _events(rows: list[dict[str, Any]]) -> Iterator[Event]:
-    for row in rows:
-        yield Event(row["seq"], row["created_at"], EventKind(row["kind"]), row["payload"])
+        replay.play(connection, [Event(r["seq"], r["created_at"], EventKind(r["kind"]), r["payload"]) for r in rows])

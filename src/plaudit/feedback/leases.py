@@ -131,7 +131,12 @@ def regain(connection: Connection, task: Row[Any], row: Row[Any], now: datetime,
 def extend(connection: Connection, row: Row[Any], now: datetime, length: timedelta) -> None:
     """Let the lease run for its whole length again, where half of that is over."""
     if moment_of(row.leased_until) - now < length / 2:
-        payload = {"id": row.id, "annotator_id": row.annotator_id, "leased_until": timestamp(now + length)}
+        payload = {
+            "id": row.id,
+            "task_id": row.task_id,
+            "annotator_id": row.annotator_id,
+            "leased_until": timestamp(now + length),
+        }
         add(connection, EventKind.EXTENDED, {f"{row.id}:{uuid.uuid4()}": payload}, now)
 
 
@@ -149,7 +154,13 @@ def release(
     facts = [
         (
             f"{row.id}:{uuid.uuid4()}",
-            {"id": row.id, "annotator_id": row.annotator_id, "state": str(state), "reason": reason},
+            {
+                "id": row.id,
+                "task_id": row.task_id,
+                "annotator_id": row.annotator_id,
+                "state": str(state),
+                "reason": reason,
+            },
         )
         for row in rows
     ]
