@@ -20,7 +20,7 @@ from tests.web.conftest import PASSWORD, add_tasks, signed_in
 
 schemathesis = pytest.importorskip("schemathesis", reason="Schemathesis is not installed")
 
-EXAMPLES = 12  # an endpoint
+EXAMPLES = 8  # an endpoint
 
 
 @pytest.fixture(scope="module")

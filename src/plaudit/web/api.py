@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
 from plaudit.feedback.leases import assignment_id
+from plaudit.types import Demonstration, Judgement
 from plaudit.web import showing
 from plaudit.web.judging import (
     DemonstrationSent,
@@ -22,6 +23,7 @@ from plaudit.web.judging import (
     demonstration_from,
     judgement_from,
 )
+from plaudit.web.label_store import LabelStore
 from plaudit.web.sentences import RefusalError
 from plaudit.web.showing import Payload
 from plaudit.web.visitors import Member
@@ -50,8 +52,7 @@ def task(visitor: Member) -> Payload:
 @router.post("/judgements", responses=_may_be(404, 409))
 def judge(sent: JudgementSent, visitor: Member) -> Payload:
     store = visitor.site.store
-    assignment = showing.own_assignment(store, sent.assignment, visitor.name)
-    task = store.task(assignment.task_id)
+    assignment, task = showing.own_assignment(store, sent.assignment, visitor.name)
     order = showing.shown_order(task, assignment)
     return {"stored": store.submit(judgement_from(sent, task, order, visitor.name))}
 
@@ -59,23 +60,21 @@ def judge(sent: JudgementSent, visitor: Member) -> Payload:
 @router.post("/demonstrations", responses=_may_be(404, 409))
 def demonstrate(sent: DemonstrationSent, visitor: Member) -> Payload:
     store = visitor.site.store
-    assignment = showing.own_assignment(store, sent.assignment, visitor.name)
-    return {"stored": store.write(demonstration_from(sent, store.task(assignment.task_id), visitor.name))}
+    _, task = showing.own_assignment(store, sent.assignment, visitor.name)
+    return {"stored": store.write(demonstration_from(sent, task, visitor.name))}
 
 
 @router.post("/skips", responses=_may_be(404, 409))
 def skip(sent: SkipSent, visitor: Member) -> Payload:
     store = visitor.site.store
-    assignment = showing.own_assignment(store, sent.assignment, visitor.name)
-    store.skip(assignment.task_id, visitor.name, sent.reason)
+    _, task = showing.own_assignment(store, sent.assignment, visitor.name)
+    store.skip(task.id, visitor.name, sent.reason)
     return {"progress": showing.progress(store, visitor.name)}
 
 
 @router.post("/heartbeats", responses=_may_be(404, 409))
 def heartbeat(sent: HeartbeatSent, visitor: Member) -> Payload:
-    store = visitor.site.store
-    assignment = showing.own_assignment(store, sent.assignment, visitor.name)
-    return {"lease_seconds": showing.seconds_until(store.heartbeat(assignment.id, visitor.name))}
+    return {"lease_seconds": showing.seconds_until(visitor.site.store.heartbeat(sent.assignment, visitor.name))}
 
 
 @router.post("/retractions", responses=_may_be(404, 409))
@@ -86,9 +85,7 @@ def retract(sent: RetractionSent, visitor: Member) -> Payload:
     if said is None:
         raise RefusalError(404, "not-found")
     assignment = store.retract(str(sent.id), visitor.name)
-    until = store.heartbeat(assignment.id, visitor.name)
-    order = showing.shown_order(store.task(assignment.task_id), assignment)
-    return showing.task_shown(store, assignment, until) | {"draft": showing.draft(said, order)}
+    return _with_draft(store, assignment.id, visitor.name, said, is_lease=True)
 
 
 @router.get("/history")
@@ -104,6 +101,13 @@ def entry(entry_id: EntryId, visitor: Member) -> Payload:
     said = store.said(entry_id, visitor.name)
     if said is None or said.task_id is None or not store.says_now(entry_id):
         raise RefusalError(404, "not-found")
-    assignment = showing.own_assignment(store, assignment_id(said.task_id, visitor.name), visitor.name)
-    order = showing.shown_order(store.task(assignment.task_id), assignment)
-    return showing.task_shown(store, assignment, until=None) | {"draft": showing.draft(said, order)}
+    return _with_draft(store, assignment_id(said.task_id, visitor.name), visitor.name, said, is_lease=False)
+
+
+def _with_draft(
+    store: LabelStore, assignment: str, annotator_id: str, said: Judgement | Demonstration, is_lease: bool
+) -> Payload:
+    with store.snapshot():
+        own, task = showing.own_assignment(store, assignment, annotator_id)
+        until = store.lease_end(own.id) if is_lease else None
+        return showing.task_shown(store, own, until) | {"draft": showing.draft(said, showing.shown_order(task, own))}

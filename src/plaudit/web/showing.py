@@ -25,15 +25,16 @@ Payload = dict[str, Any]
 
 def next_task(store: LabelStore, annotator_id: str) -> Payload:
     """The task that is open, else a new one; else why there is none."""
-    newest = store.guidelines()
-    if newest is not None and (store.version_read(annotator_id) or 0) < newest.version:
-        return _nothing(store, annotator_id, "guidelines")
+    with store.snapshot():
+        newest = store.guidelines()
+        if newest is not None and (store.version_read(annotator_id) or 0) < newest.version:
+            return _nothing(store, annotator_id, "guidelines")
     assignment = store.next_assignment(annotator_id)
-    if assignment is None:
+    with store.snapshot():
+        if assignment is not None:
+            return task_shown(store, assignment, store.lease_end(assignment.id))
         failed = store.qualified(annotator_id) is False
         return _nothing(store, annotator_id, "not-qualified" if failed else "nothing-left")
-    until = store.heartbeat(assignment.id, annotator_id)
-    return task_shown(store, assignment, until)
 
 
 def task_shown(store: LabelStore, assignment: Assignment, until: datetime | None) -> Payload:
@@ -104,8 +105,9 @@ def _previous(store: LabelStore, annotator_id: str) -> str | None:
 
 def history(store: LabelStore, secret: Secret, annotator_id: str, before: int | None) -> Payload:
     """The annotator's own entries, newest first; `seq` is blinded, as positions in the log tell how busy others are."""
-    entries = store.history(annotator_id, before=None if before is None else secret.unblinded(before))
-    return {"entries": [_entry(store, secret, annotator_id, entry) for entry in entries]}
+    with store.snapshot():
+        entries = store.history(annotator_id, before=None if before is None else secret.unblinded(before))
+        return {"entries": [_entry(store, secret, annotator_id, entry) for entry in entries]}
 
 
 def _entry(store: LabelStore, secret: Secret, annotator_id: str, entry: HistoryEntry) -> Payload:
@@ -135,9 +137,10 @@ def _excerpt(text: str) -> str:
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
 
 
-def own_assignment(store: LabelStore, assignment_id: str, annotator_id: str) -> Assignment:
+def own_assignment(store: LabelStore, assignment_id: str, annotator_id: str) -> tuple[Assignment, Task]:
     """RefusalError (404), in the same words, for somebody else's and for one that there is not."""
-    found = store.assignment(assignment_id)
-    if found is None or found.annotator_id != annotator_id:
-        raise RefusalError(404, "not-found")
-    return found
+    with store.snapshot():
+        found = store.assignment(assignment_id)
+        if found is None or found.annotator_id != annotator_id:
+            raise RefusalError(404, "not-found")
+        return found, store.task(found.task_id)
