@@ -45,8 +45,8 @@ SEEDS = tuple(range(20))
 QUICK_SEEDS = 3
 QUICK_PAIRS = 2_000
 HELD_OUT = 0.2  # of the votes, five times over
-# Left out: Wawa and ZeroBasedSkill do not run beside today's scikit-learn, MMSR had not finished after eight minutes, and
-# GLAD takes half a minute an iteration (after three it was right .891 of the time, as the majority is).
+# Left out: Wawa and ZeroBasedSkill do not run beside today's scikit-learn, MMSR had not finished after eight minutes,
+# and GLAD takes half a minute an iteration (after three it was right .891 of the time, as the majority is).
 CROWD_KIT = ("MajorityVote", "DawidSkene", "OneCoinDawidSkene", "MACE")
 PLANTED = {Habit.RANDOM: FlagKind.SPAMMER, Habit.LEFT: FlagKind.POSITION, Habit.LENGTH: FlagKind.LENGTH}
 
