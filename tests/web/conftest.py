@@ -16,6 +16,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from starlette.testclient import TestClient
 
+from plaudit.feedback.actions import Action
 from plaudit.types import Prompt, Response, Task
 from plaudit.web import people
 from plaudit.web.app import create_app
@@ -123,6 +124,11 @@ def signed_in(app: FastAPI, account: Account) -> Browser:
     assert session is not None
     person.csrf, person.name = session.csrf, account.name
     return person
+
+
+def done(site: Site) -> list[Action]:
+    """What leads did, newest first, but for joining."""
+    return [action for action in site.store.actions(100) if action.action != "joined"]
 
 
 def add_tasks(site: Site, number: int, answers: int = 2, **about: Any) -> list[Task]:

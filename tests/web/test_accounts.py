@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.log import timestamp
 from plaudit.feedback.schema import accounts, invitations, sessions, throttles
 from plaudit.web import people
+from plaudit.web.app import create_app
 from plaudit.web.people import Account, Role, proper_name
 from plaudit.web.secret import fingerprint
 from plaudit.web.sentences import RefusalError
 from plaudit.web.site import Site
 from plaudit.web.throttle import ATTEMPTS_BY_ADDRESS, ATTEMPTS_BY_NAME
 from plaudit.web.visitors import own_path
-from tests.web.conftest import PASSWORD, Browser, browser_of
+from tests.web.conftest import PASSWORD, Browser, browser_of, done
 
 OWNER = Account("the test", Role.OWNER, "en", "")
 
@@ -58,6 +60,10 @@ def test_the_first_owner_comes_by_a_link_that_serves_once(site: Site, browser: C
     assert first.get("/lead/people").status_code == 200
     assert second.get(f"/join/{token}").status_code == 404
     assert [account.name for account in site.accounts.all()] == ["ann"]
+    [joined] = site.store.actions(10)
+    assert (joined.actor, joined.action, dict(joined.details)) == (
+        "ann", "joined", {"role": "owner", "invited by": "plaudit"},
+    )  # fmt: skip
 
 
 def test_a_new_first_link_ends_the_one_before(site: Site, browser: Callable[[], Browser]) -> None:
@@ -259,6 +265,16 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
     assert "max-age" in answer.headers["strict-transport-security"]
 
 
+def test_the_cookie_is_secure_behind_a_proxy_with_https(site: Site, join: Any) -> None:
+    join("ann")
+    public = replace(site, public_url="https://label.example.org")
+    behind_proxy = browser_of(create_app(public, ["label.example.org"]))
+    behind_proxy.client.base_url = "http://label.example.org"
+    behind_proxy.get("/signin")
+    answer = behind_proxy.client.get("/signin")
+    assert "Secure" in answer.headers["set-cookie"]
+
+
 @pytest.mark.parametrize("spoilt", ["", "x", "unsigned-token", "{token}.badsignature", "{token}"])
 def test_a_cookie_that_is_not_ours_is_none(spoilt: str, site: Site, browser: Callable[[], Browser], join: Any) -> None:
     join("ann")
@@ -369,7 +385,7 @@ def test_a_lead_puts_somebody_out(site: Site, browser: Callable[[], Browser], jo
     lead.send("/lead/people/enable", name="ann")
     assert ann.get("/work").status_code == 303, "what ended stays ended"
     assert sign_in(browser(), "ann", PASSWORD).status_code == 303
-    assert [a.action for a in site.store.actions(10)] == ["enabled", "disabled", "revoked"]
+    assert [a.action for a in done(site)] == ["enabled", "disabled", "revoked"]
     assert "revoked" in lead.get("/lead/log").text
 
 

@@ -11,7 +11,7 @@ from plaudit.feedback.project import ProjectSettings
 from plaudit.types import Judgement, Ranking
 from plaudit.web.people import Role
 from plaudit.web.site import Site
-from tests.web.conftest import add_tasks
+from tests.web.conftest import add_tasks, done
 
 SETTINGS = {
     "name": "Clinic", "question": "Which is kinder?", "attributes": "kind\r\n\r\n true ", "flags": "",
@@ -33,7 +33,7 @@ def test_settings_are_changed_and_noted(site: Site, lead: Any, join: Any) -> Non
     page = lead.get("/lead/project?notice=notice-saved").text
     assert 'value="18.5"' in page
     assert "kind\ntrue</textarea>" in page
-    [action] = site.store.actions(10)
+    [action] = done(site)
     assert (action.actor, action.action, dict(action.details)["lease_minutes"]) == ("lea", "changed settings", 20.0)
     add_tasks(site, 1)
     shown = join("ann").task()
@@ -56,7 +56,7 @@ def test_settings_that_do_not_fit_are_refused_and_what_was_typed_stays(
     assert 'role="alert"' in answer.text
     assert 'value="Clinic"' in answer.text
     assert site.store.settings() == ProjectSettings()
-    assert site.store.actions(10) == []
+    assert done(site) == []
 
 
 def test_guidelines_are_published_in_versions(site: Site, lead: Any, join: Any) -> None:
@@ -73,7 +73,7 @@ def test_guidelines_are_published_in_versions(site: Site, lead: Any, join: Any) 
     page = lead.get("/lead/guidelines").text
     assert "# Two" in page
     assert page.count("<tr>") == 3
-    assert [a.action for a in site.store.actions(10)] == ["published guidelines"] * 2
+    assert [a.action for a in done(site)] == ["published guidelines"] * 2
 
 
 def test_withdrawing_takes_out_all_that_somebody_said(site: Site, lead: Any, join: Any) -> None:
@@ -85,7 +85,7 @@ def test_withdrawing_takes_out_all_that_somebody_said(site: Site, lead: Any, joi
     assert len(site.store.judgements()) == 2
     assert lead.send("/lead/people/withdraw", name="ann", reason="asked by letter").status_code == 303
     assert site.store.judgements() == []
-    [action] = site.store.actions(10)
+    [action] = done(site)
     assert (action.action, action.target) == ("withdrew", "ann")
     assert dict(action.details) == {"reason": "asked by letter", "entries": 2}
     assert ann.get("/api/history").json() == {"entries": []}
@@ -137,11 +137,11 @@ def test_an_invitation_is_taken_back(site: Site, lead: Any) -> None:
     assert invitation.id in lead.get("/lead/people").text
     assert lead.send("/lead/people/uninvite", id=invitation.id).status_code == 303
     assert site.accounts.invitations() == []
-    assert [a.action for a in site.store.actions(10)] == ["took an invitation back", "invited"]
+    assert [a.action for a in done(site)] == ["took an invitation back", "invited"]
 
 
 def test_what_is_not_done_is_not_noted(site: Site, lead: Any, join: Any) -> None:
     join("olga", Role.OWNER)
     assert lead.send("/lead/people/disable", name="olga").status_code == 403
     assert lead.send("/lead/people/role", name="olga", role="annotator").status_code == 403
-    assert site.store.actions(10) == []
+    assert done(site) == []

@@ -167,7 +167,15 @@ class Accounts:
             else:
                 self._refuse_taken(connection, name)
                 self._add(connection, name, invitation.role, password_hash, _proper_language(language))
+            self._note(invitation, name)
             return self.known(name)
+
+    def _note(self, invitation: Invitation, name: str) -> None:
+        """A lead or owner who came, or came back by a new password, stands in the log of what leads do."""
+        if invitation.role.leads:
+            what = "set a new password" if invitation.known else "joined"
+            details = {"role": str(invitation.role), "invited by": invitation.by}
+            self._store.act(name, what, name, details)
 
     def _refuse_taken(self, connection: Connection, name: str) -> None:
         """Also a name that gave feedback some other way is taken: nobody may speak for somebody else."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from plaudit.feedback.leases import assignment_id
@@ -25,7 +26,6 @@ from plaudit.web.judging import (
 )
 from plaudit.web.label_store import LabelStore
 from plaudit.web.sentences import RefusalError
-from plaudit.web.showing import Payload
 from plaudit.web.visitors import Member
 
 
@@ -44,41 +44,42 @@ EntryId = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 
 
 @router.get("/task")
-def task(visitor: Member) -> Payload:
+def task(visitor: Member) -> Response:
     """The next task, or why there is none."""
-    return showing.next_task(visitor.site.store, visitor.name)
+    return JSONResponse(showing.next_task(visitor.site.store, visitor.name))
 
 
 @router.post("/judgements", responses=_may_be(404, 409))
-def judge(sent: JudgementSent, visitor: Member) -> Payload:
+def judge(sent: JudgementSent, visitor: Member) -> Response:
     store = visitor.site.store
     assignment, task = showing.own_assignment(store, sent.assignment, visitor.name)
     order = showing.shown_order(task, assignment)
-    return {"stored": store.submit(judgement_from(sent, task, order, visitor.name))}
+    return JSONResponse({"stored": store.submit(judgement_from(sent, task, order, visitor.name))})
 
 
 @router.post("/demonstrations", responses=_may_be(404, 409))
-def demonstrate(sent: DemonstrationSent, visitor: Member) -> Payload:
+def demonstrate(sent: DemonstrationSent, visitor: Member) -> Response:
     store = visitor.site.store
     _, task = showing.own_assignment(store, sent.assignment, visitor.name)
-    return {"stored": store.write(demonstration_from(sent, task, visitor.name))}
+    return JSONResponse({"stored": store.write(demonstration_from(sent, task, visitor.name))})
 
 
 @router.post("/skips", responses=_may_be(404, 409))
-def skip(sent: SkipSent, visitor: Member) -> Payload:
+def skip(sent: SkipSent, visitor: Member) -> Response:
     store = visitor.site.store
     _, task = showing.own_assignment(store, sent.assignment, visitor.name)
     store.skip(task.id, visitor.name, sent.reason)
-    return {"progress": showing.progress(store, visitor.name)}
+    return JSONResponse({"progress": showing.progress(store, visitor.name)})
 
 
 @router.post("/heartbeats", responses=_may_be(404, 409))
-def heartbeat(sent: HeartbeatSent, visitor: Member) -> Payload:
-    return {"lease_seconds": showing.seconds_until(visitor.site.store.heartbeat(sent.assignment, visitor.name))}
+def heartbeat(sent: HeartbeatSent, visitor: Member) -> Response:
+    until = visitor.site.store.heartbeat(sent.assignment, visitor.name)
+    return JSONResponse({"lease_seconds": showing.seconds_until(until)})
 
 
 @router.post("/retractions", responses=_may_be(404, 409))
-def retract(sent: RetractionSent, visitor: Member) -> Payload:
+def retract(sent: RetractionSent, visitor: Member) -> Response:
     """Take an entry back: its task is open again, and what was said is there to begin from."""
     store = visitor.site.store
     said = store.said(str(sent.id), visitor.name)
@@ -89,13 +90,13 @@ def retract(sent: RetractionSent, visitor: Member) -> Payload:
 
 
 @router.get("/history")
-def history(visitor: Member, before: Seq = None) -> Payload:
+def history(visitor: Member, before: Seq = None) -> Response:
     """Own entries, newest first, older than the entry whose `seq` is `before`."""
-    return showing.history(visitor.site.store, visitor.site.secret, visitor.name, before)
+    return JSONResponse(showing.history(visitor.site.store, visitor.site.secret, visitor.name, before))
 
 
 @router.get("/entries/{entry_id}", responses=_may_be(404))
-def entry(entry_id: EntryId, visitor: Member) -> Payload:
+def entry(entry_id: EntryId, visitor: Member) -> Response:
     """An own entry with its task, to be edited: the edit names it in `supersedes`."""
     store = visitor.site.store
     said = store.said(entry_id, visitor.name)
@@ -106,8 +107,9 @@ def entry(entry_id: EntryId, visitor: Member) -> Payload:
 
 def _with_draft(
     store: LabelStore, assignment: str, annotator_id: str, said: Judgement | Demonstration, is_lease: bool
-) -> Payload:
+) -> Response:
     with store.snapshot():
         own, task = showing.own_assignment(store, assignment, annotator_id)
         until = store.lease_end(own.id) if is_lease else None
-        return showing.task_shown(store, own, until) | {"draft": showing.draft(said, showing.shown_order(task, own))}
+        draft = showing.draft(said, showing.shown_order(task, own))
+        return JSONResponse(showing.task_shown(store, own, until) | {"draft": draft})

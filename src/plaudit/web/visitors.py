@@ -10,6 +10,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -99,10 +100,16 @@ class Visitor:
         return response
 
     def _set_cookie(self, response: Response, use: str, value: str, seconds: int | None) -> None:
-        is_secure = self.request.url.scheme == "https"
         response.set_cookie(
-            cookie_name(self.site, use), value, max_age=seconds, httponly=True, samesite="lax", secure=is_secure
+            cookie_name(self.site, use), value, max_age=seconds, httponly=True, samesite="lax", secure=self._is_https
         )
+
+    @property
+    def _is_https(self) -> bool:
+        """Also where a proxy that does not say so has taken the HTTPS off."""
+        public = urlsplit(self.site.public_url or "")
+        behind_proxy = public.scheme == "https" and public.hostname == self.request.url.hostname
+        return self.request.url.scheme == "https" or behind_proxy
 
 
 def site_of(request: Request) -> Site:
@@ -158,14 +165,14 @@ def _check_csrf(site: Site, session: Session | None, form_token: str, sent: str 
         raise RefusalError(403, "csrf")
 
 
-def member(visitor: Annotated[Visitor, Depends(anybody)]) -> Visitor:
+async def member(visitor: Annotated[Visitor, Depends(anybody)]) -> Visitor:
     """Signed in, else RefusalError (401)."""
     if visitor.session is None:
         raise RefusalError(401, "signed-out")
     return visitor
 
 
-def leader(visitor: Annotated[Visitor, Depends(anybody)]) -> Visitor:
+async def leader(visitor: Annotated[Visitor, Depends(anybody)]) -> Visitor:
     """A lead or owner, else RefusalError (401, 403)."""
     if not visitor.account.role.leads:
         raise RefusalError(403, "role")
