@@ -154,6 +154,7 @@ def withdraw(visitor: Leader, filled: Annotated[Withdrawal, Form()]) -> Response
         account = visitor.site.accounts.changeable(visitor.account, filled.name)
         entries = store.withdraw(annotator_id=account.name, reason=reason, actor=visitor.name)
         store.act(visitor.name, "withdrew", account.name, {"reason": reason, "entries": entries})
+    visitor.site.figures.forget()
     return visitor.sent_to("/lead/people?notice=notice-withdrawn")
 
 

@@ -101,6 +101,7 @@ def change_project(visitor: Leader, filled: Annotated[NewSettings, Form()]) -> R
     with store.transaction():
         store.change_settings(settings, visitor.name)
         store.act(visitor.name, "changed settings", "project", changed)
+    visitor.site.figures.forget()  # what an hour costs is among them
     return visitor.sent_to("/lead/project?notice=notice-saved")
 
 
