@@ -54,6 +54,8 @@ def test_planted_habits_are_flagged_and_honest_annotators_are_not(store: Feedbac
         flags[who.id] for habit, who in zip(panel.habits, panel.annotators, strict=True) if habit is Habit.UTILITY
     ]
     assert honest == [set()] * 10
+    assert report.simulated == report.judgements
+    assert "are simulated: no person made them" in report.advice[0]
     odd = [who.id for habit, who in zip(panel.habits, panel.annotators, strict=True) if habit is not Habit.UTILITY]
     assert all(any(name in sentence for sentence in report.advice) for name in odd)
 

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.advice import advice
+from plaudit.feedback.annotator import AnnotatorKind
 from plaudit.feedback.annotator_quality import Share, annotator_qualities, gold_shares, number, share_of
 from plaudit.feedback.choices import Choices
 from plaudit.feedback.columns import read_choices
@@ -47,8 +48,11 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
     tasks = len(np.unique(choices.task))
     decided = choices.said != 1
     skipped = sum(by_annotator.values())
+    annotators = annotator_qualities(choices, fit_reliability(choices), by_annotator)
+    kind = {annotator.id: annotator.kind for annotator in store.annotators()}
     report = QualityReport(
         judgements=judged,
+        simulated=sum(one.judgements for one in annotators if kind[one.annotator] is AnnotatorKind.SIMULATED),
         tasks=tasks,
         choices=len(choices.unit),
         ties=float(1 - decided.mean()),
@@ -63,7 +67,7 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
         longer_wins=_overall(choices, (choices.said == 0) == (choices.longer > 0), decided & (choices.longer != 0)),
         effort=_effort(choices, store.settings()),
         skips=Skips(skipped, skipped / (skipped + judged), reasons),
-        annotators=annotator_qualities(choices, fit_reliability(choices), by_annotator),
+        annotators=annotators,
     )
     return replace(report, advice=tuple(advice(report)))
 

@@ -48,6 +48,7 @@ class QualityReport:
     """`as_dict` is what `plaudit quality --json` prints."""
 
     judgements: int
+    simulated: int  # of the judgements: no person made them
     tasks: int
     choices: int
     ties: float
