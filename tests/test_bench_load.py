@@ -1,0 +1,92 @@
+"""The load bench finds what it looks for, and finds nothing in an app that is only treated badly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from bench._crowd import Crowd
+from bench._label_server import Size, furnish
+from bench._load_audit import audit
+from bench.feedback_load import QUICK_ROUGH, Scene, safety
+from plaudit.feedback.schema import EventKind, events, judgements
+from plaudit.types import Judgement, Ranking
+from plaudit.web.label_store import LabelStore
+from plaudit.workspace import Workspace
+
+SIZE = Size(people=5, tasks=4, checks=1, shared_overlap=3)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.create(tmp_path / "project")
+
+
+@pytest.fixture
+def worked(workspace: Workspace) -> Iterator[tuple[LabelStore, Crowd]]:
+    """A project in which two people have answered everything, and the crowd that did it."""
+    people, crowd = furnish(workspace, SIZE, lease_seconds=60, seed=0), Crowd()
+    with LabelStore.open(workspace.database) as store:
+        for person in people[:2]:
+            while assignment := store.next_assignment(person.name):
+                key = f"{person.name} {assignment.task_id[:16]}"
+                ranking = Ranking((store.task(assignment.task_id).response_ids,))
+                store.submit(Judgement(key, assignment.task_id, person.name, ranking, reason=key))
+                crowd.said[key] = person.name, key
+                crowd.acknowledged.add(key)
+                crowd.stored[key] += 1
+        yield store, crowd
+
+
+def found(worked: tuple[LabelStore, Crowd]) -> dict[str, int]:
+    return {what: count for what, count in audit(*worked).items() if count}
+
+
+def test_a_sound_project_shows_nothing_but_open_places(worked: tuple[LabelStore, Crowd]) -> None:
+    assert found(worked) == {"left empty": SIZE.places - SIZE.people - 2 * SIZE.tasks}
+
+
+def test_what_was_acknowledged_and_is_gone_or_changed_is_lost(worked: tuple[LabelStore, Crowd]) -> None:
+    store, crowd = worked
+    first, second, third, *_ = crowd.acknowledged
+    with store.writing() as connection:
+        connection.execute(delete(judgements).where(judgements.c.id == first))
+        connection.execute(update(judgements).where(judgements.c.id == second).values(reason="another"))
+        connection.execute(update(events).where(events.c.id == f"{EventKind.JUDGED}:{third}").values(id="gone"))
+    assert found(worked)["lost"] == 3
+
+
+def test_what_nobody_sent_or_was_new_twice_is_doubled(worked: tuple[LabelStore, Crowd]) -> None:
+    _, crowd = worked
+    first, second, *_ = crowd.acknowledged
+    crowd.stored[first] += 1
+    del crowd.said[second]
+    crowd.acknowledged.discard(second)
+    assert found(worked)["doubled"] == 2
+
+
+def test_more_judgements_than_places_are_over_assigned(worked: tuple[LabelStore, Crowd]) -> None:
+    store, _ = worked
+    with store.writing() as connection:
+        row = connection.execute(select(judgements).where(judgements.c.task_id == work_task(store))).first()
+        assert row is not None
+        for number in range(SIZE.overlap):
+            again = {"id": f"more {number}", "annotator_id": f"annotator {2 + number}"}
+            connection.execute(judgements.insert(), [row._asdict() | again])
+    assert found(worked)["over-assigned"] == 2
+
+
+def work_task(store: LabelStore) -> str:
+    return next(task.id for task in store.tasks() if task.overlap == SIZE.overlap)
+
+
+def test_a_server_that_is_killed_loses_nothing(workspace: Workspace, capsys: pytest.CaptureFixture) -> None:
+    scene = Scene("SQLite", 1, SIZE, SIZE, 150, QUICK_ROUGH, kill_seconds=(0.1, 0.2))
+    people = furnish(workspace, SIZE, QUICK_ROUGH.lease_seconds, seed=0)
+    rows = {row.what.partition(": ")[2]: row for row in safety(scene, workspace, people)}
+    assert rows["judgements submitted"].value >= SIZE.places - 3  # less what was skipped
+    assert rows["processes killed"].value >= 1
+    assert [row.what for row in rows.values() if row.met is False] == []
