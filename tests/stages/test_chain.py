@@ -14,10 +14,11 @@ from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import load
 from plaudit.runs import RunStatus
 from plaudit.stages.align import AlignConfig, align
+from plaudit.stages.feedback import open_feedback
 from plaudit.stages.headlines import headline
 from plaudit.stages.panel import PanelConfig, panel
 from plaudit.stages.proof import EvaluateConfig, evaluate
-from plaudit.stages.reward import RewardStageConfig, reward
+from plaudit.stages.reward import RewardStageConfig, gather, reward
 from plaudit.stages.stage import ancestry
 from plaudit.types import Split
 from plaudit.workspace import Workspace
@@ -146,3 +147,20 @@ def test_without_held_out_preferences_the_reward_run_says_so(chain, tmp_path) ->
     assert "reward_accuracy" not in run.results
     assert "No held-out preference has a winner" in headline(run)
     json.dumps(run.read_json("evaluation.json"))
+
+
+def test_votes_can_count_by_how_reliable_their_annotator_is(copied: Workspace) -> None:
+    plain, weighed = (
+        reward(copied, RewardStageConfig(weighted=weighted), seed=0).read_json("evaluation.json")
+        for weighted in (False, True)
+    )
+    assert plain["annotator_weights"] is None
+    weights = weighed["annotator_weights"]
+    assert len(weights) > 1
+    assert all(0.05 <= weight <= 1 for weight in weights.values())
+    assert len(set(weights.values())) > 1
+    with open_feedback(copied) as store:
+        train = [gather(copied, store, RewardStageConfig(weighted=w)) for w in (False, True)]
+    votes = [[p.votes for group in found.train for p in group.preferences] for found in train]
+    assert sum(votes[1]) < sum(votes[0])
+    assert train[0].heldout == train[1].heldout

@@ -53,9 +53,7 @@ COMMANDS = (
     Command("evaluate", "evaluate", "evaluate", "Compare the aligned model with the base on held-out prompts."),
     Command("report", "report", "report", "Write what the runs found on one page: report.html and summary.json."),
     Command("runs", "runs", "runs", "List the runs, or show one in full."),
-    Command(
-        "withdraw", "withdraw", "withdraw", "Take out for good what somebody said; name the runs that used it."
-    ),
+    Command("withdraw", "withdraw", "withdraw", "Take out for good what somebody said; name the runs that used it."),
     Command("verify", "verify", "verify", "Check that the feedback store is what its events say."),
     Command("backup", "backup", "backup", "Write the whole feedback store to one file."),
     Command("restore", "backup", "restore", "Fill an empty feedback store from a backup."),

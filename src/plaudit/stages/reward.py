@@ -9,6 +9,7 @@ from typing import Any
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.annotator import AnnotatorKind
+from plaudit.feedback.reliability import annotator_weights
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import encode_answer
@@ -27,6 +28,7 @@ from plaudit.workspace import Workspace
 @dataclass(frozen=True)
 class RewardStageConfig:
     source: str | None = None  # only preferences on prompts from here
+    weighted: bool = False  # training votes count by how reliable their annotator is (docs/decisions/0006)
     training: RewardConfig = field(default_factory=RewardConfig)
 
 
@@ -39,6 +41,7 @@ class Feedback:
     judgements: list[Judgement]  # those behind both
     simulated: bool  # whether any of them is by a simulated annotator
     by_panel: bool  # whether all of them are by a panel of ours, whose hidden utility is known
+    weights: dict[str, float] | None  # annotator id -> weight of a training vote; None: all count alike
 
     @property
     def groups(self) -> list[Group]:
@@ -64,14 +67,16 @@ def reward(
             feedback = gather(workspace, store, config)
             trained = _train(run, feedback.train, config.training, language)
             details, figures = measure(_held_out(store, feedback, trained, language), run.seed)
-            run.write_json("evaluation.json", details)
+            run.write_json("evaluation.json", details | {"annotator_weights": feedback.weights})
             run.results |= figures | _about(feedback, language)
     return run
 
 
 def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Feedback:
     """The preferences by prompt and side of the split. UsageError when there is nothing to learn from."""
-    train, heldout = (_groups(store, preferences(store, split, config.source)) for split in Split)
+    weights = annotator_weights(store) if config.weighted else None
+    train = _groups(store, preferences(store, Split.TRAIN, config.source, weights))
+    heldout = _groups(store, preferences(store, Split.HELDOUT, config.source))  # judged alike, however it was trained
     if not any(not preference.is_tie for group in train for preference in group.preferences):
         where = f"{workspace.path}{f' from {config.source}' if config.source else ''}"
         raise UsageError(
@@ -84,7 +89,8 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
     said = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
     kind = {annotator.id: annotator.kind for annotator in store.annotators()}
     simulated = any(kind[judgement.annotator_id] is AnnotatorKind.SIMULATED for judgement in said)
-    return Feedback(train, heldout, said, simulated, all(is_member(judgement.annotator_id) for judgement in said))
+    by_panel = all(is_member(judgement.annotator_id) for judgement in said)
+    return Feedback(train, heldout, said, simulated, by_panel, weights)
 
 
 def _groups(store: FeedbackStore, found: list[Preference]) -> list[Group]:
