@@ -2,17 +2,17 @@
 
 `plaudit label` serves a project over HTTP on this machine, in processes of its own; a crowd of simulated annotators
 works in it: 200 with four workers on PostgreSQL (as installed: every commit is on the disk), 25 with one on SQLite.
-Nine answers in ten are of pairs, the others of four answers, each of about 150 words in Markdown; every judgement
-rates all answers on three attributes.
+Seven tasks in eight are pairs, the others have four answers, each of about 150 words in Markdown; every judgement rates
+all answers on three attributes.
 
-**Safety.** Everybody works about ten times as fast as people do, until every place of every task is taken, while every
-few seconds a worker (on SQLite: the server) is killed with -9, one request in ten is sent, or sent by half, and its
-answer not waited for, one submit in ten goes out over two connections at once, and one task in fifty is answered when
-its lease is over (leases last six seconds) or skipped. What is not acknowledged goes out again under the same id, as
-the page's outbox does it. Then the server is stopped and the store is read: *lost* is an acknowledged judgement that
-it has not, or has with other content; *doubled*, one that nobody sent, that stands twice, or that the server called
-new twice; *over-assigned*, more judgements of a task than it has places, not counting what is marked surplus, or a
-second assignment of it to one annotator.
+**Safety.** Everybody works much faster than people do (thinking three seconds a task, on SQLite half a second), until
+every place of every task is taken, while every few seconds a worker (on SQLite: the server) is killed with -9, one
+request in ten is sent, or sent by half, and its answer not waited for, one submit in ten goes out over two connections
+at once, and one task in fifty is skipped or answered when its lease is over (leases last six seconds). What is not
+acknowledged goes out again under the same id, as the page's outbox does it. Then the server is stopped and the store is
+read: *lost* is an acknowledged judgement that it has not, or has with other content; *doubled*, one that nobody sent,
+that stands twice, or that the server called new twice; *over-assigned*, more judgements of a task than it has places,
+not counting what is marked surplus, or a second assignment of it to one annotator.
 
 **Latency.** The same crowd without any of that, thinking ten seconds a task on average (exponentially distributed),
 where people take about 37: over three times as busy as real teams of that size. The time is what a browser waits, from
@@ -76,7 +76,7 @@ class Scene:
 
 FULL = (
     Scene("PostgreSQL", 4, Size(200, 4_000, 10), Size(200, 10_000, 50), 100),
-    Scene("SQLite", 1, Size(25, 1_300, 40), Size(25, 10_000, 50), 150),
+    Scene("SQLite", 1, Size(25, 1_300, 40), Size(25, 10_000, 50), 150, replace(ROUGH, think_seconds=0.5)),
 )
 QUICK = (
     Scene("PostgreSQL", 2, Size(20, 30, 3), Size(20, 200, 5), 100, QUICK_ROUGH, (0.5, 1.0), 1.0, 2.0, 5.0),

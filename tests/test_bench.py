@@ -189,18 +189,19 @@ def demos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return typed
 
 
-def test_demo_seeds_runs_every_seed_and_one_by_rloo(demos, capsys) -> None:
+def test_demo_seeds_runs_every_seed_and_one_by_ppo(demos, capsys) -> None:
     rows = {row.what: row for row in demo_seeds.main(quick=False)}
     asked = [(line[line.index("--algorithm") + 1], line[line.index("--seed") + 1]) for line in demos]
-    assert asked == [("ppo", "0"), ("ppo", "1"), ("ppo", "2"), ("rloo", "0")]
+    assert asked == [("rloo", "0"), ("rloo", "1"), ("rloo", "2"), ("ppo", "0")]
     assert all("--fresh" in line and "--quick" not in line for line in demos)
     first, mean = rows["win rate, seed 0"], rows["win rate, mean"]
     assert (first.value, first.low, first.high, first.met) == (0.9, 0.85, 0.94, True)
     assert (mean.value, mean.low, mean.goal) == (pytest.approx(0.9), pytest.approx(0.9), None)
-    assert rows["PPO peak memory (peer: RLOO)"].goal == "<= 1800"
-    gain = rows["PPO win rate beyond one half, per minute of the align stage (peer: RLOO)"]
-    assert (gain.value, gain.peer) == (pytest.approx(0.1), pytest.approx(0.2))
-    assert "ppo, seed 2: win_rate 0.9, kl_nats 8," in capsys.readouterr().err
+    assert ["--iterations" in line for line in demos] == [False, False, False, True]
+    assert rows["RLOO peak memory (peer: PPO)"].goal == "<= 1800"
+    aligning = rows["RLOO time of the align stage (peer: PPO)"]
+    assert (aligning.value, aligning.peer, aligning.ratio) == (120, 240, 0.5)
+    assert "rloo, seed 2: win_rate 0.9, kl_nats 8," in capsys.readouterr().err
     demos.clear()
     demo_seeds.main(quick=True)
     assert [line[-1] for line in demos] == ["--quick", "--quick"]

@@ -1,4 +1,4 @@
-"""The whole loop on the real pretrained model, as a person types it: slow, and skipped where the model cannot be had."""
+"""The whole loop on the real pretrained model, as a person types it; skipped where that model cannot be had."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_demo_runs_on_the_embedded_model_and_only_once(tmp_path: Path) -> No
     command = [*PLAUDIT, "demo", "--quick", "--seed", "1", "--out", str(tmp_path / "demo")]
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    for stage in ("Sampled 76 answers", "A simulated panel", "The reward model learned", "Aligned the model by PPO"):
+    for stage in ("Sampled 76 answers", "A simulated panel", "The reward model learned", "Aligned the model by RLOO"):
         assert stage in done.stdout
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text(encoding="utf-8"))
     assert 0 <= summary["win_rate_low"] <= summary["win_rate"] <= summary["win_rate_high"] <= 1

@@ -35,6 +35,11 @@ def test_a_finished_answer_beats_the_same_one_cut():
     assert total(GOOD) > total(GOOD, StopReason.LENGTH)
 
 
+def test_an_end_is_worth_little_before_anything_was_said():
+    early, cut = "Sharp knives are a real pleasure.", GOOD + " A magnetic strip also"
+    assert total(early) < total(cut, StopReason.LENGTH) < total(GOOD)
+
+
 def test_length_alone_buys_nothing_beyond_a_paragraph():
     longer = GOOD + " A magnetic strip stores blades safely, protects edges from drawers, and dries them quickly."
     assert total(longer) == pytest.approx(total(GOOD), abs=0.05)

@@ -32,7 +32,7 @@ def test_the_demo_ends_with_a_report_and_is_not_done_twice(tmp_path, tiny_folder
     assert main(typed) == 0
     said = capsys.readouterr().out
     for words in ("Sampled 76 answers to 19 prompts", "A simulated panel of 13", "The reward model learned from",
-                  "Aligned the model by PPO in 2 iterations", "held-out prompts the aligned model's answers win",
+                  "Aligned the model by RLOO in 2 iterations", "held-out prompts the aligned model's answers win",
                   "The panel was simulated", f"Open {tmp_path / 'demo' / 'report.html'}"):  # fmt: skip
         assert words in said
     first = pages(tmp_path / "demo")
@@ -78,13 +78,13 @@ def test_a_cut_demo_goes_on_and_ends_as_it_would_have(asked: Demo, monkeypatch, 
 def test_other_settings_repeat_only_what_depends_on_them(asked: Demo) -> None:
     demo(asked, write=lambda line: None)
     said: list[str] = []
-    more = Demo.asked(out=asked.out, model=asked.model, quick=True, iterations=1, algorithm="rloo")
+    more = Demo.asked(out=asked.out, model=asked.model, quick=True, iterations=1, algorithm="ppo")
     assert more.folder == asked.folder
     assert demo(more, write=said.append)
     assert [line.endswith("Done before.") for line in said[1:6]] == [True, True, True, False, False]
-    assert json.loads((asked.out / "summary.json").read_text())["algorithm"] == "rloo"
-    assert demo(asked, write=said.append)
     assert json.loads((asked.out / "summary.json").read_text())["algorithm"] == "ppo"
+    assert demo(asked, write=said.append)
+    assert json.loads((asked.out / "summary.json").read_text())["algorithm"] == "rloo"
     assert len(Workspace.open(asked.folder).runs()) == 7
 
 

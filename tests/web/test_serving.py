@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.cli import main
+from plaudit.web import serving
 from plaudit.web.people import Account, Role
 from plaudit.web.site import Site
 from plaudit.workspace import Workspace
@@ -178,6 +179,23 @@ def test_several_workers_share_people_and_replace_each_other(
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert out.endswith("Ended. What people submitted is stored.\n")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="workers are stopped and killed by signal")
+def test_a_worker_that_dies_while_it_is_asked_for_its_health_is_replaced_at_once(
+    start: Callable[..., tuple[subprocess.Popen[str], str]], postgresql_url: str, tmp_path: Path
+) -> None:
+    workspace = Workspace.create(tmp_path / "large", feedback=postgresql_url)
+    process, address = start("--workers", "2", folder=workspace.path)
+    first_page(address)
+    before = children(process.pid)
+    os.kill(before[0], signal.SIGSTOP)  # it does not answer the supervisor, which waits for it
+    time.sleep(1.5)
+    os.kill(before[0], signal.SIGKILL)
+    end = time.monotonic() + serving.HEALTH_SECONDS / 2
+    while time.monotonic() < end and len({*children(process.pid)} - {*before}) < 1:
+        time.sleep(0.1)
+    assert len({*children(process.pid)} - {*before}) == 1
 
 
 def children(pid: int) -> list[int]:

@@ -15,7 +15,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what this demo made before is deleted.")] = False,
     model: Annotated[str, typer.Option(help="A catalog name, a local path or a Hugging Face id.")] = "smollm2",
-    algorithm: Annotated[str, typer.Option(metavar="NAME", help="ppo or rloo.")] = "ppo",
+    algorithm: Annotated[str, typer.Option(metavar="NAME", help="rloo or ppo.")] = "rloo",
     people: Annotated[bool, typer.Option("--people", help="Rank the answers yourself, here in the terminal.")] = False,
     preferences: Annotated[str | None, typer.Option(metavar="SOURCE", help=PREFERENCES_HELP)] = None,
     iterations: Annotated[int | None, typer.Option(metavar="N", help="Of reinforcement learning.")] = None,

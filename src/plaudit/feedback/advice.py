@@ -22,8 +22,8 @@ SHOWN_PEOPLE = 10
 def advice(report: QualityReport) -> Iterator[str]:
     if report.simulated:
         yield (
-            f"{report.simulated:,} of the {report.judgements:,} judgements are simulated: no person made them, and they "
-            "say nothing about people."
+            f"{report.simulated:,} of the {report.judgements:,} judgements are simulated: no person made them, and "
+            "they say nothing about people."
         )
     yield from _about_overlap(report)
     yield from _about_people(report)

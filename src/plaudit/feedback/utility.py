@@ -3,13 +3,13 @@
 Nothing here is learned, and nothing of it is shown to the reward model or the policy: the panel's choices are all that
 they see. A reader who knows these rules should agree with them, so an answer is better when it
 
-- ends by itself instead of being cut off,
+- ends by itself instead of being cut off, once it has said something,
 - stays on the question (uses its words, or words built on them),
 - says something of its own (content words that the question did not have), up to a paragraph's worth,
 - does not repeat itself, echo the question, or refuse a harmless request,
 - is written plainly (no stray symbols, no template brackets, no names out of nowhere).
 
-An echo has no content of its own, a stock sentence neither that nor the question's words: neither can win.
+An echo has no content of its own and a stock sentence little: for neither is an end worth much, and neither can win.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from plaudit.types import Prompt, Response, StopReason
 
 # What each part is worth. Own content saturates, so that length alone buys nothing beyond a paragraph.
 WEIGHTS = {
-    "finished": 3.5,
+    "finished": 5.0,
     "on_question": 1.5,
     "own_content": 3.0,
     "repetition": -3.0,
@@ -31,6 +31,7 @@ WEIGHTS = {
 }
 ENOUGH_OVERLAP = 2  # content words shared with the question that put an answer on it
 NATURAL_COPY = 0.3  # share of the question that an answer may take up word for word
+SENTENCE = 8  # distinct content words of its own behind which an end counts in full: an early end is none
 PARAGRAPH = 12  # distinct content words of its own that make an answer complete
 
 STOPWORDS = frozenset(
@@ -91,7 +92,7 @@ def utility(prompt: Prompt, response: Response) -> Utility:
     asked, said = stems(prompt.question), stems(response.text)
     spoken = words(response.text)
     return Utility(
-        finished=float(response.stop_reason is StopReason.EOS),
+        finished=(response.stop_reason is StopReason.EOS) * min(1.0, len(said - asked) / SENTENCE),
         on_question=min(1.0, len(asked & said) / max(1, min(len(asked), ENOUGH_OVERLAP))),
         own_content=min(1.0, len(said - asked) / PARAGRAPH),
         repetition=min(1.0, 3 * repeated_share(spoken)),

@@ -55,7 +55,7 @@ class ReinforcementConfig:
     rank: int = 16  # of the adapters
     alpha: float = 32.0
     kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
-    kl_target_nats: float = 7.0  # of a whole answer; the coefficient adapts towards it
+    kl_target_nats: float = 9.0  # of a whole answer; the coefficient adapts towards it
     kl_horizon_episodes: float = 500
     max_grad_norm: float = 1.0
     rollout: RolloutConfig = field(default_factory=RolloutConfig)

@@ -81,7 +81,26 @@ def _config(app: object, workers: int = 1) -> uvicorn.Config:
 def _supervise(workers: int, sockets: Sequence[socket.socket]) -> None:
     from uvicorn.supervisors import Multiprocess
 
-    Multiprocess(_config("plaudit.web.app:serving", workers), sockets=list(sockets)).run()
+    class Supervisor(Multiprocess):
+        """Keeps only its own end of the line to each worker: then the line of one that died is dead, too.
+
+        Else a worker killed while it is asked whether it is well leaves the supervisor waiting for HEALTH_SECONDS, in
+        which it replaces nobody and hears no Ctrl-C.
+        """
+
+        def init_processes(self) -> None:
+            super().init_processes()
+            self._keep_own_ends()
+
+        def keep_subprocess_alive(self) -> None:
+            super().keep_subprocess_alive()
+            self._keep_own_ends()
+
+        def _keep_own_ends(self) -> None:
+            for worker in self.processes:
+                worker.child_conn.close()
+
+    Supervisor(_config("plaudit.web.app:serving", workers), sockets=list(sockets)).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
