@@ -195,7 +195,10 @@ def test_a_worker_that_dies_while_it_is_asked_for_its_health_is_replaced_at_once
     end = time.monotonic() + serving.HEALTH_SECONDS / 2
     while time.monotonic() < end and len({*children(process.pid)} - {*before}) < 1:
         time.sleep(0.1)
-    assert len({*children(process.pid)} - {*before}) == 1
+    replaced = {*children(process.pid)} - {*before}
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert len(replaced) == 1
 
 
 def children(pid: int) -> list[int]:
