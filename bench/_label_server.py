@@ -180,6 +180,15 @@ class LabelServer:
             int(it[0]) for it in found if len(it) == 4 and it[1] == mine and "Z" not in it[2] and "spawn_main" in it[3]
         ]
 
+    def missing_workers(self) -> int:
+        """How many workers there are too few, once the supervisor has had the time to replace who was killed."""
+        if self.workers == 1:
+            return 0
+        end = time.monotonic() + START_SECONDS
+        while (missing := self.workers - len(self.worker_ids())) and time.monotonic() < end:
+            time.sleep(0.5)
+        return missing
+
     def stop(self) -> None:
         """End it as Ctrl-C would, and by force what is left of it."""
         if self._process is None:
