@@ -32,6 +32,7 @@ from plaudit.files import writing
 POSTGRESQL = "postgresql"
 WRITERS_LOCK = 0x506C6175  # "Plau": the number of the advisory lock, the same in every Plaudit on the database
 MOST_CONNECTIONS = 40  # as many as a web worker has threads (Starlette's limit), so that none waits for another's
+POSTGRESQL_CONNECTIONS = 20  # so that four web workers stay below the 100 that PostgreSQL allows by default
 
 
 def engine_for(place: str | Path, create: bool) -> Engine:
@@ -44,7 +45,7 @@ def engine_for(place: str | Path, create: bool) -> Engine:
         _prepare_file(Path(file), create)
     pool: dict[str, Any] = {} if is_file and file == ":memory:" else {"max_overflow": MOST_CONNECTIONS - 5}
     if url.get_backend_name() == POSTGRESQL:
-        pool |= {"pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
+        pool |= {"max_overflow": POSTGRESQL_CONNECTIONS - 5, "pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
     try:
         engine = create_engine(
             url, json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")), **pool
