@@ -45,7 +45,7 @@ def engine_for(place: str | Path, create: bool) -> Engine:
         _prepare_file(Path(file), create)
     pool: dict[str, Any] = {} if is_file and file == ":memory:" else {"max_overflow": MOST_CONNECTIONS - 5}
     if url.get_backend_name() == POSTGRESQL:
-        pool |= {"max_overflow": POSTGRESQL_CONNECTIONS - 5, "pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
+        pool = {"max_overflow": POSTGRESQL_CONNECTIONS - 5, "pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
     try:
         engine = create_engine(
             url, json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")), **pool
