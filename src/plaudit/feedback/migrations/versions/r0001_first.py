@@ -10,6 +10,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    create_events()
+    create_questions()
+    create_work()
+
+
+def create_events() -> None:
     op.create_table(
         "events",
         sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
@@ -30,6 +36,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["seq"], ["events.seq"], name=op.f("fk_annotators_seq")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotators")),
     )
+
+
+def create_questions() -> None:
     op.create_table(
         "prompts",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -72,6 +81,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_responses_prompt_id"), "responses", ["prompt_id"], unique=False)
     op.create_index(op.f("ix_responses_run_id"), "responses", ["run_id"], unique=False)
+
+
+def create_work() -> None:
     op.create_table(
         "tasks",
         sa.Column("id", sa.String(length=64), nullable=False),
