@@ -26,7 +26,7 @@ MOST_GROUPS = 30  # a tag with more values than that names prompts, not groups o
 
 def read_choices(store: FeedbackStore) -> Choices:
     """All current judgements of a store, without what was withdrawn. PlauditError when it cannot be read."""
-    with _no_garbage_collection(), store._reading() as connection:
+    with _no_garbage_collection(), store.reading() as connection:
         prompt_at, tags = _prompts(connection)
         answer_at, length = _answers(connection)
         listed = _tasks(connection, prompt_at, answer_at)

@@ -121,7 +121,7 @@ def _skipped(store: FeedbackStore) -> tuple[dict[str, int], dict[str, int]]:
     query = select(*columns, func.count()).where(assignments.c.state == AssignmentState.SKIPPED).group_by(*columns)
     people: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    with store._reading() as connection:
+    with store.reading() as connection:
         for who, reason, count in connection.execute(query):
             people[who] += count
             reasons[reason or "no reason given"] += count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Row, Select, Table, func, select
@@ -179,6 +179,10 @@ class FeedbackReader:
             return self._read(table, query)
         with self._reading() as connection:
             return sorted(rows_with(connection, query, column, set(values)), key=lambda row: row.seq)
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """One snapshot for queries of one's own, such as those that read a million judgements as columns."""
+        return self._reading()
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

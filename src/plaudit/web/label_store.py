@@ -17,9 +17,6 @@ from plaudit.types import Demonstration, Judgement
 class LabelStore(FeedbackStore):
     """A feedback store whose transactions also reach the tables beside the log (accounts, sessions, throttles)."""
 
-    def reading(self) -> AbstractContextManager[Connection]:
-        return self._reading()
-
     def writing(self) -> AbstractContextManager[Connection]:
         return self._writing()
 
