@@ -74,11 +74,13 @@ def locate(name: str) -> str:
 
 
 def quiet_transformers() -> None:
-    """The library's own bars and advice say nothing that a user of plaudit can act on."""
+    """The libraries' own bars, advice and retries say nothing that a user of plaudit can act on."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
 
 
 def separate_pad(tokenizer: Any) -> None:
