@@ -76,7 +76,9 @@ class Scene:
 
 FULL = (
     Scene("PostgreSQL", 4, Size(200, 4_000, 10), Size(200, 10_000, 50), 100),
-    Scene("SQLite", 1, Size(25, 1_300, 40), Size(25, 10_000, 50), 150, replace(ROUGH, think_seconds=0.5)),
+    Scene(
+        "SQLite", 1, Size(25, 1_300, 40), Size(25, 10_000, 50), 150, replace(ROUGH, think_seconds=0.5), seconds=300.0
+    ),
 )
 QUICK = (
     Scene("PostgreSQL", 2, Size(20, 30, 3), Size(20, 200, 5), 100, QUICK_ROUGH, (0.5, 1.0), 1.0, 2.0, 5.0),

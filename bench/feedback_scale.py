@@ -72,8 +72,8 @@ def main(quick: bool) -> list[Row]:
         Row("its processor time", found["cpu_seconds"], "s"),
         Row("its peak memory", found["peak"] / 1e9, "GB", goal="<= 2"),
         Row("same choice by two annotators", found["agreement"]),
-        Row(f"annotators who guess and are flagged, of {len(guessers)}", len(guessers & flagged) / len(guessers)),
-        Row("others who are flagged", len(others) / (ANNOTATORS - len(guessers))),
+        Row(f"share flagged of the {len(guessers)} annotators who guess", len(guessers & flagged) / len(guessers)),
+        Row(f"share flagged of the {ANNOTATORS - len(guessers)} others", len(others) / (ANNOTATORS - len(guessers))),
     ]
 
 
