@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+Clock = Callable[[float], None]
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -78,3 +80,16 @@ def world(store: FeedbackStore) -> list[Task]:
     store.add_tasks(tasks)
     store.add_annotators([Annotator(name) for name in ("ana", "ben", "cem")])
     return tasks
+
+
+@pytest.fixture
+def wait(store: FeedbackStore, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let so many minutes pass."""
+    passed = [timedelta()]
+    begun = datetime.now(UTC)
+    monkeypatch.setattr(store, "_now", lambda: begun + passed[0])
+
+    def pass_by(minutes: float) -> None:
+        passed[0] += timedelta(minutes=minutes)
+
+    return pass_by

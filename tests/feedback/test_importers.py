@@ -84,7 +84,7 @@ def test_a_malformed_line_imports_nothing(store: FeedbackStore, tmp_path: Path) 
 def test_a_write_that_fails_imports_nothing(
     store: FeedbackStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(judgements: object) -> int:
+    def refuse(*_: object) -> int:
         raise PlauditError("The disk is full.")
 
     monkeypatch.setattr(store, "submit_all", refuse)

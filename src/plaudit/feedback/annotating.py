@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -12,6 +12,7 @@ from plaudit.feedback import demonstrating, leases, logbook, queue, retraction, 
 from plaudit.feedback.log import require
 from plaudit.feedback.logbook import HistoryEntry, Progress
 from plaudit.feedback.project import settings_in
+from plaudit.feedback.qualification import qualified
 from plaudit.feedback.rows import assignment_from
 from plaudit.feedback.schema import AssignmentState, annotators, assignments
 from plaudit.feedback.writing import FeedbackWriter
@@ -56,9 +57,9 @@ class Annotating(FeedbackWriter):
             return queue.lease_next(connection, annotator_id, order, self._now(), settings.lease)
 
     def qualified(self, annotator_id: str) -> bool | None:
-        """Whether the annotator passed the qualification tasks, all of them answered; None where there are none."""
+        """Whether the annotator passed the qualification, all of it answered; None where there is none."""
         with self._reading() as connection:
-            return queue.qualified(connection, annotator_id, settings_in(connection).qualification_pass)
+            return qualified(connection, annotator_id, settings_in(connection).qualification_pass)
 
     def heartbeat(self, assignment_id: str, annotator_id: str) -> datetime:
         """Keep the task; when its lease ends now. Cheap: nothing is written before half of the lease is over.
@@ -80,8 +81,11 @@ class Annotating(FeedbackWriter):
         assert until is not None
         return until
 
-    def skip(self, task_id: str, annotator_id: str, reason: str) -> None:
-        """Give the annotator's place at the task back, saying why; somebody else may take it. Twice is once."""
+    def skip(self, task_id: str, annotator_id: str, reason: str, at: datetime | None = None) -> None:
+        """Give the annotator's place at the task back, saying why; somebody else may take it. Twice is once.
+
+        `at`: when that was, if it was elsewhere and before now.
+        """
         with self._writing() as connection:
             row = leases.assignment_row(connection, task_id, annotator_id)
             if row is None:
@@ -89,7 +93,7 @@ class Annotating(FeedbackWriter):
             if row.state == AssignmentState.DONE:
                 raise ConflictError(f"{annotator_id} has answered task {task_id}, so cannot skip it.")
             if row.state != AssignmentState.SKIPPED:
-                leases.release(connection, [row], AssignmentState.SKIPPED, reason, self._now())
+                leases.release(connection, [row], AssignmentState.SKIPPED, reason, at or self._now())
 
     def submit(self, judgement: Judgement) -> bool:
         """Record a judgement and close its lease; False when exactly this one is stored already.
@@ -105,15 +109,15 @@ class Annotating(FeedbackWriter):
         """
         return self.submit_all([judgement]) == 1
 
-    def submit_all(self, submitted: Sequence[Judgement]) -> int:
-        """Record judgements in order, all or none."""
+    def submit_all(self, submitted: Sequence[Judgement], at: Mapping[str, datetime] | None = None) -> int:
+        """Record judgements in order, all or none. `at`: judgement id -> when, for what was said before now."""
         with self._writing() as connection:
-            return submitting.submit_all(connection, submitted, self._now())
+            return submitting.submit_all(connection, submitted, self._now(), at)
 
-    def write(self, written: Demonstration) -> bool:
-        """Record an answer that an annotator wrote; the same rules as for `submit`."""
+    def write(self, written: Demonstration, at: datetime | None = None) -> bool:
+        """Record an answer that an annotator wrote, now or `at` an earlier time; the same rules as for `submit`."""
         with self._writing() as connection:
-            return demonstrating.write(connection, written, self._now(), settings_in(connection).lease)
+            return demonstrating.write(connection, written, self._now(), settings_in(connection).lease, at)
 
     def retract(self, entry_id: str, annotator_id: str) -> Assignment:
         """Take a judgement or demonstration back; its task is open for the annotator again. Twice is once.

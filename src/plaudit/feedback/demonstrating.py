@@ -18,8 +18,10 @@ from plaudit.feedback.schema import EventKind, annotators, demonstrations, event
 from plaudit.types import Demonstration
 
 
-def write(connection: Connection, written: Demonstration, now: datetime, length: timedelta) -> bool:
-    """Record the answer and close its lease; False when exactly this one is stored already."""
+def write(
+    connection: Connection, written: Demonstration, now: datetime, length: timedelta, at: datetime | None = None
+) -> bool:
+    """Record the answer, written now or `at` another time, and close its lease; False when it is stored already."""
     payload = written_payload(written)
     if _is_known(connection, written, payload):
         return False
@@ -27,7 +29,7 @@ def write(connection: Connection, written: Demonstration, now: datetime, length:
     if written.task_id is not None and written.annotator_id is not None:
         _check_edit(connection, written)
         _hold_place(connection, written.task_id, written.annotator_id, now, length)
-    add(connection, EventKind.WROTE, {written.id: payload}, now)
+    add(connection, EventKind.WROTE, {written.id: payload}, at or now)
     return True
 
 

@@ -1,7 +1,4 @@
-"""Reading back what `export_history` writes: the same nouns, under the same ids.
-
-Only the time is not kept: a store's log says when a thing got into that store.
-"""
+"""Reading back what `export_history` writes: the same nouns, under the same ids, said at the same times."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.feedback.formats import fields
 from plaudit.feedback.formats.comparison import MalformedError, UnusableError
 from plaudit.feedback.labelled import Labelled, Skip
+from plaudit.feedback.log import moment_of
 from plaudit.files import one_line
 from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, Split, StopReason, Task, TaskPurpose
 
@@ -65,6 +63,7 @@ def _nouns(row: _Row) -> Labelled:
         (_judgement(row, task, who),) if kind == "judgement" and task and who else (),
         (Skip(task.id, who.id, row["reason"] or ""),) if kind == "skip" and task and who else (),
         (_demonstration(row, prompt, task, who),) if kind == "demonstration" else (),
+        moment_of(row["at"]) if row["at"] else None,
     )
 
 

@@ -7,8 +7,9 @@ nouns of that, and the store takes them in one transaction. Importing again adds
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -190,28 +191,31 @@ def _keep(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummar
         store.add_responses(response for one in found for response in one.responses)
         store.add_tasks(one.task for one in found if one.task)
         _skip(store, found, summary)  # before the judgements, which fill the tasks' places
-        _submit(store, [judgement for one in found for judgement in one.judgements], summary)
-        _write(store, [written for one in found for written in one.demonstrations], summary)
+        at = {judgement.id: one.at for one in found for judgement in one.judgements if one.at}
+        _submit(store, [judgement for one in found for judgement in one.judgements], at, summary)
+        _write(store, [(written, one.at) for one in found for written in one.demonstrations], summary)
 
 
 def _skip(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummary) -> None:
-    skips = {skip: len(one.responses) for one in found for skip in one.skips}
+    skips = {skip: one for one in found for skip in one.skips}
     settled = {annotator_id: store.settled(annotator_id) for annotator_id in {skip.annotator_id for skip in skips}}
-    for skip, answers in skips.items():
+    for skip, record in skips.items():
         if skip.task_id in settled[skip.annotator_id]:
             summary.duplicates += 1
-        elif store.assign(skip.task_id, skip.annotator_id, range(answers)) is None:
+        elif store.assign(skip.task_id, skip.annotator_id, range(len(record.responses))) is None:
             summary.skipped["a task that was skipped has all its places taken"] += 1
         else:
-            store.skip(skip.task_id, skip.annotator_id, skip.reason)
+            store.skip(skip.task_id, skip.annotator_id, skip.reason, record.at)
             summary.skips += 1
 
 
-def _submit(store: FeedbackStore, judged: Sequence[Judgement], summary: ImportSummary) -> None:
+def _submit(
+    store: FeedbackStore, judged: Sequence[Judgement], at: Mapping[str, datetime], summary: ImportSummary
+) -> None:
     known = {judgement.id: judgement for judgement in store.judgements(current_only=False)}
     fresh = list(_without_contradictions(judged, known, summary))
     new = {judgement.id: len(judgement.ranking.response_ids) for judgement in fresh if judgement.id not in known}
-    added = store.submit_all(fresh)
+    added = store.submit_all(fresh, at)
     summary.rankings = sum(answers > 2 for answers in new.values())
     summary.pairs = added - summary.rankings
     summary.duplicates += len(fresh) - added
@@ -234,10 +238,12 @@ def _as_said(judgement: Judgement) -> Judgement:
     return replace(judgement, surplus=False, guidelines_version=None)
 
 
-def _write(store: FeedbackStore, written: Sequence[Demonstration], summary: ImportSummary) -> None:
-    unsigned = [one for one in written if one.annotator_id is None]
+def _write(
+    store: FeedbackStore, written: Sequence[tuple[Demonstration, datetime | None]], summary: ImportSummary
+) -> None:
+    unsigned = [one for one, _ in written if one.annotator_id is None]
     for source in dict.fromkeys(one.source for one in unsigned):
         texts = [(one.prompt_id, one.text) for one in unsigned if one.source == source]
         summary.demonstrations += store.add_demonstrations(texts, source)
-    summary.demonstrations += sum(store.write(one) for one in written if one.annotator_id is not None)
+    summary.demonstrations += sum(store.write(one, at) for one, at in written if one.annotator_id is not None)
     summary.duplicates += len(written) - summary.demonstrations

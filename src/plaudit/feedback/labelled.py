@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.feedback.formats import Format
@@ -42,6 +43,7 @@ class Labelled:
     judgements: tuple[Judgement, ...] = ()
     skips: tuple[Skip, ...] = ()
     demonstrations: tuple[Demonstration, ...] = ()
+    at: datetime | None = None  # when the judgement, skip or demonstration was said, where the record tells
 
 
 def labelled(found: Comparison, format: Format, name: str) -> Labelled:

@@ -53,16 +53,18 @@ def add(
     new: Mapping[str, dict[str, Any]],
     now: datetime,
     actor: str | None = None,
+    at: Mapping[str, datetime] | None = None,
 ) -> None:
-    """Add facts (key -> payload) that are known to be new, in order."""
-    first, created_at = last_seq(connection) + 1, timestamp(now)
-    happened = [Event(seq, created_at, kind, payload) for seq, payload in enumerate(new.values(), first)]
+    """Add facts (key -> payload) that are known to be new, in order; they happened now, unless `at` says when."""
+    times = {key: timestamp((at or {}).get(key, now)) for key in new}
+    numbered = enumerate(new.items(), last_seq(connection) + 1)
+    happened = [Event(seq, times[key], kind, payload) for seq, (key, payload) in numbered]
     rows = [
         {
             "seq": event.seq,
             "id": f"{kind}:{key}",
             "kind": str(kind),
-            "created_at": created_at,
+            "created_at": event.created_at,
             "actor": actor or event.payload.get("annotator_id") or SOMEBODY,
             "payload": event.payload,
         }

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, delete
 from plaudit.feedback.schema import (
     ASKED_OF_EVERYBODY,
     PLACES_FOR_EVERYBODY,
+    TAKEN_BACK,
     AssignmentState,
     EventKind,
     actions,
@@ -142,7 +143,7 @@ def _retract(connection: Connection, happened: Sequence[Event]) -> None:
     for event in happened:
         table = judgements if event.payload["entry"] == "judgement" else demonstrations
         taken_back = update(table).where(table.c.id == event.payload["id"])
-        connection.execute(taken_back.values(superseded_by=f"retracted:{event.seq}"))
+        connection.execute(taken_back.values(superseded_by=f"{TAKEN_BACK}{event.seq}"))
     leases = [_lease(event.payload) for event in happened]
     connection.execute(_lease_of().values(state=AssignmentState.EXPIRED, slot=None), leases)
     _count_places(connection, {lease["of_task"] for lease in leases})

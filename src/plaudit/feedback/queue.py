@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Subquery, exists, func, or_, select
 
 from plaudit.feedback import leases
+from plaudit.feedback.qualification import qualified
 from plaudit.feedback.rows import assignment_from
 from plaudit.feedback.schema import (
     IS_FREE,
@@ -26,12 +27,11 @@ from plaudit.feedback.schema import (
     judgements,
     tasks,
 )
-from plaudit.types import Assignment, Ranking, TaskPurpose
+from plaudit.types import Assignment, TaskPurpose
 
 # Out of 100 tasks, about so many are checks while there are any: Stiennon et al. 2020 (appendix C) take 10 to 20% from
 # a shared pool; gold and sentinel items are rarer, because nothing is learnt from them but who to trust.
 SHARE = {TaskPurpose.SHARED: 0.15, TaskPurpose.GOLD: 0.05, TaskPurpose.SENTINEL: 0.02}
-_SETTLED = (AssignmentState.DONE, AssignmentState.SKIPPED)
 REAL = (TaskPurpose.SENTINEL, TaskPurpose.GOLD, TaskPurpose.SHARED, TaskPurpose.WORK)
 
 
@@ -105,40 +105,6 @@ def mixed() -> Iterator[TaskPurpose]:
 def purposes(connection: Connection, annotator_id: str, needed: float) -> tuple[TaskPurpose, ...]:
     """What the annotator may be asked now."""
     return (TaskPurpose.QUALIFICATION,) if qualified(connection, annotator_id, needed) is False else REAL
-
-
-def qualified(connection: Connection, annotator_id: str, needed: float) -> bool | None:
-    """Whether the annotator has answered all qualification tasks and agrees with gold on the share `needed` of pairs.
-
-    None where there are no such tasks.
-    """
-    said = (
-        (judgements.c.task_id == tasks.c.id)
-        & (judgements.c.annotator_id == annotator_id)
-        & judgements.c.superseded_by.is_(None)
-    )
-    query = select(tasks.c.gold, judgements.c.ranking, judgements.c.withdrawn, assignments.c.state)
-    query = query.select_from(tasks.outerjoin(judgements, said).outerjoin(assignments, _own(annotator_id)))
-    rows = connection.execute(query.where(IS_FREE, tasks.c.purpose == str(TaskPurpose.QUALIFICATION))).all()
-    if not rows:
-        return None
-    if any(row.ranking is None and row.state not in _SETTLED for row in rows):
-        return False
-    pairs = [
-        agrees for row in rows if row.gold for agrees in _agreement(row.gold, None if row.withdrawn else row.ranking)
-    ]
-    return not pairs or sum(pairs) >= needed * len(pairs)
-
-
-def _agreement(gold: list[list[str]], ranking: list[list[str]] | None) -> list[bool]:
-    """For every pair, whether the ranking says what gold says; no ranking agrees with nothing."""
-    expected = list(_ranking(gold).pairs())
-    said = {(a, b): share for a, b, share in _ranking(ranking).pairs()} if ranking else {}
-    return [said.get((a, b)) == share for a, b, share in expected]
-
-
-def _ranking(tiers: list[list[str]]) -> Ranking:
-    return Ranking(tuple(map(tuple, tiers)))
 
 
 class Backlog:

@@ -11,7 +11,7 @@ from plaudit.errors import ConflictError, NotThereError
 from plaudit.feedback import leases
 from plaudit.feedback.log import add
 from plaudit.feedback.rows import assignment_from
-from plaudit.feedback.schema import AssignmentState, EventKind, demonstrations, judgements, tasks
+from plaudit.feedback.schema import TAKEN_BACK, AssignmentState, EventKind, demonstrations, judgements, tasks
 from plaudit.types import Assignment
 
 ENTRIES: dict[str, Table] = {"judgement": judgements, "demonstration": demonstrations}
@@ -27,7 +27,7 @@ def retract(connection: Connection, entry_id: str, annotator_id: str, now: datet
     entry, row = _entry(connection, entry_id, annotator_id)
     before = leases.assignment_row(connection, row.task_id, annotator_id)
     if row.superseded_by is not None:
-        if row.superseded_by.startswith("retracted:") and before is not None and before.state == AssignmentState.OPEN:
+        if row.superseded_by.startswith(TAKEN_BACK) and before is not None and before.state == AssignmentState.OPEN:
             return assignment_from(before)
         raise ConflictError(f"{annotator_id} has said something else in place of {entry_id}; take that back.")
     payload = {"id": entry_id, "annotator_id": annotator_id, "task_id": row.task_id, "entry": entry}

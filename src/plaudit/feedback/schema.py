@@ -217,6 +217,9 @@ assignments = Table(
 IS_LEASED = assignments.c.state == literal_column("'open'")
 Index("ix_assignments_leased", assignments.c.leased_until, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
 
+# What supersedes an entry that was taken back: this, and the position of the event.
+TAKEN_BACK = "retracted:"
+
 judgements = Table(
     "judgements",
     metadata,
@@ -234,7 +237,7 @@ judgements = Table(
     Column("better_answer", AnyText, nullable=False),
     Column("seconds", Float),
     Column("supersedes", String(64)),
-    Column("superseded_by", String(64)),  # the edit, or `retracted:SEQ`; NULL: what the annotator says now
+    Column("superseded_by", String(64)),  # the edit, or TAKEN_BACK; NULL: what the annotator says now
     _flag("all_bad"),
     Column("guidelines_version", Integer),  # that the annotator had read
     _flag("surplus"),  # came when others had filled all of the task's places

@@ -8,7 +8,7 @@ when it came.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,8 +26,13 @@ from plaudit.feedback.schema import EventKind, annotators, assignments, events, 
 from plaudit.types import Judgement
 
 
-def submit_all(connection: Connection, submitted: Sequence[Judgement], now: datetime) -> int:
-    """Record judgements in order; how many were new. One that does not fit stops all of them, with a sentence."""
+def submit_all(
+    connection: Connection, submitted: Sequence[Judgement], now: datetime, at: Mapping[str, datetime] | None = None
+) -> int:
+    """Record judgements in order; how many were new. One that does not fit stops all of them, with a sentence.
+
+    `at`: judgement id -> when it was said, of those that were said elsewhere before now.
+    """
     fresh = _unseen(connection, submitted)
     if not fresh:
         return 0
@@ -38,7 +43,7 @@ def submit_all(connection: Connection, submitted: Sequence[Judgement], now: date
         _check(judgement, asked[judgement.task_id].response_ids)
     _check_edits(connection, fresh)
     facts = {j.id: judgement_payload(j) for j in _completed(connection, fresh, asked, now)}
-    add(connection, EventKind.JUDGED, facts, now)
+    add(connection, EventKind.JUDGED, facts, now, at=at)
     return len(facts)
 
 
