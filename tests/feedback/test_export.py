@@ -78,6 +78,30 @@ def test_preferences_are_conversations_with_the_choice_and_its_votes(store: Feed
     }
 
 
+def test_weighted_votes_count_by_how_reliable_their_annotator_is(store: FeedbackStore, tmp_path: Path) -> None:
+    panel = [Annotator(name) for name in ("ana", "ben", "cem", "guess")]
+    store.add_annotators(panel)
+    for i in range(30):
+        prompt = Prompt.from_text(f"Which, {i}?")
+        good, bad = Response(prompt.id, "Good."), Response(prompt.id, "Bad.")
+        task = Task(prompt.id, (good.id, bad.id), overlap=4)  # the better one first, as data sets keep them
+        store.add_prompts([prompt])
+        store.add_responses([good, bad])
+        store.add_tasks([task])
+        for person in panel:
+            tiers = ((bad.id,), (good.id,)) if person.id == "guess" and i % 2 else ((good.id,), (bad.id,))
+            store.submit(Judgement(f"{i}-{person.id}", task.id, person.id, Ranking(tiers)))
+    export_preferences(store, tmp_path / "plain.jsonl")
+    export_preferences(store, tmp_path / "weighted.jsonl", weighted=True)
+    plain, weighted = rows(tmp_path / "plain.jsonl"), rows(tmp_path / "weighted.jsonl")
+    doubted = [i for i, row in enumerate(plain) if row["probability"] == 0.75]
+    assert len(doubted) == 15
+    assert {row["votes"] for row in plain} == {4.0}
+    for i in doubted:
+        assert weighted[i]["probability"] > 0.9
+        assert 3 < weighted[i]["votes"] < 3.4
+
+
 def test_ties_and_what_would_not_be_read_back_are_left_out(store: FeedbackStore, tmp_path: Path) -> None:
     fill(store, [(Prompt.from_text("A?"), ["Yes.", "No."])], votes=2)  # one each way
     with pytest.raises(UsageError, match="no preferences to export"):

@@ -40,6 +40,9 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: .jsonl (or .jsonl.gz), .csv or .parquet.")],
     what: Annotated[What, typer.Option(help="sft: the good answers that people wrote.")] = What.PREFERENCES,
     plain: Annotated[bool, typer.Option("--plain", help="Texts instead of lists of messages.")] = False,
+    weighted: Annotated[
+        bool, typer.Option("--weighted", help="Votes count by how reliable their annotator is.")
+    ] = False,
     split: Annotated[Split | None, typer.Option(help="Only prompts on this side of the split.")] = None,
     source: Annotated[str | None, typer.Option(help="Only prompts from this source.")] = None,
     card: Annotated[bool, typer.Option("--card", help="Write the data set's card beside it: README.md.")] = False,
@@ -59,23 +62,30 @@ def export(
     if plain and what not in LAID_OUT:
         raise UsageError(f"--plain is about {', '.join(LAID_OUT)}; leave it out with --what {what}.")
 
+    if weighted and what is not What.PREFERENCES:
+        raise UsageError(f"--weighted is about {What.PREFERENCES}; leave it out with --what {what}.")
+
     from plaudit.feedback.store import FeedbackStore
 
     with FeedbackStore.open(opened.database, create=False) as store:
         given = _licences(licenses or [], {prompt.source for prompt in store.prompts()})
-        summary = _write(store, what, plain, file, split, source)
+        summary = _write(store, what, file, split, source, plain, weighted)
         if card:
             from plaudit.feedback.card import write_card
 
-            write_card(store, file.parent / CARD, summary, IN_WORDS[what], split, source, given)
+            words = IN_WORDS[what] + (", votes weighted by how reliable their annotator is" if weighted else "")
+            write_card(store, file.parent / CARD, summary, words, split, source, given)
     print(summary)
 
 
-def _write(store: Any, what: What, plain: bool, file: Path, split: Split | None, source: str | None) -> Any:
+def _write(
+    store: Any, what: What, file: Path, split: Split | None, source: str | None, plain: bool, weighted: bool
+) -> Any:
     from plaudit.feedback import export as trl
     from plaudit.feedback import export_rewardbench as rewardbench
 
     how: dict[str, Any] = {"layout": trl.Layout.PLAIN} if plain else {}
+    how |= {"weighted": True} if weighted else {}
     write: Any = {
         What.PREFERENCES: trl.export_preferences,
         What.PROMPTS: trl.export_prompts,

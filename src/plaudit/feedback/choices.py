@@ -65,7 +65,12 @@ class Choices:
 
     @property
     def turned(self) -> Bools:
-        return self.shown < 0
+        """(N,) where the first of the pair was the second to be shown.
+
+        Where the order is not known, half of the units, whichever: which answer a store got first is often the better
+        one (a data set's `chosen`), and whoever is right would seem to choose by the place.
+        """
+        return np.where(self.shown == 0, _coin(self.unit), self.shown < 0)
 
     def among(self, kept: Bools) -> Choices:
         """Only the choices of some judgements. kept: (J,)."""
@@ -83,3 +88,9 @@ class Choices:
         """The choices as ratings, told alike from both sides of a pair; the pairs of one task are drawn together."""
         made = Ratings(self.unit, self.rater, self.said, CHOICE_SCALE, self.tasks.task_of_unit, mirrored=True)
         return made if kept is None else made.where(kept)
+
+
+def _coin(number: Ints) -> Bools:
+    """Heads or tails for each number, always the same. number: (N,)."""
+    mixed = number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing
+    return np.asarray(mixed >> np.uint64(63) == 1)

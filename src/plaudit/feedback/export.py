@@ -22,6 +22,7 @@ from plaudit.feedback.export_history import History
 from plaudit.feedback.formats import Format, comparisons
 from plaudit.feedback.formats.comparison import UnusableError
 from plaudit.feedback.formats.prompts import asked
+from plaudit.feedback.reliability import annotator_weights
 from plaudit.feedback.store import FeedbackStore
 from plaudit.feedback.tables import Row, check_suffix, write_rows
 from plaudit.types import Message, Prompt, Role, Split, chosen_first
@@ -51,12 +52,14 @@ def export_preferences(
     split: Split | None = None,
     source: str | None = None,
     layout: Layout = Layout.CONVERSATIONAL,
+    weighted: bool = False,
 ) -> ExportSummary:
     """Write `prompt`, `chosen`, `rejected` for every pair that is not tied.
 
     Beside them: `probability` that `chosen` is better, `votes`, `source`, `split`, `tags`, and `simulated`, whether a
-    simulated annotator judged the pair. JSON lines, CSV or Parquet by the suffix of `path`, which is replaced as a
-    whole. UsageError when there is nothing to write, PlauditError when it cannot be written.
+    simulated annotator judged the pair. `weighted`: votes count by how reliable their annotator is. JSON lines, CSV or
+    Parquet by the suffix of `path`, which is replaced as a whole. UsageError when there is nothing to write,
+    PlauditError when it cannot be written.
     """
     shared = _prompt_rows(store, split, source, layout)
     text = {response.id: response.text for response in store.responses(shared.keys())}
@@ -70,7 +73,7 @@ def export_preferences(
             "votes": p.votes,
             "simulated": tuple(sorted((p.a, p.b))) in simulated,
         }
-        for p in chosen_first(preferences(store, split, source))
+        for p in chosen_first(preferences(store, split, source, annotator_weights(store) if weighted else None))
     )
     return write(path, rows, _read_pair, what("preferences", split, source))
 
