@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.web.browser.conftest import PASSWORD, App, Newcomer, Person
 
@@ -167,6 +167,42 @@ def test_an_edit_supersedes_and_never_overwrites(app: App, ana: Person) -> None:
     with app.store() as store:
         (said,) = store.judgements()
     assert said.supersedes is not None
+
+
+def test_dragging_an_answer_by_its_letter_places_it(app: App, ana: Person) -> None:
+    app.add_task("Which of three?", 3)
+    ana.works()
+    page, readout = ana.page, ana.page.locator("#readout")
+    card = page.locator("article .letter")
+    drag(page, card.nth(1), page.locator("[data-place='1']"))
+    expect(readout).to_contain_text("B · 2 still without a place")
+    drag(page, page.locator(".chips button").nth(2), page.locator("[data-place='1']"))
+    drag(page, card.first, page.locator("[data-place='3']"))
+    expect(readout).to_have_text("B = C > A")
+    expect(page.locator(".board")).to_be_hidden()
+
+
+def test_a_drag_that_ends_elsewhere_or_by_escape_changes_nothing(app: App, ana: Person) -> None:
+    app.add_task("Which of three?", 3)
+    ana.works()
+    page = ana.page
+    drag(page, page.locator("article .letter").first, page.locator("#asked"))
+    drag(page, page.locator("article .letter").first, page.locator("[data-place='1']"), key="Escape")
+    expect(page.locator("#readout")).to_contain_text("Give each answer a place")
+    expect(page.locator(".board")).to_be_hidden()
+    page.locator(".chips button").nth(1).click()
+    expect(page.locator(".chips button").nth(1)).to_have_attribute("aria-current", "true")
+
+
+def drag(page: Page, what: Locator, where: Locator, key: str | None = None) -> None:
+    """With the mouse; the places are there to go to only once something is dragged."""
+    what.hover()
+    page.mouse.down()
+    page.mouse.move(9, 9)
+    where.hover(force=True)
+    if key:
+        page.keyboard.press(key)
+    page.mouse.up()
 
 
 def test_half_done_work_is_there_after_a_reload(app: App, ana: Person) -> None:

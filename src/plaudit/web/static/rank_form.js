@@ -3,6 +3,7 @@
 
 import { Answers, pick } from "./answers.js";
 import { h, letter } from "./dom.js";
+import { Board } from "./drag.js";
 import { PairScale, Places } from "./ranking.js";
 import { t } from "./texts.js";
 
@@ -161,7 +162,9 @@ export class RankForm {
   #chips() {
     const chip = (_, i) => h("button", { type: "button", "aria-label": t("work-go-to", { letter: letter(i) }), onclick: () => this.#select(i) }, h("b", {}, letter(i)), h("i", {}));
     this.chips = this.task.answers.map(chip);
-    return h("div", { class: "chips" }, this.chips);
+    const board = new Board(this.count, { letter, standing: () => this.order.byPlace.map((answers) => answers.map(letter)), ondrop: (i, place) => this.#put(i, place) && this.#select(i) });
+    for (const [i, card] of this.answers.cards.entries()) [this.chips[i], card.querySelector(".letter")].forEach((handle) => board.grip(handle, i));
+    return h("div", { class: "ranker" }, h("div", { class: "chips" }, this.chips), board.element);
   }
 
   #words() {

@@ -53,6 +53,9 @@ export class Places {
 
   get tiers() { return this.complete ? this.sofar : null; }
 
+  /** For each place, the answers that have it. */
+  get byPlace() { return this.places.map((_, i) => this.places.flatMap((place, answer) => (place === i + 1 ? [answer] : []))); }
+
   put(answer, place) { this.places[answer] = place; }
 
   /** The next answer without a place after `answer`, round the end; null when all have one. */
