@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import plaudit.web
+from plaudit.feedback import advice, annotator_quality
+from plaudit.feedback.annotator_quality import FlagKind
+from plaudit.feedback.sentence import sentence
+from plaudit.stats.ratings import Undefined
+from plaudit.web.texts import patterns, teller
 
 WEB = Path(plaudit.web.__file__).parent
 TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "locales").glob("*.json")}
@@ -37,6 +45,34 @@ def test_languages_have_the_same_keys_and_holes(language: str) -> None:
     assert list(TEXTS[language]) == list(TEXTS["en"])
     for key, text in TEXTS["en"].items():
         assert sorted(HOLE.findall(text)) == sorted(HOLE.findall(TEXTS[language][key])), key
+
+
+@pytest.mark.parametrize("language", sorted(set(TEXTS) - {"en"}))
+def test_every_sentence_about_figures_is_there_with_its_holes(language: str) -> None:
+    known = patterns(language)
+    written = patterns_in(advice) | patterns_in(annotator_quality)
+    nobody = {"Nobody has judged anything yet: there is no quality to report."}
+    assert set(known) == written | set(FlagKind) | set(Undefined) | nobody
+    for pattern, text in known.items():
+        assert sorted(HOLE.findall(text)) == sorted(HOLE.findall(pattern)), pattern
+
+
+def patterns_in(module: ModuleType) -> set[str]:
+    """The first argument of every `sentence(...)`, where it is written out; both where it depends."""
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call)]
+    firsts = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "sentence"]
+    written = [[first.body, first.orelse] if isinstance(first, ast.IfExp) else [first] for first in firsts]
+    return {part.value for parts in written for part in parts if isinstance(part, ast.Constant)}
+
+
+def test_a_sentence_is_told_with_the_sentences_in_it_and_names_as_they_are() -> None:
+    reason = sentence("chose what was shown {place} {share} of the time", place=sentence("first"), share="90%")
+    pattern = "Look at the work of {who} ({kind}: {reason}). Weighted, a vote of theirs counts {weight}."
+    said = sentence(pattern, who="first {who}", kind=sentence("too fast"), reason=reason, weight="0.10")
+    assert teller("en")(said) == said
+    told = teller("ja")(said)
+    assert told.startswith("first {who} さん")
+    assert "最初に表示された回答を 90%" in told
 
 
 def test_every_key_is_used() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from plaudit.feedback.annotator_quality import LEANING
 from plaudit.feedback.quality_figures import QualityReport
+from plaudit.feedback.sentence import Sentence, sentence
 
 LEAST_PAIRED = 0.1  # of units: the shared pool of Stiennon et al. is 10 to 20%
 LITTLE_AGREEMENT, MUCH_AGREEMENT = 0.6, 0.9  # percent of decided choices
@@ -19,79 +20,105 @@ FALLEN = 0.05  # agreement from one version of the guidelines to the next
 SHOWN_PEOPLE = 10
 
 
-def advice(report: QualityReport) -> Iterator[str]:
+def advice(report: QualityReport) -> Iterator[Sentence]:
     if report.simulated:
-        yield (
-            f"{report.simulated:,} of the {report.judgements:,} judgements are simulated: no person made them, and "
-            "they say nothing about people."
+        yield sentence(
+            "{simulated} of the {judgements} judgements are simulated: no person made them, and they say nothing about "
+            "people.",
+            simulated=f"{report.simulated:,}",
+            judgements=f"{report.judgements:,}",
         )
     yield from _about_overlap(report)
     yield from _about_people(report)
     yield from _about_agreement(report)
     yield from _about_leanings(report)
     if report.gold.value is None:
-        yield "No task has a gold answer. A few hidden ones show who is right, where agreement shows only who is alike."
+        yield sentence(
+            "No task has a gold answer. A few hidden ones show who is right, where agreement shows only who is alike."
+        )
     elif (report.gold.high or 0.0) < LEAST_GOLD:
-        yield (
-            f"Only {report.gold.value:.0%} of the choices on gold tasks are right: check the gold answers first, "
-            "then the guidelines."
+        yield sentence(
+            "Only {share} of the choices on gold tasks are right: check the gold answers first, then the guidelines.",
+            share=f"{report.gold.value:.0%}",
         )
     if report.skips.skipped_share > MANY_SKIPS:
-        reason = next(iter(report.skips.reasons))
-        yield f"{report.skips.skipped_share:.0%} of the tasks handed out are skipped, most often: {reason}."
+        yield sentence(
+            "{share} of the tasks handed out are skipped, most often: {reason}.",
+            share=f"{report.skips.skipped_share:.0%}",
+            reason=next(iter(report.skips.reasons)),
+        )
 
 
-def _about_overlap(report: QualityReport) -> Iterator[str]:
+def _about_overlap(report: QualityReport) -> Iterator[Sentence]:
     units, paired = report.agreement.units, report.agreement.paired
     if paired < LEAST_PAIRED * units:
-        yield (
-            f"{paired / units:.0%} of the pairs were judged by two people or more. Agreement and reliability rest on "
-            "those alone: give more tasks an overlap of at least 2."
+        yield sentence(
+            "{share} of the pairs were judged by two people or more. Agreement and reliability rest on those alone: "
+            "give more tasks an overlap of at least 2.",
+            share=f"{paired / units:.0%}",
         )
 
 
-def _about_people(report: QualityReport) -> Iterator[str]:
-    flagged = [one for one in report.annotators if one.flags]
-    for one in flagged[:SHOWN_PEOPLE]:
-        reasons = "; ".join(f"{flag.kind}: {flag.reason}" for flag in one.flags)
-        yield f"Look at the work of {one.annotator} ({reasons}). Weighted, a vote of theirs counts {one.weight:.2f}."
-    if len(flagged) > SHOWN_PEOPLE:
-        yield f"{len(flagged) - SHOWN_PEOPLE} more annotators are flagged; `plaudit quality --json` lists all."
+def _about_people(report: QualityReport) -> Iterator[Sentence]:
+    flagged = [(one, flag) for one in report.annotators for flag in one.flags]
+    shown = list(dict.fromkeys(one.annotator for one, _ in flagged))[:SHOWN_PEOPLE]
+    for one, flag in flagged:
+        if one.annotator in shown:
+            yield sentence(
+                "Look at the work of {who} ({kind}: {reason}). Weighted, a vote of theirs counts {weight}.",
+                who=one.annotator,
+                kind=sentence(str(flag.kind)),
+                reason=flag.reason,
+                weight=f"{one.weight:.2f}",
+            )
+    if more := len({one.annotator for one, _ in flagged}) - len(shown):
+        yield sentence("{count} more annotators are flagged; `plaudit quality --json` lists all.", count=f"{more:,}")
 
 
-def _about_agreement(report: QualityReport) -> Iterator[str]:
+def _about_agreement(report: QualityReport) -> Iterator[Sentence]:
     percent = report.percent_decided
     if percent.high is not None and percent.high < LITTLE_AGREEMENT:
-        yield (
-            f"Two people who both chose chose alike {percent.value:.0%} of the time; a coin reaches 50%, published "
-            "data sets 60 to 80%. Talk over a few disagreements and publish clearer guidelines before collecting more."
+        yield sentence(
+            "Two people who both chose chose alike {share} of the time; a coin reaches 50%, published data sets 60 to "
+            "80%. Talk over a few disagreements and publish clearer guidelines before collecting more.",
+            share=f"{percent.value:.0%}",
         )
     if percent.low is not None and percent.low > MUCH_AGREEMENT:
-        yield f"People agree {percent.value:.0%} of the time: the pairs are easy. One vote a pair would do for most."
+        yield sentence(
+            "People agree {share} of the time: the pairs are easy. One vote a pair would do for most.",
+            share=f"{percent.value:.0%}",
+        )
     for before, after in zip(report.guidelines, report.guidelines[1:], strict=False):
         if None in (before.percent.value, after.percent.high, before.percent.low) or after.group == "none":
             continue
         if after.percent.high < before.percent.low - FALLEN:  # type: ignore[operator]
-            yield (
-                f"Agreement fell from {before.percent.value:.0%} under guidelines {before.group} to "
-                f"{after.percent.value:.0%} under {after.group}: look at what the new version changed."
+            yield sentence(
+                "Agreement fell from {earlier} under guidelines {before} to {later} under {after}: look at what the "
+                "new version changed.",
+                earlier=f"{before.percent.value:.0%}",
+                before=before.group,
+                later=f"{after.percent.value:.0%}",
+                after=after.group,
             )
 
 
-def _about_leanings(report: QualityReport) -> Iterator[str]:
+def _about_leanings(report: QualityReport) -> Iterator[Sentence]:
     first, longer = report.first_wins, report.longer_wins
     if first.low is not None and first.high is not None and (first.low > 0.55 or first.high < 0.45):
-        yield (
-            f"What is shown first wins {first.value:.0%} of the time. Is the order random? Imported data often "
-            "keeps the better answer in one place."
+        yield sentence(
+            "What is shown first wins {share} of the time. Is the order random? Imported data often keeps the better "
+            "answer in one place.",
+            share=f"{first.value:.0%}",
         )
     if (
         longer.low is not None
         and longer.high is not None
         and min(abs(longer.low - 0.5), abs(longer.high - 0.5)) > LEANING
     ):
-        which, share = ("longer", longer.value) if longer.low > 0.5 else ("shorter", 1 - (longer.value or 0.0))
-        yield (
-            f"The {which} answer wins {share:.0%} of the time. A reward model will learn that first: compare its "
-            "accuracy with this figure, and ask for answers of like length."
+        is_longer = longer.low > 0.5
+        yield sentence(
+            "The {longer} answer wins {share} of the time. A reward model will learn that first: compare its accuracy "
+            "with this figure, and ask for answers of like length.",
+            longer=sentence("longer" if is_longer else "shorter"),
+            share=f"{longer.value if is_longer else 1 - (longer.value or 0.0):.0%}",
         )

@@ -16,6 +16,7 @@ import numpy as np
 from plaudit.feedback.choices import Choices
 from plaudit.feedback.habits import Habits, Shares, medians
 from plaudit.feedback.reliability import Reliability
+from plaudit.feedback.sentence import Sentence, sentence
 from plaudit.stats.intervals import wilson
 
 SURPRISING = 0.01  # p after correction
@@ -39,7 +40,7 @@ class FlagKind(StrEnum):
 @dataclass(frozen=True)
 class Flag:
     kind: FlagKind
-    reason: str
+    reason: Sentence
 
 
 @dataclass(frozen=True)
@@ -153,30 +154,48 @@ def _flags(habits: Habits, r: int) -> Iterator[Flag]:
     if enough and near_chance and not leaning:
         yield Flag(
             FlagKind.SPAMMER,
-            f"goes with what the others say together {consensus.value[r]:.0%} of the time, hardly more than a coin; "
-            f"{typical:.0%} is usual here",
+            sentence(
+                "goes with what the others say together {share} of the time, hardly more than a coin; {usual} is usual "
+                "here",
+                share=f"{consensus.value[r]:.0%}",
+                usual=f"{typical:.0%}",
+            ),
         )
     if habits.timed[r] >= LEAST_JUDGEMENTS and habits.pace[r] < FAST:
-        yield Flag(FlagKind.FAST, f"takes {habits.pace[r]:.0%} of the time that others take to judge as much text")
+        pace = f"{habits.pace[r]:.0%}"
+        yield Flag(
+            FlagKind.FAST, sentence("takes {share} of the time that others take to judge as much text", share=pace)
+        )
     early, late = (half.value[r] for half in habits.halves)
     if consensus.n[r] >= 2 * LEAST_JUDGEMENTS and habits.drift_p[r] < SURPRISING and early - late >= FALL:
         yield Flag(
             FlagKind.DRIFT,
-            f"went with the others {early:.0%} of the time in the first half of the work, {late:.0%} in the second",
+            sentence(
+                "went with the others {early} of the time in the first half of the work, {late} in the second",
+                early=f"{early:.0%}",
+                late=f"{late:.0%}",
+            ),
         )
 
 
 def _leanings(habits: Habits, r: int) -> Iterator[Flag]:
     first = habits.first_wins.value[r]
     if habits.first_wins.n[r] >= LEAST_JUDGEMENTS and habits.first_p[r] < SURPRISING and abs(first - 0.5) >= LEANING:
-        place = "first" if first > 0.5 else "last"
-        yield Flag(FlagKind.POSITION, f"chose what was shown {place} {max(first, 1 - first):.0%} of the time")
+        place = sentence("first" if first > 0.5 else "last")
+        share = f"{max(first, 1 - first):.0%}"
+        yield Flag(
+            FlagKind.POSITION, sentence("chose what was shown {place} {share} of the time", place=place, share=share)
+        )
     longer, beyond = habits.longer_wins.value[r], habits.longer_beyond.value[r]
     by_length = max(longer, 1 - longer) >= BY_LENGTH and (longer > 0.5) == (beyond > 0) and abs(beyond) >= LEANING
     if habits.longer_wins.n[r] >= LEAST_JUDGEMENTS and habits.longer_p[r] < SURPRISING and by_length:
         which, usual = ("longer", longer - beyond) if longer > 0.5 else ("shorter", 1 - longer + beyond)
         yield Flag(
             FlagKind.LENGTH,
-            f"chose the {which} answer {max(longer, 1 - longer):.0%} of the time; others did so on "
-            f"about {min(1.0, max(0.0, usual)):.0%} of such pairs",
+            sentence(
+                "chose the {longer} answer {share} of the time; others did so on about {usual} of such pairs",
+                longer=sentence(which),
+                share=f"{max(longer, 1 - longer):.0%}",
+                usual=f"{min(1.0, max(0.0, usual)):.0%}",
+            ),
         )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plaudit.feedback.annotator_quality import AnnotatorQuality, Share
+from plaudit.feedback.sentence import Sentence
 from plaudit.stats.agreement import Agreement
 from plaudit.stats.ratings import Coefficient
 
@@ -64,7 +65,7 @@ class QualityReport:
     effort: Effort
     skips: Skips
     annotators: tuple[AnnotatorQuality, ...]
-    advice: tuple[str, ...] = ()
+    advice: tuple[Sentence, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: no NaN, None for what has no value, a coefficient's reason under `undefined`."""

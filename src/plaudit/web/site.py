@@ -15,7 +15,7 @@ from plaudit.web.people import LEAST_CHARACTERS
 from plaudit.web.secret import Secret, key_of
 from plaudit.web.sentences import LANGUAGES
 from plaudit.web.sessions import Sessions
-from plaudit.web.texts import translator
+from plaudit.web.texts import teller, translator
 from plaudit.web.throttle import Throttle
 
 FOLDER = Path(__file__).parent
@@ -54,6 +54,7 @@ class Site:
         """A page. Its context is documented in `pages.py` and `lead_pages.py`."""
         common = {
             "t": translator(language),
+            "tell": teller(language),
             "language": language,
             "languages": list(LANGUAGES.items()),
             "account": None,

@@ -1,4 +1,7 @@
-"""The words of the pages in the user's language: `locales/LANGUAGE.json`, a flat table from key to text."""
+"""The words of the pages in the user's language: `locales/LANGUAGE.json`, a flat table from key to text.
+
+What the quality report says in words is English; `locales/figures/LANGUAGE.json` has those sentences by their patterns.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from plaudit.feedback.sentence import Sentence
 from plaudit.web.sentences import DEFAULT_LANGUAGE, LANGUAGES
 
 LOCALES = Path(__file__).parent / "locales"
 
 Translate = Callable[..., str]
+Tell = Callable[[str], str]
 
 
 @cache
@@ -34,6 +39,26 @@ def translator(language: str) -> Translate:
         return text
 
     return t
+
+
+@cache
+def patterns(language: str) -> dict[str, str]:
+    """English pattern of a sentence about figures -> its pattern in the language; empty for English."""
+    file = LOCALES / "figures" / f"{language}.json"
+    return {} if language == DEFAULT_LANGUAGE else json.loads(file.read_text(encoding="utf-8"))
+
+
+def teller(language: str) -> Tell:
+    """`tell(sentence)`: what the quality report says in English, in the language; unknown, it stays as it is."""
+    known = patterns(language)
+
+    def tell(said: str) -> str:
+        if not isinstance(said, Sentence):
+            return known.get(said, said)
+        values = {hole: tell(value) if isinstance(value, Sentence) else value for hole, value in said.values.items()}
+        return known.get(said.pattern, said.pattern).format(**values)
+
+    return tell
 
 
 def accepted_language(header: str | None) -> str:
