@@ -14,9 +14,10 @@ read: *lost* is an acknowledged judgement that it has not, or has with other con
 that stands twice, or that the server called new twice; *over-assigned*, more judgements of a task than it has places,
 not counting what is marked surplus, or a second assignment of it to one annotator.
 
-**Latency.** The same crowd without any of that, thinking ten seconds a task on average (exponentially distributed),
-where people take about 37: over three times as busy as real teams of that size. The time is what a browser waits, from
-before it sends until it has the whole answer, reconnecting included where the server has closed an idle connection.
+**Latency.** The same crowd without any of that, thinking ten seconds a task on average (exponentially distributed).
+Just reading two such answers takes over a minute (238 words a minute, Brysbaert 2019), so this is busier than people
+of that number can be. The time is what a browser waits, from before it sends until it has the whole answer,
+reconnecting included where the server has closed an idle connection.
 The crowd is one process and shares the machine with the server: how late its own clock rings, and how much of a core it
 takes, stand beside the figures.
 """
