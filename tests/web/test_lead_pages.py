@@ -35,6 +35,9 @@ def test_settings_are_changed_and_noted(site: Site, lead: Any, join: Any) -> Non
     assert "kind\ntrue</textarea>" in page
     [action] = done(site)
     assert (action.actor, action.action, dict(action.details)["lease_minutes"]) == ("lea", "changed settings", 20.0)
+    log = lead.get("/lead/log").text
+    assert "ask better answer: no" in log
+    assert "attributes: kind, true" in log
     add_tasks(site, 1)
     shown = join("ann").task()
     assert (shown["attributes"], shown["flags"], shown["ask_better_answer"]) == (["kind", "true"], [], False)

@@ -23,6 +23,9 @@ COEFFICIENTS = {
     "alpha_ordinal": "… ordinal",
     "alpha_interval": "… interval",
 }
+RELIABILITY = ("accuracy", "competence")  # by Dawid–Skene, by Bradley–Terry: docs/metrics.md
+AGREES = {"consensus": "agrees", "early": "at first", "late": "later", "gold": "gold"}
+HABITS = {"first_wins": "first wins", "longer_wins": "longer wins"}
 
 
 def quality(workspace: WorkspaceDir = HERE, as_json: AsJson = False) -> None:
@@ -72,18 +75,18 @@ def _tables(report: dict[str, Any]) -> Iterator[Any]:
             figures = (_coefficient(group[name]) for name in ("percent", "ac1", "alpha_nominal"))
             table.add_row(f"{group['tag']}: {group['group']}", f"{group['paired']:,}", *figures)
         yield table
-    heads = ("judged", "weight", "agrees", "gold", "first wins", "longer wins", "pace", "skips", "flags")
-    people = Table("\nannotator", *heads, box=None, pad_edge=False)
+    relied_on = Table("\nannotator", "judged", "weight", *RELIABILITY, *AGREES.values(), box=None, pad_edge=False)
+    habits = Table("\nannotator", *HABITS.values(), "pace", "skips", "flags", box=None, pad_edge=False)
     for one in report["annotators"][:SHOWN_ANNOTATORS]:
-        shares = (_share(one[name]) for name in ("consensus", "gold", "first_wins", "longer_wins"))
+        models = (f"{one[name]:.2f}" for name in ("weight", *RELIABILITY))
+        relied_on.add_row(one["annotator"], f"{one['judgements']:,}", *models, *(_share(one[name]) for name in AGREES))
         pace = "" if one["pace"] is None else f"{one['pace']:.2f}"
         flags = ", ".join(flag["kind"] for flag in one["flags"])
-        people.add_row(
-            one["annotator"], f"{one['judgements']:,}", f"{one['weight']:.2f}", *shares, pace, str(one["skips"]), flags
-        )
-    if (more := len(report["annotators"]) - SHOWN_ANNOTATORS) > 0:
-        people.add_row(f"… {more:,} more in --json")
-    yield people
+        habits.add_row(one["annotator"], *(_share(one[name]) for name in HABITS), pace, str(one["skips"]), flags)
+    for table in (relied_on, habits):
+        if (more := len(report["annotators"]) - SHOWN_ANNOTATORS) > 0:
+            table.add_row(f"… {more:,} more in --json")
+        yield table
 
 
 def _facts(report: dict[str, Any]) -> Iterator[str]:

@@ -20,6 +20,9 @@ from plaudit.stats.significance import holm, sign_flip_test, sign_test, two_side
 from plaudit.types import TaskPurpose
 
 
+SMALL = 1e-9  # of a sum of weights from which one's own was taken: rounding, no vote
+
+
 @dataclass(frozen=True, eq=False)
 class Shares:
     """A weighted mean an annotator, with its standard error and how many judgements it rests on. Arrays: (R,)."""
@@ -129,13 +132,18 @@ class Habits:
 
     @cached_property
     def longer_beyond(self) -> Shares:
-        """By how much more often the longer answer won than by the other annotators' votes on the same pairs."""
+        """By how much more often the longer answer won than by the other annotators' votes on the same pairs.
+
+        Their votes are weighted, lest those who guess make whoever chooses well look like a lover of length.
+        """
         c = self._choices
-        weights = (self._decided & (c.longer != 0)).astype(float)
+        counted = (self._decided & (c.longer != 0)).astype(float)
+        votes = counted * self._reliability.weights[c.rater]
         units = int(c.unit.max()) + 1
-        won, cast = (np.bincount(c.unit, w, units)[c.unit] - w for w in (weights * self._takes_longer, weights))
+        won, cast = (np.bincount(c.unit, w, units)[c.unit] - w for w in (votes * self._takes_longer, votes))
+        others = cast > SMALL
         with np.errstate(invalid="ignore", divide="ignore"):
-            return self._shares(np.where(cast > 0, self._takes_longer - won / cast, 0.0), weights * (cast > 0))
+            return self._shares(np.where(others, self._takes_longer - won / cast, 0.0), counted * others)
 
     @cached_property
     def longer_p(self) -> Floats:

@@ -5,7 +5,6 @@ Their contexts are documented in `lead_pages.py`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -144,6 +143,14 @@ def _as_texts(settings: ProjectSettings) -> dict[str, Any]:
     return shown | {"ask_strength": settings.ask_strength, "ask_better_answer": settings.ask_better_answer}
 
 
+def _in_words(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_in_words, value)) or "none"
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "none"}[value]
+    return str(value)
+
+
 @router.get("/log")
 def log(visitor: Leader) -> Response:
     actions = [
@@ -152,7 +159,7 @@ def log(visitor: Leader) -> Response:
             "actor": it.actor,
             "action": it.action,
             "target": it.target,
-            "details": json.dumps(dict(it.details), ensure_ascii=False) if it.details else "",
+            "details": "\n".join(f"{name.replace('_', ' ')}: {_in_words(value)}" for name, value in it.details.items()),
         }
         for it in visitor.site.store.actions(ACTIONS_SHOWN)
     ]
