@@ -11,7 +11,7 @@ from plaudit.cli import main
 from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stages.feedback import feedback_read
-from plaudit.types import Judgement, Prompt, Ranking, Response, TaskPurpose
+from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, TaskPurpose
 from plaudit.workspace import Workspace
 
 
@@ -113,10 +113,10 @@ def test_withdrawing_names_the_runs_that_learnt_from_it_and_those_made_of_them(
     assert "tale" not in capsys.readouterr().out
     assert run(workspace, "withdraw", "--entry", entry, "--reason", "consent withdrawn") == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("Withdrew 1 entries")
+    assert said[0].startswith("Withdrew 1 entry")
     assert said[2:] == [
-        "  reward-001 (1 entries): plaudit reward --again reward-001",
-        "  align-001 (1 entries): plaudit align --again",
+        "  reward-001 (1 entry): plaudit reward --again reward-001",
+        "  align-001 (1 entry): plaudit align --again",
     ]
     assert run(workspace, "runs") == 0
     listed = capsys.readouterr().out
@@ -126,6 +126,23 @@ def test_withdrawing_names_the_runs_that_learnt_from_it_and_those_made_of_them(
     assert "Make it again by `plaudit reward --again reward-001`" in capsys.readouterr().out
     assert run(workspace, "withdraw", "--annotator", "ana") == 0
     assert "Withdrew 19 entries" in capsys.readouterr().out
+
+
+def test_withdrawing_a_written_answer_names_the_runs_that_compared_with_it(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FeedbackStore.open(workspace.database) as store:
+        store.add_annotators([Annotator("ana")])
+        prompt = next(iter(store.prompts()))
+        store.write(Demonstration("w1", prompt.id, "As I would say it.", annotator_id="ana"))
+        read = feedback_read(store)
+    for stage in ("reward", "evaluate"):
+        with workspace.start(stage, {"source": None}, 0, {"feedback": read}).recording():
+            pass
+    assert run(workspace, "withdraw", "--entry", "w1", "--reason", "consent withdrawn") == 0
+    said = capsys.readouterr().out
+    assert "evaluate-001 (1 entry)" in said
+    assert "reward-001" not in said
 
 
 def test_verify_finds_and_repairs(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,9 +24,13 @@ def withdraw(
     opened = Workspace.open(workspace)
     with open_feedback(opened) as store:
         count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=ACTOR)
-    print(f"Withdrew {count:,} entries; nothing reads them any more." if count else "Nothing was left to withdraw.")
+    print(f"Withdrew {_entries(count)}; nothing reads that any more." if count else "Nothing was left to withdraw.")
     stale = resting_on_withdrawn(opened)
     if stale:
         print("These runs rest on withdrawn feedback; make them again, in this order:")
     for one in stale:
-        print(f"  {one.run.id} ({one.entries:,} entries): {one.command}")
+        print(f"  {one.run.id} ({_entries(one.entries)}): {one.command}")
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count:,} entries"

@@ -8,7 +8,7 @@ This class is the door. Behind it are `schema` (tables), `log` (appending), `pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +121,10 @@ class FeedbackStore(Annotating):
         with self._writing() as connection:
             return withdrawal.withdraw(connection, annotator_id, entry_id, reason, actor, self._now())
 
-    def withdrawn_since(self, seq: int, source: str | None = None) -> list[str]:
-        """Ids of what was said up to the event `seq`, and withdrawn after it: who read it then has learnt from it."""
+    def withdrawn_since(self, seq: int, nouns: Collection[str], source: str | None = None) -> list[str]:
+        """Ids of the judgements, demonstrations or both that were said up to the event `seq` and withdrawn after it."""
         with self._reading() as connection:
-            return withdrawal.withdrawn_since(connection, seq, source)
+            return withdrawal.withdrawn_since(connection, seq, nouns, source)
 
     def act(self, actor: str, action: str, target: str, details: Mapping[str, Any]) -> None:
         """Write into the audit log what an owner or lead did to whom or what."""

@@ -6,7 +6,7 @@ The events stay, as everything does, so that it can be told which runs learnt fr
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -68,8 +68,8 @@ def _require_entry(connection: Connection, entry_id: str) -> None:
         raise UsageError(f"There is no judgement or demonstration {entry_id} in the feedback store.")
 
 
-def withdrawn_since(connection: Connection, seq: int, source: str | None = None) -> list[str]:
-    """Ids of the judgements and demonstrations that were said up to the event `seq` and withdrawn after it.
+def withdrawn_since(connection: Connection, seq: int, nouns: Collection[str], source: str | None = None) -> list[str]:
+    """Ids of the `nouns` (judgements, demonstrations) that were said up to the event `seq` and withdrawn after it.
 
     That is what somebody has learnt from who read the store then; only on prompts from `source` where that is given.
     """
@@ -81,6 +81,8 @@ def withdrawn_since(connection: Connection, seq: int, source: str | None = None)
         ("judgements", judgements, of_judgement),
         ("demonstrations", demonstrations, demonstrations.join(prompts)),
     ):
+        if name not in nouns:
+            continue
         query = select(table.c.id).select_from(joined).where(table.c.seq <= seq)
         query = query if source is None else query.where(prompts.c.source == source)
         entries = [entry for payload in payloads for entry in payload[name]]

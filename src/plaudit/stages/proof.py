@@ -8,13 +8,12 @@ was optimised for just that. The run says which of the two holds.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from plaudit.feedback.store import FeedbackStore
 from plaudit.models.adapters import load_adapter
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import pack
@@ -25,7 +24,7 @@ from plaudit.progress import Bar, bar
 from plaudit.runs import Run
 from plaudit.stages.chunks import Chunk, Drawing, chunks
 from plaudit.stages.comparison import Answered, Side, compare, sample_pairs
-from plaudit.stages.feedback import open_feedback
+from plaudit.stages.feedback import ROLE, feedback_read, open_feedback
 from plaudit.stages.scorers import reward_run_of, scorer_of
 from plaudit.stages.stage import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.train.rollouts import answer_logprobs, as_response
@@ -69,13 +68,14 @@ def evaluate(
             config,
             seed,
             resume,
-            lambda: {"align": finished_run(workspace, "align", config.align)},
+            lambda: {"align": finished_run(workspace, "align", config.align), ROLE: feedback_read(store)},
         )
         with recorded(run, workspace, EvaluateConfig()), loaded(workspace, model) as language:
             prompts = pinned(run, store, found)
+            references = store.demonstrations({prompt.id for prompt in prompts})
             aligned = workspace.run(run.inputs["align"]["id"])
             base, policy = _both_sides(run, workspace, aligned, prompts, _drawing(config, aligned), language)
-            _conclude(run, store, reward_run_of(workspace, aligned), aligned, base, policy)
+            _conclude(run, references, reward_run_of(workspace, aligned), aligned, base, policy)
     return run
 
 
@@ -153,10 +153,11 @@ def _measured(
     return [flat[i : i + drawing.answers] for i in range(0, len(flat), drawing.answers)]
 
 
-def _conclude(run: Run, store: FeedbackStore, reward: Run | None, aligned: Run, base: Side, policy: Side) -> None:
+def _conclude(
+    run: Run, references: Mapping[str, Sequence[str]], reward: Run | None, aligned: Run, base: Side, policy: Side
+) -> None:
     """Compare, and write what was found."""
     hidden = bool(reward and reward.results.get("hidden_utility"))
-    references = store.demonstrations({prompt.id for prompt in base.prompts})
     figures: dict[str, Any] = compare(base, policy, references, hidden_utility=hidden, seed=run.seed)
     reward_accuracy = reward.results.get("reward_accuracy") if reward else None
     summary = figures | {

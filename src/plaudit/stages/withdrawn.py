@@ -10,6 +10,8 @@ from plaudit.stages.feedback import ROLE, open_feedback
 from plaudit.stages.stage import ancestry
 from plaudit.workspace import Workspace
 
+READ_BY = {"reward": ("judgements",), "evaluate": ("demonstrations",)}  # what a stage reads that can be withdrawn
+
 
 @dataclass(frozen=True)
 class Stale:
@@ -31,10 +33,10 @@ def resting_on_withdrawn(workspace: Workspace) -> list[Stale]:
     if not readers:
         return []
     with open_feedback(workspace) as store:
-        gone = {run.id: len(_withdrawn(run, store)) for run in readers}
-    found = [Stale(run, sum(gone.get(one.id, 0) for one in ancestry(workspace, run))) for run in runs]
+        gone = {run.id: _withdrawn(run, store) for run in readers}
+    found = [Stale(run, len(set().union(*(gone.get(one.id, ()) for one in ancestry(workspace, run))))) for run in runs]
     return [stale for stale in found if stale.entries]
 
 
 def _withdrawn(run: Run, store: FeedbackStore) -> list[str]:
-    return store.withdrawn_since(int(run.inputs[ROLE]["seq"]), run.config.get("source"))
+    return store.withdrawn_since(int(run.inputs[ROLE]["seq"]), READ_BY[run.stage], run.config.get("source"))
