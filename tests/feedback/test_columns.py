@@ -25,6 +25,9 @@ def judge(task: Task, annotator: str, seed: int, **others) -> Judgement:
     return Judgement(str(uuid.UUID(int=seed + 1)), task.id, annotator, ranking, shown, **others)
 
 
+ON_BOTH_DATABASES = True
+
+
 @pytest.fixture
 def judged(store: FeedbackStore) -> list[Judgement]:
     """Tasks of two to five answers, judged by three people; some choices are edited, one is withdrawn."""
