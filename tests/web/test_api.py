@@ -213,11 +213,10 @@ def test_history_goes_back_page_by_page(site: Site, join: Any) -> None:
         site.store.assign(task.id, "ann", [0, 1])
         ranking = Ranking(tuple((response_id,) for response_id in task.response_ids))
         site.store.submit(Judgement(str(uuid.uuid4()), task.id, "ann", ranking, task.response_ids))
-    entries: list[dict[str, Any]] = []
-    query = ""
-    while page := ann.get(f"/api/history{query}").json()["entries"]:
-        entries += page
-        query = f"?before={page[-1]['seq']}"
+    first = ann.get("/api/history").json()
+    second = ann.get(f"/api/history?before={first['entries'][-1]['seq']}").json()
+    assert (first["more"], second["more"]) == (True, False)
+    entries = [*first["entries"], *second["entries"]]
     assert len({entry["id"] for entry in entries}) == 60
     assert [entry["at"] for entry in entries] == sorted((entry["at"] for entry in entries), reverse=True)
     assert entries[0]["ranking_text"] == "A > B"

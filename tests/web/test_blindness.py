@@ -191,8 +191,11 @@ def test_a_task_says_only_what_it_may(site: Site, planted: list[str], join: Call
     assert ann.get(f"/api/entries/{key}").json()["draft"].keys() == {
         "tiers", "all_bad", "strength", "ratings", "flags", "reason", "better_answer", "seconds",
     }  # fmt: skip
-    entries = ann.get("/api/history").json()["entries"]
-    assert all(entry.keys() <= {"id", "seq", "kind", "at", "question", "ranking_text", "text"} for entry in entries)
+    history = ann.get("/api/history").json()
+    assert history.keys() == {"entries", "more"}
+    assert all(
+        entry.keys() <= {"id", "seq", "kind", "at", "question", "ranking_text", "text"} for entry in history["entries"]
+    )
 
 
 def test_a_check_looks_like_work(site: Site, planted: list[str], join: Callable[..., Browser]) -> None:

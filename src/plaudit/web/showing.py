@@ -18,6 +18,7 @@ from plaudit.web.rendering import to_html
 from plaudit.web.secret import Secret
 from plaudit.web.sentences import RefusalError
 
+PAGE = 50  # entries of a history
 EXCERPT = 300  # characters of a question or an answer in a list
 
 Payload = dict[str, Any]
@@ -106,8 +107,10 @@ def _previous(store: LabelStore, annotator_id: str) -> str | None:
 def history(store: LabelStore, secret: Secret, annotator_id: str, before: int | None) -> Payload:
     """The annotator's own entries, newest first; `seq` is blinded, as positions in the log tell how busy others are."""
     with store.snapshot():
-        entries = store.history(annotator_id, before=None if before is None else secret.unblinded(before))
-        return {"entries": [_entry(store, secret, annotator_id, entry) for entry in entries]}
+        earlier = None if before is None else secret.unblinded(before)
+        entries = store.history(annotator_id, limit=PAGE + 1, before=earlier)
+        shown = [_entry(store, secret, annotator_id, entry) for entry in entries[:PAGE]]
+        return {"entries": shown, "more": len(entries) > PAGE}
 
 
 def _entry(store: LabelStore, secret: Secret, annotator_id: str, entry: HistoryEntry) -> Payload:

@@ -213,6 +213,20 @@ def test_half_done_work_is_there_after_a_reload(app: App, ana: Person) -> None:
     expect(ana.page.locator("#readout")).to_contain_text("B > A")
 
 
+def test_the_keys_are_shown_from_the_top_and_the_history_names_what_was_asked(app: App, ana: Person) -> None:
+    app.add_task("Say hello.", 0)
+    ana.works()
+    ana.presses("?")
+    expect(ana.page.locator("#help-title")).to_be_in_viewport()
+    ana.presses("Escape", "w")
+    ana.page.keyboard.type("Hello.")
+    ana.presses("Control+Enter")
+    expect(ana.page.locator("#state-heading")).to_be_visible()
+    ana.page.goto(f"{app.url}/history")
+    expect(ana.page.locator(".entries .what")).to_have_text("Say hello.")
+    expect(ana.page.locator("#more")).to_be_hidden()
+
+
 def test_cannot_say_asks_for_a_reason(app: App, ana: Person) -> None:
     app.add_task("Which?", 2)
     ana.works()

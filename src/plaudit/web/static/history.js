@@ -2,7 +2,7 @@
 
 import { announce, h } from "./dom.js";
 import { get, post } from "./requests.js";
-import { question, t, word } from "./texts.js";
+import { t, word } from "./texts.js";
 
 const list = document.getElementById("entries");
 const more = document.getElementById("more");
@@ -13,7 +13,7 @@ let oldest = null;
 function row(entry) {
   const time = h("time", { datetime: entry.at, class: "small muted" }, when.format(new Date(entry.at)));
   const kind = h("span", { class: "tag" }, t(`kind-${entry.kind}`));
-  const heading = h("div", { class: "what", dir: "auto" }, entry.kind === "demonstration" ? t("work-write-asked") : question(entry.question));
+  const heading = h("div", { class: "what", dir: "auto" }, entry.question);
   const said = h("div", { class: "said small", dir: "auto" }, entry.ranking_text ?? (entry.kind === "skip" ? reason(entry.text) : entry.text) ?? "");
   const item = h("li", {}, heading, said, h("div", { class: "row" }, kind, time, entry.kind === "skip" ? null : acts(entry, () => item)));
   return item;
@@ -50,7 +50,7 @@ async function load() {
   const { entries } = answer.data;
   list.append(...entries.map(row));
   oldest = entries.at(-1)?.seq ?? oldest;
-  more.hidden = entries.length === 0 || oldest === null;
+  more.hidden = !answer.data.more;
   return show(list.children.length ? "" : t("history-empty"));
 }
 
