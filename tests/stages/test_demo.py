@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.cli import main
-from plaudit.errors import UsageError
+from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Run, RunStatus
 from plaudit.stages.demo import Demo, demo
@@ -25,6 +25,13 @@ def asked(tmp_path: Path, tiny_folder: Path) -> Demo:
 
 def pages(out: Path) -> dict[str, bytes]:
     return {name: (out / name).read_bytes() for name in ("report.html", "summary.json")}
+
+
+def test_an_unknown_model_leaves_nothing_behind(tmp_path: Path) -> None:
+    asked = Demo.asked(out=tmp_path / "demo", model=str(tmp_path / "nowhere"), quick=True, iterations=None)
+    with pytest.raises(PlauditError):
+        demo(asked)
+    assert not (tmp_path / "demo").exists()
 
 
 def test_the_demo_ends_with_a_report_and_is_not_done_twice(tmp_path, tiny_folder, capsys, monkeypatch) -> None:

@@ -128,9 +128,12 @@ def demo(
         if fresh:
             shutil.rmtree(folder)
     if not _is_done(asked):
+        model = (
+            None if (folder / SETTINGS_FILE).exists() else _load(asked.model)
+        )  # an unknown one leaves nothing behind
         workspace = _workspace(asked)
         write(f"The demo works in {folder} (model {asked.model}, seed {asked.seed}).")
-        proof = _Loop(asked, workspace, read, write).run()
+        proof = _Loop(asked, workspace, read, write, model).run()
         if proof is None:
             return False
         from plaudit.stages.report import report
@@ -175,13 +178,18 @@ def add_everyday_prompts(store: FeedbackStore, every: int = 1) -> None:
 
 
 class _Loop:
-    """The stages of one demo, one after the other, on one model that is loaded when the first needs it."""
+    """The stages of one demo, one after the other, on one model, which is loaded once one of them needs it."""
 
     def __init__(
-        self, asked: Demo, workspace: Workspace, read: Callable[[str], str], write: Callable[[str], None]
+        self,
+        asked: Demo,
+        workspace: Workspace,
+        read: Callable[[str], str],
+        write: Callable[[str], None],
+        model: LanguageModel | None,
     ) -> None:
         self.asked, self.workspace, self.read, self.write = asked, workspace, read, write
-        self._model: LanguageModel | None = None
+        self._model = model
 
     def run(self) -> Run | None:
         """The evaluate run; None when people have to rank first."""
@@ -234,7 +242,11 @@ class _Loop:
 
     def _loaded(self) -> LanguageModel:
         if self._model is None:
-            from plaudit.models.catalog import load
-
-            self._model = load(self.workspace.model)
+            self._model = _load(self.workspace.model)
         return self._model
+
+
+def _load(name: str) -> LanguageModel:
+    from plaudit.models.catalog import load
+
+    return load(name)
