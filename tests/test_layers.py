@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "plaudit"
 
 LAYERS = (
     {"types", "errors"},
-    {"files", "config", "runs", "workspace", "progress", "stats"},
+    {"files", "config", "hub", "runs", "workspace", "progress", "stats"},
     {"feedback"},
     {"models", "web"},
     {"train", "evaluate", "audit", "serve"},

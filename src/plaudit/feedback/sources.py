@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
+from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.files import one_line, writing
 
@@ -188,6 +189,7 @@ def _saved_dataset(path: Path) -> Iterator[Placed]:
 def _hub(source: str) -> Iterator[Placed]:
     import datasets
 
+    hub.ready()
     name, _, split = source.partition(":")
     try:
         loaded = datasets.load_dataset(name, split=split or "train")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.embedded import embedded_model
 from plaudit.models.machine import tune
@@ -47,8 +47,8 @@ def load(name: str, *, split: int | None = None, dtype: torch.dtype = torch.bflo
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tune()
-    path = locate(name)
     quiet_transformers()
+    path = locate(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
@@ -60,7 +60,7 @@ def load(name: str, *, split: int | None = None, dtype: torch.dtype = torch.bflo
 
 
 def locate(name: str) -> str:
-    """What `from_pretrained` is to be given for `name`."""
+    """What `from_pretrained` is to be given for `name`; an id is the hub's, which is asked whether it is there."""
     if name == EMBEDDED:
         return str(embedded_model())
     folder = Path(name).expanduser()
@@ -70,6 +70,7 @@ def locate(name: str) -> str:
         return str(folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UsageError(f"There is no model folder {name}: check the path, or use --model {EMBEDDED}.")
+    hub.ready()
     return name
 
 
@@ -93,13 +94,10 @@ def separate_pad(tokenizer: Any) -> None:
 
 
 def _no_such_model(name: str, error: Exception) -> PlauditError:
-    offline = os.environ.get("HF_HUB_OFFLINE") or any(
-        w in repr(error) for w in ("onnect", "resolve", "offline", "Max retries")
-    )
     if Path(name).expanduser().is_dir():
         reason = str(error).splitlines()[0]
         return UsageError(f"The model in {name} could not be loaded: {reason}")
-    if offline:
+    if not hub.ready():
         return UsageError(
             f"The model {name} is neither a folder nor in the local Hugging Face cache, and the hub cannot be reached: "
             f"connect once, copy the model here and give its path, or use --model {EMBEDDED}."

@@ -193,7 +193,7 @@ def _tensors(reader: Any, config: dict[str, Any]) -> dict[str, torch.Tensor]:
     weights = {}
     for tensor in track(reader.tensors, "Unpacking the embedded model", unit="tensor"):
         name = huggingface_name(tensor.name)
-        weight = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type))
+        weight = torch.tensor(dequantize(tensor.data, tensor.tensor_type))
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             heads = config["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]
             weight = unpermute(weight, heads)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.catalog import quiet_transformers, separate_pad
 from plaudit.models.conversation import Packed, microbatches
@@ -47,6 +49,8 @@ class ExternalReward:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         quiet_transformers()
+        if not Path(name).is_dir():
+            hub.ready()
         try:
             tokenizer = AutoTokenizer.from_pretrained(name)
             network: Any = AutoModelForSequenceClassification.from_pretrained(name, dtype=dtype)
