@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from sqlalchemy import select, update
 from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.log import timestamp
 from plaudit.feedback.schema import accounts, invitations, sessions, throttles
-from plaudit.web import people
+from plaudit.web import people, throttle
 from plaudit.web.app import create_app
 from plaudit.web.people import Account, Role, proper_name
 from plaudit.web.secret import fingerprint
@@ -219,7 +220,8 @@ def test_wrong_name_wrong_password_and_disabled_are_told_alike(
 ) -> None:
     join("ann")
     join("gone")
-    site.accounts.disable(OWNER, "gone")
+    join("olga", Role.OWNER)
+    site.accounts.disable(site.accounts.known("olga"), "gone")
     pages = []
     for name, password in (("ann", "wrong password"), ("nobody", PASSWORD), ("gone", PASSWORD)):
         answer = sign_in(browser(), name, password)
@@ -436,3 +438,72 @@ def test_time_is_noted_only_now_and_then(site: Site, join: Any) -> None:
     days_pass(site, 0.02)
     ann.get("/work")
     assert site.sessions.of("ann")[0].seen > timestamp(datetime.now(UTC) - timedelta(minutes=1))
+
+
+class TestLinksEnd:
+    """A link serves no longer than what gave the right to it."""
+
+    def test_a_reset_link_ends_where_the_account_rises(self, site: Site, join: Any) -> None:
+        join("ann")
+        lead, owner = (
+            self.account(site, join, name, role) for name, role in (("lea", Role.LEAD), ("olga", Role.OWNER))
+        )
+        link = site.accounts.invite_again(lead, "ann")
+        site.accounts.change_role(owner, "ann", Role.OWNER)
+        with pytest.raises(RefusalError, match="link-used"):
+            site.accounts.join(link, "", PASSWORD, "en")
+
+    def test_the_links_of_who_is_disabled_end(self, site: Site, join: Any) -> None:
+        first, second = (self.account(site, join, name, Role.OWNER) for name in ("olga", "omar"))
+        link = site.accounts.invite(first, Role.OWNER)
+        site.accounts.disable(second, "olga")
+        with pytest.raises(RefusalError, match="link-used"):
+            site.accounts.join(link, "olga again", PASSWORD, "en")
+
+    @pytest.mark.parametrize("by_link", [True, False])
+    def test_a_new_password_ends_the_other_links_to_one(self, site: Site, join: Any, by_link: bool) -> None:
+        join("ann")
+        owner = self.account(site, join, "olga", Role.OWNER)
+        one, other = site.accounts.invite_again(owner, "ann"), site.accounts.invite_again(owner, "ann")
+        if by_link:
+            site.accounts.join(one, "", "another password", "en")
+        else:
+            site.accounts.change_password("ann", PASSWORD, "another password")
+        with pytest.raises(RefusalError, match="link-used"):
+            site.accounts.join(other, "", "a third password", "en")
+
+    def test_who_was_disabled_meanwhile_disables_nobody(self, site: Site, join: Any) -> None:
+        olga, omar = (self.account(site, join, name, Role.OWNER) for name in ("olga", "omar"))
+        site.accounts.disable(olga, "omar")
+        with pytest.raises(RefusalError, match="not-yours-to-change"):
+            site.accounts.disable(omar, "olga")  # as he was when he was asked for
+
+    @staticmethod
+    def account(site: Site, join: Any, name: str, role: Role) -> Account:
+        join(name, role)
+        return site.accounts.known(name)
+
+
+def test_all_spellings_of_a_name_are_counted_as_one(site: Site) -> None:
+    spellings = ("ana maria", " ANA  maria", "Ana\tMaria ")
+    for number in range(ATTEMPTS_BY_NAME):
+        site.throttle.attempt(spellings[number % 3], f"10.0.0.{number}")
+    for spelling in spellings:
+        with pytest.raises(RefusalError, match="slow-down"):
+            site.throttle.attempt(spelling, "10.0.1.1")
+
+
+def test_an_address_over_its_limit_leaves_no_more_traces_and_what_is_over_is_deleted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows() -> int:
+        with site.store.reading() as connection:
+            return len(connection.execute(select(throttles)).all())
+
+    for number in range(ATTEMPTS_BY_ADDRESS + 20):
+        with suppress(RefusalError):
+            site.throttle.attempt(f"nobody {number}", "10.0.0.1")
+    assert rows() == ATTEMPTS_BY_ADDRESS + 1
+    monkeypatch.setattr(throttle, "WINDOW", timedelta(0))
+    site.throttle.attempt("somebody", "10.0.0.2")
+    assert rows() == 2

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from plaudit.feedback.project import ProjectSettings
 from plaudit.types import Judgement, Message, Prompt, Ranking, Response, Role, Task, TaskPurpose
 from plaudit.web.site import Site
 from tests.web.conftest import add_tasks
@@ -26,7 +27,7 @@ def test_a_task_is_shown_judged_and_followed_by_the_next(site: Site, join: Any) 
     answer = ann.judge(task, tiers=[[1], [0]], strength=3, ratings={"1": {"helpful": 6}}, flags={"0": ["false"]})
     assert (answer.status_code, answer.json()) == (200, {"stored": True})
     [said] = site.store.judgements()
-    assignment = site.store.assignment(task["assignment"])
+    assignment = site.store.assignment(site.secret.assignment_of(task["assignment"]))
     asked = site.store.task(said.task_id)
     shown = [asked.response_ids[i] for i in assignment.order]
     assert said.ranking.tiers == ((shown[1],), (shown[0],))
@@ -204,6 +205,38 @@ def test_texts_that_databases_choke_on_are_stored(site: Site, join: Any) -> None
     assert answer.status_code in (200, 422), answer.text
     if answer.status_code == 200:
         assert "whole 😀" in site.store.judgements()[0].reason
+
+
+def test_what_a_lead_may_ask_for_can_be_answered(site: Site, join: Any) -> None:
+    names = tuple(f"{number} {'long ' * 30}" for number in range(60))
+    site.store.change_settings(ProjectSettings(attributes=names, flags=names), "lead")
+    add_tasks(site, 1)
+    answer = join("ann").judge(ratings={"0": dict.fromkeys(names, 7)}, flags={"1": list(names)})
+    assert answer.status_code == 200, answer.text
+    [said] = site.store.judgements()
+    assert [len(given) for given in said.ratings.values()] == [60]
+
+
+def test_a_judgement_is_of_the_guidelines_that_were_read_when_it_was_made(site: Site, join: Any) -> None:
+    add_tasks(site, 2)
+    ann = join("ann")
+    for version in (1, 2):
+        site.store.publish_guidelines({"en": f"Be kind, {version}."}, "lead")
+        site.store.read_guidelines("ann", version)
+        if version == 1:
+            task = ann.task()
+    ann.judge(task, guidelines_version=task["guidelines_version"])  # made before the second was read, sent after
+    ann.judge(guidelines_version=9)
+    assert sorted(said.guidelines_version or 0 for said in site.store.judgements()) == [1, 2]
+
+
+def test_what_is_left_is_told_roughly(site: Site, join: Any) -> None:
+    add_tasks(site, 27)
+    ann, ben = join("ann"), join("ben")
+    before = ann.task()["progress"]["left"]
+    for _ in range(3):
+        ben.judge()
+    assert before == ann.task()["progress"]["left"] == 20
 
 
 def test_history_goes_back_page_by_page(site: Site, join: Any) -> None:

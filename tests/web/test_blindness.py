@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
+from plaudit.feedback.leases import assignment_id
 from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, Split, Task, TaskPurpose
 from plaudit.web import showing
 from plaudit.web.people import Role
@@ -159,10 +160,10 @@ def test_a_leak_would_be_found(
 ) -> None:
     honest = showing.task_shown
 
-    def leaking(store: Any, assignment: Any, until: Any) -> dict[str, Any]:
+    def leaking(store: Any, secret: Any, assignment: Any, until: Any) -> dict[str, Any]:
         task = store.task(assignment.task_id)
         said = {"task_id": task.id, "run_id": [r.run_id for r in store.responses([task.prompt_id])]}
-        return honest(store, assignment, until) | {"left": said.get(leaked)}
+        return honest(store, secret, assignment, until) | {"left": said.get(leaked)}
 
     monkeypatch.setattr(showing, "task_shown", leaking)
     ann = Watched(join("ann"))
@@ -177,7 +178,7 @@ def test_a_task_says_only_what_it_may(site: Site, planted: list[str], join: Call
     task = ann.task()
     assert task.keys() == {
         "assignment", "lease_seconds", "kind", "question", "conversation", "answers", "attributes", "flags",
-        "ask_strength", "ask_better_answer", "progress", "previous", "draft",
+        "ask_strength", "ask_better_answer", "progress", "previous", "draft", "account", "guidelines_version",
     }  # fmt: skip
     assert all(answer.keys() == {"html"} for answer in task["answers"])
     assert all(turn.keys() == {"role", "html"} for turn in task["conversation"])
@@ -229,3 +230,15 @@ def test_a_lead_sees_what_an_annotator_must_not(site: Site, planted: list[str], 
     lead.send("/lead/people/disable", name="nobody")
     join("somebody-canary")
     assert CANARY in lead.get("/lead/people").text
+
+
+def test_a_handle_cannot_be_computed_from_what_is_seen(
+    site: Site, planted: list[str], join: Callable[..., Browser]
+) -> None:
+    """An id is a hash of the task, and who could compute it could try which run would give it."""
+    handle = join("ann").task()["assignment"]
+    ids = [assignment_id(task.id, "ann") for task in site.store.tasks()]
+    assert handle not in ids
+    assert site.secret.assignment_of(handle) in ids
+    assert [site.secret.handle(one) for one in ids].count(handle) == 1
+    assert site.secret.assignment_of("not-a-handle") is None

@@ -69,7 +69,8 @@ def test_sessions_are_shared_and_end_everywhere(site: Site, other: Site) -> None
     cookie = site.sessions.begin(ann)
     assert other.sessions.find(cookie) is not None
     assert other.secret.unsigned("session", site.secret.signed("session", cookie)) == cookie
-    other.accounts.disable(Account("the test", Role.OWNER, "en", ""), "ann")
+    owner = site.accounts.join(site.accounts.first_invitation(), "olga", PASSWORD, "en")
+    other.accounts.disable(owner, "ann")
     assert site.sessions.find(cookie) is None
 
 

@@ -13,6 +13,8 @@ from plaudit.config import config_from
 from plaudit.feedback.log import add
 from plaudit.feedback.schema import EventKind, project
 
+LONGEST_NAME = 200  # characters, of an attribute or a flag
+
 
 @dataclass(frozen=True)
 class ProjectSettings:
@@ -33,6 +35,8 @@ class ProjectSettings:
         for what, names in (("attribute", self.attributes), ("flag", self.flags)):
             if len(set(names)) != len(names) or not all(name.strip() for name in names):
                 raise ValueError(f"every {what} needs a name of its own")
+            if any(len(name) > LONGEST_NAME for name in names):
+                raise ValueError(f"the name of a {what} has at most {LONGEST_NAME} characters")
         if not self.question.strip():
             raise ValueError("annotators need a question to answer")
         if not (math.isfinite(self.lease_minutes) and 0 < self.lease_minutes <= 7 * 24 * 60):

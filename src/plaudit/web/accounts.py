@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.log import timestamp
@@ -67,17 +67,21 @@ class Accounts:
     def change_password(self, name: str, current: str, new: str) -> None:
         if not matches(current, self._hash_of(name)):
             raise RefusalError(422, "password-wrong")
-        self._set(name, password_hash=hashed(proper_password(new, name)))
+        password_hash = hashed(proper_password(new, name))
+        with self._store.writing() as connection:
+            self._set(name, password_hash=password_hash)
+            _end_links(connection, invitations.c.used_by == name)
 
     def change_language(self, name: str, language: str) -> None:
         self._set(name, language=_proper_language(language))
 
     def change_role(self, by: Account, name: str, role: Role) -> None:
-        with self._store.writing():
+        with self._store.writing() as connection:
             account = self.changeable(by, name)
             if role not in by.role.may_give:
                 raise RefusalError(403, "not-yours-to-change")
             self._set(account.name, role=str(role))
+            _end_links(connection, _for_or_by(account.name))
 
     def disable(self, by: Account, name: str) -> None:
         """Let the account sign in no more; what it said stays. Its sessions end at once."""
@@ -85,6 +89,7 @@ class Accounts:
             account = self.changeable(by, name)
             self._set(account.name, disabled_at=_now())
             end_sessions(connection, account.name)
+            _end_links(connection, _for_or_by(account.name))
 
     def enable(self, by: Account, name: str) -> None:
         with self._store.writing():
@@ -96,9 +101,9 @@ class Accounts:
             end_sessions(connection, self.changeable(by, name).name)
 
     def changeable(self, by: Account, name: str) -> Account:
-        """The account, where `by` may change it. As nobody may change themselves, an owner always remains."""
-        account = self.known(name)
-        if not by.may_change(account):
+        """The account, where `by` may change it as things are now. Nobody may change themselves: an owner remains."""
+        account, acting = self.known(name), self.known(by.name)
+        if acting.disabled_at is not None or not acting.may_change(account):
             raise RefusalError(403, "not-yours-to-change")
         return account
 
@@ -116,8 +121,8 @@ class Accounts:
     def first_invitation(self) -> str:
         """A one-time link's token for an owner; earlier ones that the program made serve no more."""
         with self._store.writing() as connection:
-            mine = (invitations.c.created_by == BY_THE_PROGRAM) & invitations.c.used_at.is_(None)
-            connection.execute(update(invitations).where(mine).values(expires_at=_now()))
+            mine = invitations.c.created_by == BY_THE_PROGRAM
+            _end_links(connection, mine)
             return self._invitation(Role.OWNER, BY_THE_PROGRAM, FIRST_LINK_LASTS)
 
     def _invitation(self, role: Role, by: str, lasts: timedelta, known: str | None = None) -> str:
@@ -150,8 +155,7 @@ class Accounts:
         if found is None or found.role not in by.role.may_give:
             raise RefusalError(404, "not-found")
         with self._store.writing() as connection:
-            its = invitations.c.id == found.id
-            connection.execute(update(invitations).where(its).values(expires_at=_now()))
+            _end_links(connection, invitations.c.id == found.id)
         return found
 
     def join(self, token: str, name: str, password: str, language: str) -> Account:
@@ -164,6 +168,7 @@ class Accounts:
             if invitation.known:
                 self._set(name, password_hash=password_hash, language=_proper_language(language))
                 end_sessions(connection, name)
+                _end_links(connection, invitations.c.used_by == name)
             else:
                 self._refuse_taken(connection, name)
                 self._add(connection, name, invitation.role, password_hash, _proper_language(language))
@@ -203,6 +208,16 @@ def _claim(connection: Connection, invitation_id: str, name: str) -> None:
     claim = update(invitations).where(still_open, invitations.c.expires_at > _now())
     if connection.execute(claim.values(used_at=_now(), used_by=name)).rowcount != 1:
         raise RefusalError(404, "link-used")
+
+
+def _end_links(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Links that nobody has used yet serve no more: what gave the right to them has changed."""
+    unused = update(invitations).where(which, invitations.c.used_at.is_(None))
+    connection.execute(unused.values(expires_at=_now()))
+
+
+def _for_or_by(name: str) -> ColumnElement[bool]:
+    return (invitations.c.used_by == name) | (invitations.c.created_by == name)
 
 
 def _account(row: Row[Any]) -> Account:

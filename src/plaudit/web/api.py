@@ -6,6 +6,7 @@ A submit carries an id that the browser made: sent again, after an answer was lo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -13,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from plaudit.feedback.leases import assignment_id
-from plaudit.types import Demonstration, Judgement
+from plaudit.types import Assignment, Demonstration, Judgement, Task
 from plaudit.web import showing
 from plaudit.web.judging import (
     DemonstrationSent,
@@ -24,9 +25,8 @@ from plaudit.web.judging import (
     demonstration_from,
     judgement_from,
 )
-from plaudit.web.label_store import LabelStore
 from plaudit.web.sentences import RefusalError
-from plaudit.web.visitors import Member
+from plaudit.web.visitors import Member, Visitor
 
 
 class Refused(BaseModel):
@@ -46,35 +46,38 @@ EntryId = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 @router.get("/task")
 def task(visitor: Member) -> Response:
     """The next task, or why there is none."""
-    return JSONResponse(showing.next_task(visitor.site.store, visitor.name))
+    return JSONResponse(showing.next_task(visitor.site.store, visitor.site.secret, visitor.name))
 
 
 @router.post("/judgements", responses=_may_be(404, 409))
 def judge(sent: JudgementSent, visitor: Member) -> Response:
     store = visitor.site.store
-    assignment, task = showing.own_assignment(store, sent.assignment, visitor.name)
-    order = showing.shown_order(task, assignment)
-    return JSONResponse({"stored": store.submit(judgement_from(sent, task, order, visitor.name))})
+    assignment, task = _own(visitor, sent.assignment)
+    judgement = judgement_from(sent, task, showing.shown_order(task, assignment), visitor.name)
+    if (judgement.guidelines_version or 0) > (store.version_read(visitor.name) or 0):
+        judgement = replace(judgement, guidelines_version=None)  # never a version that its author has not read
+    return JSONResponse({"stored": store.submit(judgement)})
 
 
 @router.post("/demonstrations", responses=_may_be(404, 409))
 def demonstrate(sent: DemonstrationSent, visitor: Member) -> Response:
     store = visitor.site.store
-    _, task = showing.own_assignment(store, sent.assignment, visitor.name)
+    _, task = _own(visitor, sent.assignment)
     return JSONResponse({"stored": store.write(demonstration_from(sent, task, visitor.name))})
 
 
 @router.post("/skips", responses=_may_be(404, 409))
 def skip(sent: SkipSent, visitor: Member) -> Response:
     store = visitor.site.store
-    _, task = showing.own_assignment(store, sent.assignment, visitor.name)
+    _, task = _own(visitor, sent.assignment)
     store.skip(task.id, visitor.name, sent.reason)
     return JSONResponse({"progress": showing.progress(store, visitor.name)})
 
 
 @router.post("/heartbeats", responses=_may_be(404, 409))
 def heartbeat(sent: HeartbeatSent, visitor: Member) -> Response:
-    until = visitor.site.store.heartbeat(sent.assignment, visitor.name)
+    assignment, _ = _own(visitor, sent.assignment)
+    until = visitor.site.store.heartbeat(assignment.id, visitor.name)
     return JSONResponse({"lease_seconds": showing.seconds_until(until)})
 
 
@@ -86,7 +89,7 @@ def retract(sent: RetractionSent, visitor: Member) -> Response:
     if said is None:
         raise RefusalError(404, "not-found")
     assignment = store.retract(str(sent.id), visitor.name)
-    return _with_draft(store, assignment.id, visitor.name, said, is_lease=True)
+    return _with_draft(visitor, assignment.id, said, is_lease=True)
 
 
 @router.get("/history")
@@ -102,14 +105,17 @@ def entry(entry_id: EntryId, visitor: Member) -> Response:
     said = store.said(entry_id, visitor.name)
     if said is None or said.task_id is None or not store.says_now(entry_id):
         raise RefusalError(404, "not-found")
-    return _with_draft(store, assignment_id(said.task_id, visitor.name), visitor.name, said, is_lease=False)
+    return _with_draft(visitor, assignment_id(said.task_id, visitor.name), said, is_lease=False)
 
 
-def _with_draft(
-    store: LabelStore, assignment: str, annotator_id: str, said: Judgement | Demonstration, is_lease: bool
-) -> Response:
+def _own(visitor: Visitor, handle: str) -> tuple[Assignment, Task]:
+    return showing.own_assignment(visitor.site.store, visitor.site.secret.assignment_of(handle), visitor.name)
+
+
+def _with_draft(visitor: Visitor, assignment: str, said: Judgement | Demonstration, is_lease: bool) -> Response:
+    store, secret = visitor.site.store, visitor.site.secret
     with store.snapshot():
-        own, task = showing.own_assignment(store, assignment, annotator_id)
+        own, task = showing.own_assignment(store, assignment, visitor.name)
         until = store.lease_end(own.id) if is_lease else None
         draft = showing.draft(said, showing.shown_order(task, own))
-        return JSONResponse(showing.task_shown(store, own, until) | {"draft": draft})
+        return JSONResponse(showing.task_shown(store, secret, own, until) | {"draft": draft})

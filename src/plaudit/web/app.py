@@ -82,7 +82,8 @@ def _refused(request: Request, error: Exception) -> Response:
         content = {"error": refusal.code, "message": refusal.sentence(language)}
         return JSONResponse(content, refusal.status, HEADERS | refusal.headers)
     if refusal.status == 401:
-        path = request.url.path if request.method == "GET" else ""
+        asked = f"?{request.url.query}" if request.url.query else ""
+        path = f"{request.url.path}{asked}" if request.method == "GET" else ""
         return RedirectResponse(f"/signin?next={quote(path)}" if path else "/signin", 303)
     return HTMLResponse(_page(request, visitor, refusal, language), refusal.status, HEADERS | refusal.headers)
 

@@ -15,6 +15,7 @@ from plaudit.errors import PlauditError
 from plaudit.feedback.log import timestamp
 from plaudit.web.label_store import LabelStore
 
+COMPUTING = "The figures are being computed. Look again in a moment."
 WORTH = 20  # a report is kept for so many times as long as it took
 
 
@@ -31,18 +32,30 @@ class Figures:
         self._store = store
         self._lock = threading.Lock()
         self._last: Computed | None = None
+        self._forgotten = 0  # how often
 
     def report(self) -> Computed:
-        """The newest report, or the last one while it is fresh enough. Only one is computed at a time."""
-        with self._lock:
-            if self._last is None or time.monotonic() > self._last.until:
-                self._last = self._compute()
-            return self._last
+        """The newest report, or the last one while it is fresh enough, or while another is being computed.
+
+        Only one is computed at a time, and nobody waits for somebody else's: annotators need the threads.
+        """
+        last = self._last
+        if last is not None and time.monotonic() <= last.until:
+            return last
+        if not self._lock.acquire(blocking=False):
+            return last or Computed(None, COMPUTING, timestamp(datetime.now(UTC)), 0.0)
+        try:
+            forgotten = self._forgotten
+            computed = self._compute()
+            self._last = computed if forgotten == self._forgotten else None  # else it may rest on what is no longer so
+            return computed
+        finally:
+            self._lock.release()
 
     def forget(self) -> None:
         """Compute anew next time."""
-        with self._lock:
-            self._last = None
+        self._forgotten += 1
+        self._last = None
 
     def _compute(self) -> Computed:
         from plaudit.feedback.quality import quality_report  # brings numpy and scipy, which no annotator's page needs

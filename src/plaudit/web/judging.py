@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from plaudit.feedback.project import LONGEST_NAME
 from plaudit.types import Demonstration, Judgement, Ranking, Task
 from plaudit.web.sentences import RefusalError
 
@@ -32,7 +33,7 @@ def _handle(text: str) -> str:
 
 Words = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_without_surrogates)]
 LongText = Annotated[str, StringConstraints(max_length=200_000), AfterValidator(_without_surrogates)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(_without_surrogates)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_without_surrogates)]
 Handle = Annotated[str, StringConstraints(max_length=64), AfterValidator(_handle)]
 Place = Annotated[int, Field(ge=0, le=8)]
 PlaceKey = Annotated[str, StringConstraints(pattern=r"^[0-8]$")]
@@ -50,11 +51,12 @@ class JudgementSent(Sent):
     tiers: Annotated[list[Annotated[list[Place], Field(min_length=1, max_length=9)]], Field(min_length=1, max_length=9)]
     all_bad: bool = False
     strength: Annotated[int, Field(ge=1, le=4)] | None = None
-    ratings: Annotated[dict[PlaceKey, Annotated[dict[Name, Rating], Field(max_length=50)]], Field(max_length=9)] = {}
-    flags: Annotated[dict[PlaceKey, Annotated[list[Name], Field(max_length=50)]], Field(max_length=9)] = {}
+    ratings: Annotated[dict[PlaceKey, dict[Name, Rating]], Field(max_length=9)] = {}
+    flags: Annotated[dict[PlaceKey, list[Name]], Field(max_length=9)] = {}
     reason: Words = ""
     better_answer: LongText = ""
     seconds: Seconds | None = None
+    guidelines_version: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None  # under which it was said
     supersedes: UUID | None = None
 
 
@@ -96,7 +98,7 @@ def judgement_from(sent: JudgementSent, task: Task, order: tuple[str, ...], anno
     return Judgement(
         str(sent.id), task.id, annotator_id, order=order, strength=sent.strength, reason=sent.reason,
         better_answer=sent.better_answer, seconds=sent.seconds, all_bad=sent.all_bad,
-        supersedes=_text(sent.supersedes), **said,
+        supersedes=_text(sent.supersedes), guidelines_version=sent.guidelines_version, **said,
     )  # fmt: skip
 
 

@@ -6,9 +6,10 @@ Beside what every template is given (`pages.py`):
                           sentence (why there are none), computed_at (of when the figures are),
                           progress: {"tasks", "judgements", "demonstrations", "people"},
                           guidelines_version (None or a number)
-    people.html           people: [.name .role .disabled (bool) .language .joined .sessions (open ones) .judgements
+    people.html           people: [.name .role .disabled (bool) .joined .sessions (open ones) .judgements
                           .mine (it is you) .may_change (you may)],
-                          invitations: [.id .role .by .made .expires .known (name it resets, or None)],
+                          invitations: [.id .role .by .made .expires .known (name it resets, or None)
+                          .may_change (you may take it back)],
                           roles: those that you may give, link: None, or a one-time link to show now and never again,
                           link_role, link_name (None, or whose password it resets)
         POST /lead/people/invite      role                -> the page, with `link`
@@ -38,7 +39,7 @@ from fastapi.responses import Response
 
 from plaudit.web.pages import Field, Filled, when
 from plaudit.web.people import Account, Role
-from plaudit.web.sentences import LANGUAGES, RefusalError
+from plaudit.web.sentences import RefusalError
 from plaudit.web.visitors import Leader, Visitor
 
 router = APIRouter(prefix="/lead", default_response_class=Response)
@@ -46,7 +47,7 @@ router = APIRouter(prefix="/lead", default_response_class=Response)
 ACTIONS_SHOWN = 500
 NOTICES = {
     "notice-saved", "notice-published", "notice-disabled", "notice-enabled", "notice-revoked", "notice-role",
-    "notice-withdrawn", "notice-uninvited",
+    "notice-withdrawn", "notice-uninvited", "notice-unchanged",
 }  # fmt: skip
 
 
@@ -180,7 +181,6 @@ def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Respons
             "name": account.name,
             "role": str(account.role),
             "disabled": account.disabled_at is not None,
-            "language": LANGUAGES.get(account.language, account.language),
             "joined": when(account.created_at),
             "sessions": sessions.get(account.name, 0),
             "judgements": judged.get(account.name, 0),
@@ -197,6 +197,7 @@ def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Respons
             "made": when(it.made),
             "expires": when(it.expires),
             "known": it.known,
+            "may_change": it.role in me.role.may_give,
         }
         for it in site.accounts.invitations()
     ]

@@ -69,10 +69,11 @@ def proper_name(typed: str) -> str:
 
 def same_name(name: str, other: str) -> bool:
     """Names that differ in capitals alone are one name: a phone writes the first letter large."""
-    return _folded(name) == _folded(other)
+    return folded(name) == folded(other)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """The one form of all spellings of a name."""
     return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
 
 

@@ -59,7 +59,10 @@ def publish(visitor: Leader, filled: Annotated[NewGuidelines, Form()]) -> Respon
         problem = sentence("guidelines-empty", visitor.language)
         return _guidelines_page(visitor, typed, 422, problem=problem)
     with store.transaction():
+        before = store.guidelines()
         version = store.publish_guidelines(texts, visitor.name)
+        if before is not None and before.version == version:
+            return visitor.sent_to("/lead/guidelines?notice=notice-unchanged")
         store.act(visitor.name, "published guidelines", str(version), {"languages": sorted(texts)})
     return visitor.sent_to("/lead/guidelines?notice=notice-published")
 
@@ -84,7 +87,7 @@ def _guidelines_page(visitor: Visitor, texts: dict[str, str], status: int = 200,
 @router.get("/project")
 def project(visitor: Leader, notice: Field = "") -> Response:
     settings = visitor.site.store.settings()
-    return _project_page(visitor, settings, _as_texts(settings), notice=notice if notice in NOTICES else None)
+    return _project_page(visitor, _as_texts(settings), notice=notice if notice in NOTICES else None)
 
 
 @router.post("/project")
@@ -95,7 +98,7 @@ def change_project(visitor: Leader, filled: Annotated[NewSettings, Form()]) -> R
         settings = _settings_from(filled)
     except (ValueError, PlauditError) as error:
         problem = sentence("settings-wrong", visitor.language, what=str(error))
-        return _project_page(visitor, before, filled.model_dump(), 422, problem=problem)
+        return _project_page(visitor, filled.model_dump(), 422, problem=problem)
     changed = {key: value for key, value in asdict(settings).items() if value != asdict(before)[key]}
     with store.transaction():
         store.change_settings(settings, visitor.name)
@@ -104,10 +107,8 @@ def change_project(visitor: Leader, filled: Annotated[NewSettings, Form()]) -> R
     return visitor.sent_to("/lead/project?notice=notice-saved")
 
 
-def _project_page(
-    visitor: Visitor, settings: ProjectSettings, form: dict[str, Any], status: int = 200, **context: Any
-) -> Response:
-    return visitor.page("project.html", status, settings=settings, form=form, **context)
+def _project_page(visitor: Visitor, form: dict[str, Any], status: int = 200, **context: Any) -> Response:
+    return visitor.page("project.html", status, form=form, **context)
 
 
 def _settings_from(filled: NewSettings) -> ProjectSettings:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from plaudit.files import writing
 FILE = "secret.key"
 TOKEN_BYTES = 32
 HALF = 24  # bits: `Secret.blinded` numbers up to 2^48, which JavaScript holds exactly
+HANDLE_HALF = 32  # bits: ids are 16 hexadecimal digits
+HANDLE = re.compile(r"[0-9a-f]{16}")
 ROUNDS = 4  # make a Feistel network a pseudorandom permutation (Luby and Rackoff 1988)
 
 
@@ -91,19 +94,35 @@ class Secret:
 
     def blinded(self, number: int) -> int:
         """A number that stands for `number` (a position in the log) and does not tell how much lies between two."""
-        left, right = divmod(number, 1 << HALF)
-        for turn in range(ROUNDS):
-            left, right = right, left ^ self._round(turn, right)
-        return left << HALF | right
+        return self._permuted(number, HALF)
 
     def unblinded(self, number: int) -> int:
-        left, right = divmod(number, 1 << HALF)
-        for turn in reversed(range(ROUNDS)):
-            left, right = right ^ self._round(turn, left), left
-        return left << HALF | right
+        return self._restored(number, HALF)
 
-    def _round(self, turn: int, half: int) -> int:
-        return int(self._digest(f"blind-{turn}", str(half).encode()), 16) % (1 << HALF)
+    def handle(self, assignment_id: str) -> str:
+        """What stands for an assignment. Its id is a hash of the task, whose answers' runs could be guessed from it."""
+        return f"{self._permuted(int(assignment_id, 16), HANDLE_HALF):016x}"
+
+    def assignment_of(self, handle: str) -> str | None:
+        """The assignment behind a handle; None where it has no such form."""
+        if not HANDLE.fullmatch(handle):
+            return None
+        return f"{self._restored(int(handle, 16), HANDLE_HALF):016x}"
+
+    def _permuted(self, number: int, half: int) -> int:
+        left, right = divmod(number, 1 << half)
+        for turn in range(ROUNDS):
+            left, right = right, left ^ self._round(turn, right, half)
+        return left << half | right
+
+    def _restored(self, number: int, half: int) -> int:
+        left, right = divmod(number, 1 << half)
+        for turn in reversed(range(ROUNDS)):
+            left, right = right ^ self._round(turn, left, half), left
+        return left << half | right
+
+    def _round(self, turn: int, number: int, half: int) -> int:
+        return int(self._digest(f"blind-{half}-{turn}", str(number).encode()), 16) % (1 << half)
 
     def _digest(self, use: str, value: bytes) -> str:
         return hmac.new(self._key, use.encode() + b"\0" + value, hashlib.sha256).hexdigest()

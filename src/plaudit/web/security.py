@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,7 +27,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",
+        "img-src 'self'",
         "connect-src 'self'",
         "form-action 'self'",
         "frame-ancestors 'none'",
@@ -76,7 +77,10 @@ class Guard:
             await send(message)
 
         refusal = None if self._answers(Headers(scope=scope).get("host", "")) else RefusalError(400, "host")
-        body = None if refusal else await self._whole_body(scope, receive)
+        try:
+            body = None if refusal else await self._whole_body(scope, receive)
+        except ClientDisconnect:
+            return  # nobody waits for an answer, and half a request asks for nothing
         if refusal is None and body is None:
             refusal = RefusalError(413, "too-large", limit=self._largest // 1024)
         if refusal is not None or body is None:
@@ -92,7 +96,10 @@ class Guard:
         return name in self._names or _is_address(name)
 
     async def _whole_body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The request's body, read before an endpoint waits for it; None where it is too large."""
+        """The request's body, read before an endpoint waits for it; None where it is too large.
+
+        ClientDisconnect where it ended before its end: half a form is often a proper form, that says something else.
+        """
         declared = Headers(scope=scope).get("content-length", "0")
         if not re.fullmatch(r"[0-9]{1,12}", declared) or int(declared) > self._largest:
             return None
@@ -100,7 +107,7 @@ class Guard:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return bytes(body)
+                raise ClientDisconnect
             body += message.get("body", b"")
             if len(body) > self._largest:
                 return None

@@ -78,10 +78,6 @@ SENTENCES: dict[str, dict[str, str]] = {
     "guidelines-empty": {"en": "There is no text to publish.", "ja": "公開する文章がありません。"},
     "settings-wrong": {"en": "The settings do not fit: {what}", "ja": "設定が正しくありません：{what}"},
     "reason-missing": {"en": "Say why.", "ja": "理由を入力してください。"},
-    "nothing-to-report": {
-        "en": "There is nothing to report yet: {what}",
-        "ja": "まだ集計できるものがありません：{what}",
-    },
 }
 
 

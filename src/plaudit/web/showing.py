@@ -1,7 +1,8 @@
 """What an annotator gets to see: of a task its words alone, of entries their own.
 
-This is where blindness is kept. An answer is known by the place at which it is shown, so there is no id, run, model,
-seed, score, gold mark or purpose to send, and nothing about anybody else. The tests plant canaries in all of these.
+This is where blindness is kept. An answer is known by the place at which it is shown and a task by a handle that only
+the server can read, so there is no id, run, model, seed, score, gold mark or purpose to send, and nothing about anybody
+else. The tests plant canaries in all of these.
 """
 
 from __future__ import annotations
@@ -24,26 +25,28 @@ EXCERPT = 300  # characters of a question or an answer in a list
 Payload = dict[str, Any]
 
 
-def next_task(store: LabelStore, annotator_id: str) -> Payload:
+def next_task(store: LabelStore, secret: Secret, annotator_id: str) -> Payload:
     """The task that is open, else a new one; else why there is none."""
     with store.snapshot():
         newest = store.guidelines()
         if newest is not None and (store.version_read(annotator_id) or 0) < newest.version:
-            return _nothing(store, annotator_id, "guidelines")
+            return _nothing(store, secret, annotator_id, "guidelines")
     assignment = store.next_assignment(annotator_id)
     with store.snapshot():
         if assignment is not None:
-            return task_shown(store, assignment, store.lease_end(assignment.id))
+            return task_shown(store, secret, assignment, store.lease_end(assignment.id))
         failed = store.qualified(annotator_id) is False
-        return _nothing(store, annotator_id, "not-qualified" if failed else "nothing-left")
+        return _nothing(store, secret, annotator_id, "not-qualified" if failed else "nothing-left")
 
 
-def task_shown(store: LabelStore, assignment: Assignment, until: datetime | None) -> Payload:
+def task_shown(store: LabelStore, secret: Secret, assignment: Assignment, until: datetime | None) -> Payload:
     """One task as its annotator sees it; `until` None: it is no lease, but an earlier entry that is looked at."""
     task, settings = store.task(assignment.task_id), store.settings()
     texts = store.response_texts(task.response_ids)
     return {
-        "assignment": assignment.id,
+        "assignment": secret.handle(assignment.id),
+        "account": secret.account_key(assignment.annotator_id),
+        "guidelines_version": store.version_read(assignment.annotator_id),
         "lease_seconds": None if until is None else seconds_until(until),
         "kind": "write" if task.is_writing else "rank",
         "question": task.question,
@@ -89,13 +92,15 @@ def draft(said: Judgement | Demonstration, order: Sequence[str]) -> Payload:
 
 
 def progress(store: LabelStore, annotator_id: str) -> Payload:
+    """What is left is rounded down where it is much: to the digit, it would tell how fast the others work."""
     counts = store.progress(annotator_id)
-    return {"done": counts.done, "skipped": counts.skipped, "left": counts.left}
+    step = 10 ** max(0, len(str(counts.left)) - 1)
+    return {"done": counts.done, "skipped": counts.skipped, "left": counts.left // step * step}
 
 
-def _nothing(store: LabelStore, annotator_id: str, why: str) -> Payload:
-    previous = _previous(store, annotator_id)
-    return {"assignment": None, "why": why, "progress": progress(store, annotator_id), "previous": previous}
+def _nothing(store: LabelStore, secret: Secret, annotator_id: str, why: str) -> Payload:
+    told = {"assignment": None, "account": secret.account_key(annotator_id), "why": why}
+    return told | {"progress": progress(store, annotator_id), "previous": _previous(store, annotator_id)}
 
 
 def _previous(store: LabelStore, annotator_id: str) -> str | None:
@@ -116,7 +121,7 @@ def history(store: LabelStore, secret: Secret, annotator_id: str, before: int | 
 def _entry(store: LabelStore, secret: Secret, annotator_id: str, entry: HistoryEntry) -> Payload:
     task = store.task(entry.task_id)
     shown = {
-        "id": entry.id,
+        "id": secret.handle(entry.id) if entry.kind == "skip" else entry.id,
         "seq": secret.blinded(entry.seq),
         "kind": entry.kind,
         "at": entry.created_at.isoformat(timespec="seconds"),
@@ -140,10 +145,10 @@ def _excerpt(text: str) -> str:
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
 
 
-def own_assignment(store: LabelStore, assignment_id: str, annotator_id: str) -> tuple[Assignment, Task]:
+def own_assignment(store: LabelStore, assignment_id: str | None, annotator_id: str) -> tuple[Assignment, Task]:
     """RefusalError (404), in the same words, for somebody else's and for one that there is not."""
     with store.snapshot():
-        found = store.assignment(assignment_id)
+        found = None if assignment_id is None else store.assignment(assignment_id)
         if found is None or found.annotator_id != annotator_id:
             raise RefusalError(404, "not-found")
         return found, store.task(found.task_id)

@@ -1,7 +1,8 @@
 """A limit on guessing passwords: failed sign-ins are counted by name and by address, in the shared database.
 
 An attempt is counted before the password is looked at, and forgiven when it was right: of a thousand attempts that come
-at the same moment, no more than the limit are looked at. Names are counted whether or not they exist.
+at the same moment, no more than the limit are looked at. Names are counted whether or not they exist, and by an
+address only while it is within its own limit.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from plaudit.feedback.log import timestamp
 from plaudit.feedback.schema import throttles
 from plaudit.web.label_store import LabelStore
+from plaudit.web.people import folded
 from plaudit.web.secret import fingerprint
 from plaudit.web.sentences import RefusalError
 
@@ -29,22 +31,32 @@ class Throttle:
         """Count an attempt. RefusalError (429) where there were too many."""
         now = datetime.now(UTC)
         with self._store.writing() as connection:
-            allowed = [
-                _count(connection, fingerprint(f"name {name.casefold().strip()}"), now) <= ATTEMPTS_BY_NAME,
-                _count(connection, fingerprint(f"address {address}"), now) <= ATTEMPTS_BY_ADDRESS,
-            ]
-        if not all(allowed):
+            _forget(connection, now)
+            allowed = _count(connection, _by_address(address), now) <= ATTEMPTS_BY_ADDRESS
+            allowed = allowed and _count(connection, _by_name(name), now) <= ATTEMPTS_BY_NAME
+        if not allowed:
             minutes = int(WINDOW.total_seconds() // 60)
             raise RefusalError(429, "slow-down", minutes=minutes, retry_seconds=minutes * 60)
 
     def forgive(self, name: str, address: str) -> None:
         """The attempt was right: the name begins anew, the address has one less."""
         with self._store.writing() as connection:
-            by_name = throttles.c.id == fingerprint(f"name {name.casefold().strip()}")
-            connection.execute(delete(throttles).where(by_name))
-            by_address = throttles.c.id == fingerprint(f"address {address}")
-            one_less = update(throttles).where(by_address, throttles.c.failures > 0)
+            connection.execute(delete(throttles).where(throttles.c.id == _by_name(name)))
+            one_less = update(throttles).where(throttles.c.id == _by_address(address), throttles.c.failures > 0)
             connection.execute(one_less.values(failures=throttles.c.failures - 1))
+
+
+def _by_name(name: str) -> str:
+    return fingerprint(f"name {folded(name)}")
+
+
+def _by_address(address: str) -> str:
+    return fingerprint(f"address {address}")
+
+
+def _forget(connection: Connection, now: datetime) -> None:
+    """Names that nobody has need not exist to be counted: what is over is deleted, or there would be no end of them."""
+    connection.execute(delete(throttles).where(throttles.c.since < timestamp(now - WINDOW)))
 
 
 def _count(connection: Connection, key: str, now: datetime) -> int:
@@ -53,9 +65,6 @@ def _count(connection: Connection, key: str, now: datetime) -> int:
     if row is None:
         connection.execute(insert(throttles), [{"id": key, "failures": 1, "since": timestamp(now)}])
         return 1
-    its = update(throttles).where(throttles.c.id == key)
-    if row.since < timestamp(now - WINDOW):
-        connection.execute(its.values(failures=1, since=timestamp(now)))
-        return 1
-    connection.execute(its.values(failures=throttles.c.failures + 1))
+    one_more = update(throttles).where(throttles.c.id == key)
+    connection.execute(one_more.values(failures=throttles.c.failures + 1))
     return int(row.failures) + 1
