@@ -78,3 +78,33 @@ def test_a_slip_can_be_corrected_before_the_last_task(store: FeedbackStore, worl
     assert store.qualified("ana") is False
     store.submit(answer(store, last, "last", best=0))
     assert store.qualified("ana") is True
+
+
+def test_what_was_taken_back_and_then_skipped_is_settled(store: FeedbackStore) -> None:
+    add_pairs(store, 2, TaskPurpose.QUALIFICATION)
+    store.add_annotators([Annotator("ana"), Annotator("ben")])
+    store.change_settings(ProjectSettings(qualification_pass=0.5), "lead")
+    for name, slips in (("ana", False), ("ben", True)):
+        first = store.next_assignment(name)
+        assert first is not None
+        if slips:
+            store.submit(answer(store, first, f"{name} slips", best=1))
+            store.retract(f"{name} slips", name)
+        store.skip(first.task_id, name, "cannot say")
+        second = store.next_assignment(name)
+        assert second is not None
+        assert store.qualified(name) is False
+        store.submit(answer(store, second, name, best=0))
+        assert store.qualified(name) is True
+
+
+def test_taking_back_and_skipping_after_the_last_task_decides_nothing(store: FeedbackStore) -> None:
+    add_pairs(store, 2, TaskPurpose.QUALIFICATION)
+    store.add_annotators([Annotator("ana")])
+    for number in range(2):
+        given = store.next_assignment("ana")
+        assert given is not None
+        store.submit(answer(store, given, f"q{number}", best=0))
+    store.retract("q1", "ana")
+    store.skip(given.task_id, "ana", "cannot say")
+    assert store.qualified("ana") is True

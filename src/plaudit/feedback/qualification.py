@@ -32,7 +32,11 @@ def qualified(connection: Connection, annotator_id: str, needed: float) -> bool 
         return None
     judged = [row for row in rows if row.ranking is not None]
     unsaid = {row.id for row in rows if row.ranking is None and row.state in _SETTLED}
-    final = _first_complete(judged, {row.id for row in rows} - unsaid)
+    wanted = {row.id for row in rows} - unsaid
+    final = _first_complete(judged, wanted)
+    if final is None:  # what was taken back and then skipped is settled, and nothing more will be said of it
+        skipped = {row.id for row in rows if row.state == AssignmentState.SKIPPED}
+        final = _first_complete([row for row in judged if row.id not in skipped], wanted - skipped)
     if final is None:
         return False
     gold = {row.id: row.gold for row in rows if row.gold}
