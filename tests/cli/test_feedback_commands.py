@@ -46,7 +46,7 @@ def test_tasks_of_every_kind(workspace: Workspace, tmp_path: Path, capsys: pytes
     gold.write_text('{"prompt": "Gold?", "chosen": "Yes.", "rejected": "No."}\n')
     words = ["tasks", "--sentinels", "2", "--shared", "0.1", "--gold", str(gold), "--write", "3", "--overlap", "1"]
     assert run(workspace, *words) == 0
-    assert "24 new tasks; chosen were 1 gold, " in capsys.readouterr().out
+    assert "24 new tasks: 1 gold, 2 sentinel, 2 shared, 16 work, 3 to write. Next:" in capsys.readouterr().out
     with FeedbackStore.open(workspace.database) as store:
         tasks = store.tasks()
         assert sum(t.is_writing for t in tasks) == 3
@@ -55,7 +55,52 @@ def test_tasks_of_every_kind(workspace: Workspace, tmp_path: Path, capsys: pytes
         }  # fmt: skip
         assert {t.question for t in tasks if not t.is_writing} == {store.settings().question}
     assert run(workspace, *words) == 0
-    assert capsys.readouterr().out.startswith("0 new tasks")
+    assert capsys.readouterr().out.startswith("0 new tasks. 24 more were there already. Next:")
+
+
+GOLD = '{"prompt": "Gold?", "answers": ["Yes.", "No."]}\n{"prompt": "Gold too?", "answers": ["Yes.", "No."]}\n'
+
+
+def test_a_check_is_no_data(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gold, first, ordinary = (tmp_path / f"{name}.jsonl" for name in ("gold", "first", "prompts"))
+    gold.write_text(GOLD + '{"prompt": "Question 0?", "answers": ["Answer 1.", "Made up.", "Made up, too."]}\n')
+    first.write_text('{"prompt": "First?", "answers": ["Yes.", "No."]}\n')
+    for _ in range(2):  # at once, and later
+        words = ["--gold", str(gold), "--qualification", str(first), "--sentinels", "1", "--write", "100"]
+        assert run(workspace, "tasks", "--answers", "9", "--per-prompt", "9", *words) == 0
+    assert run(workspace, "export", str(ordinary), "--what", "prompts") == 0
+    with FeedbackStore.open(workspace.database) as store:
+        tasks = [task for task in store.tasks() if task.purpose not in (TaskPurpose.GOLD, TaskPurpose.QUALIFICATION)]
+        texts = {response.id: response.text for response in store.responses()}
+        asked = {store.prompt(task.prompt_id).question for task in tasks}
+        assert {question.split()[0] for question in asked} == {"Question"}
+        assert len(asked) == 20
+        assert {texts[r] for task in tasks for r in task.response_ids} == {"Answer 0.", "Answer 1.", "Answer 2."}
+        assert sum(task.purpose is TaskPurpose.GOLD for task in store.tasks()) == 3
+    assert ordinary.read_text().count("Question") == len(ordinary.read_text().splitlines()) == 20
+
+
+def test_data_that_is_called_gold_is_data(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('"Nugget?"\n')
+    (tmp_path / "gold.jsonl").write_text(GOLD)
+    assert run(workspace, "import", str(tmp_path / "p.jsonl"), "--prompts", "--name", "gold") == 0
+    assert run(workspace, "tasks", "--limit", "0", "--write", "9", "--gold", str(tmp_path / "gold.jsonl")) == 0
+    assert run(workspace, "tasks", "--limit", "0", "--write", "9", "--source", "gold") == 0
+    with FeedbackStore.open(workspace.database) as store:
+        written = [t for t in store.tasks() if t.is_writing and store.prompt(t.prompt_id).source == "gold"]
+        assert [store.prompt(task.prompt_id).question for task in written] == ["Nugget?"]
+
+
+def test_checks_that_are_work_already_are_counted(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gold.jsonl").write_text(GOLD + '{"prompt": "Question 0?", "answers": ["Answer 0.", "Answer 1."]}\n')
+    assert run(workspace, "tasks", "--per-prompt", "3") == 0
+    assert run(workspace, "tasks", "--per-prompt", "3", "--gold", str(tmp_path / "gold.jsonl")) == 0
+    assert (
+        "\n2 new tasks: 2 gold. 60 more were there already. "
+        "1 of the checks were tasks for another purpose already: they check nothing. Next:"
+    ) in capsys.readouterr().out
 
 
 def test_a_malformed_gold_file_makes_no_tasks(
@@ -68,9 +113,22 @@ def test_a_malformed_gold_file_makes_no_tasks(
         assert store.tasks() == []
 
 
+def test_what_cannot_be_done_whole_is_not_begun(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "gold.jsonl").write_text(GOLD)
+    assert run(workspace, "tasks", "--gold", str(tmp_path / "gold.jsonl"), "--active", "a,b") == 2
+    with FeedbackStore.open(workspace.database) as store:
+        assert store.tasks() == []
+        assert len(store.prompts()) == 20
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["tasks", "--gold", "squad"], "There is no file squad"),
+        (["tasks", "--qualification", "~nosuch/x.jsonl"], "There is no file or folder ~nosuch/x.jsonl"),
+        (["import", "~nosuch/x.jsonl"], "There is no file or folder ~nosuch/x.jsonl"),
+        (["tasks", "--overlap", "99999999999999999999"], "--overlap must be from 1 to 1,000"),
+        (["tasks", "--sentinels", "99999999999999999999"], "--sentinels must be from 0 to 1,000"),
         (["tasks", "--answers", "10"], "--answers must be from 2 to 9"),
         (["tasks", "--source", "nowhere"], "no prompts from nowhere"),
         (["tasks", "--sample", "sample-001"], "No run `sample-001`"),

@@ -6,9 +6,10 @@ import pytest
 
 from plaudit.cli import main
 from plaudit.errors import UsageError
+from plaudit.feedback.checks import add_checks, checks_in
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stages.sample import SampleConfig, hinted, sample
-from plaudit.types import Prompt, Split
+from plaudit.types import Prompt, Split, TaskPurpose
 
 
 def test_an_answer_says_where_it_comes_from(chain) -> None:
@@ -28,6 +29,16 @@ def test_some_answers_are_drawn_with_a_hint_that_is_not_part_of_the_prompt(copie
     assert by_hint[0] == pytest.approx(2 * by_hint[1], abs=2)  # the same text drawn twice is one answer
     assert hinted(Prompt.from_text("Tea?"), "Be short.").question == "Tea? Be short."
     assert hinted(Prompt.from_text("Tea?"), "") == Prompt.from_text("Tea?")
+
+
+def test_checks_are_not_answered(copied, tmp_path) -> None:
+    file = tmp_path / "gold.jsonl"
+    file.write_text('{"prompt": "Gold?", "answers": ["Yes.", "No."]}\n')
+    with FeedbackStore.open(copied.database) as store:
+        before = {prompt.id for prompt in store.prompts()}
+        add_checks(store, checks_in(str(file), TaskPurpose.GOLD, "Which?"))
+        run = sample(copied, SampleConfig(answers=1, max_tokens=2), seed=4)
+        assert {response.prompt_id for response in store.responses(run_id=run.id)} == before
 
 
 @pytest.mark.parametrize("settings", [{"hint": "Be short."}, {"hinted": 1}, {"hint": "x", "hinted": 5}])

@@ -72,6 +72,8 @@ def test_answers_of_the_same_text_or_of_none_are_not_compared() -> None:
         ({"answers": 1}, "--answers"), ({"answers": 10}, "--answers"), ({"per_prompt": 0}, "--per-prompt"),
         ({"limit": 0}, "--limit"), ({"overlap": 0}, "--overlap"), ({"shared": 1.5}, "--shared"),
         ({"shared_overlap": 0}, "--shared-overlap"), ({"sentinels": -1}, "--sentinels"),
+        ({"overlap": 1001}, "--overlap"), ({"shared_overlap": 10**20}, "--shared-overlap"),
+        ({"per_prompt": 10**20}, "--per-prompt"), ({"sentinels": 10**20}, "--sentinels"),
         ({"question": " "}, "--question"),
     ],
 )  # fmt: skip
@@ -85,12 +87,23 @@ class TestActive:
         def informative(task: Task) -> float:
             return float(task.prompt_id in {p.id for p in PROMPTS[:10]})
 
-        chosen = ranking_tasks(ANSWERS, TaskPlan(limit=20), 0, informative)
+        chosen = ranking_tasks(ANSWERS, TaskPlan(limit=20, per_prompt=2), 0, informative)
         assert len(chosen) == 20
         high = sum(informative(task) for task in chosen)
         assert 16 <= high < 20  # sixteen by score; of the four by chance, about three are from elsewhere
         by_chance = ranking_tasks(ANSWERS, TaskPlan(limit=20), 0)
         assert sum(informative(task) for task in by_chance) < 10
+
+    @pytest.mark.parametrize("per_prompt", [1, 2, 9])
+    def test_a_prompt_gets_no_more_than_were_asked_for(self, per_prompt: int) -> None:
+        scores = {task.id: 1.0 for task in ranking_tasks(ANSWERS[:10], TaskPlan(per_prompt=9), 0)}
+
+        def informative(task: Task) -> float:
+            return scores.get(task.id, 0.0)
+
+        chosen = ranking_tasks(ANSWERS, TaskPlan(per_prompt=per_prompt), 3, informative)
+        assert Counter(t.prompt_id for t in chosen) == dict.fromkeys((p.id for p in PROMPTS), per_prompt)
+        assert chosen == ranking_tasks(ANSWERS, TaskPlan(per_prompt=per_prompt), 3, informative)
 
     def test_disagreement_is_the_spread_of_the_probabilities(self) -> None:
         a, b, c = (r.id for r in ANSWERS[:3])
@@ -146,7 +159,8 @@ class TestChecks:
         [
             '{"prompt": "A?"}', '{"prompt": "A?", "answers": ["one"]}', '{"prompt": "A?", "answers": ["one", 2]}',
             '{"prompt": "A?", "answers": ["one", []]}', '{"prompt": "A?", "answers": ["one", "one"]}', '["A?"]',
-            '{"answers": ["one", "two"]}', '{"prompt": "A?", "chosen": "one"}', "{",
+            '{"prompt": "", "answers": ["one", "two"]}', '{"prompt": "A?", "chosen": "", "rejected": "no"}',
+            '{"prompt": "A?", "chosen": "yes", "rejected": " "}', '{"answers": ["one", "two"]}', '{"prompt": "A?", "chosen": "one"}', "{",
             '{"prompt": [{"role": "assistant", "content": "A"}], "answers": ["one", "two"]}',
             '{"prompt": "A?", "answers": ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]}',
         ],

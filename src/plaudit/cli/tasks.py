@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from plaudit.cli.options import HERE, Seed, WorkspaceDir
-from plaudit.types import Split, TaskPurpose
+from plaudit.types import Split, Task, TaskPurpose
 from plaudit.workspace import Workspace
 
 WRITE = "Write the answer that you would like to get."
@@ -35,7 +36,7 @@ def tasks(
     workspace: WorkspaceDir = HERE,
 ) -> None:
     from plaudit.feedback.checks import add_checks, checks_in
-    from plaudit.stages.asking import Scope, add_rankings, add_writing
+    from plaudit.stages.asking import Scope, rankings, writings
     from plaudit.stages.feedback import open_feedback
     from plaudit.stages.tasks import TaskPlan
 
@@ -48,12 +49,27 @@ def tasks(
         )
         known = {TaskPurpose.GOLD: gold, TaskPurpose.QUALIFICATION: qualification}
         checks = {kind: checks_in(str(file), kind, question) for kind, file in known.items() if file}
-        before = store.counts()["tasks"]
-        made: Counter[str] = Counter({str(kind): add_checks(store, found) for kind, found in checks.items()})
-        if limit != 0:
-            runs = active.split(",") if active else ()
-            made.update(str(task.purpose) for task in add_rankings(opened, store, scope, plan, seed, runs))
-        made["to write"] += len(add_writing(opened, store, scope, write, WRITE, seed)) if write else 0
-        new = store.counts()["tasks"] - before
-    found = ", ".join(f"{count:,} {kind}" for kind, count in made.items() if count)
-    print(f"{new:,} new tasks; chosen were {found or 'none'}. Next: `plaudit label -w {opened.path}`.")
+        asked = rankings(opened, store, scope, plan, seed, active.split(",") if active else ()) if limit != 0 else []
+        asked += writings(opened, store, scope, write, WRITE, seed) if write else []
+        with store.transaction():
+            before = {task.id for task in store.tasks()}
+            checking = [task for found in checks.values() for task in add_checks(store, found)]
+            store.add_tasks(asked)
+            stored = {task.id: task for task in store.tasks()}
+    chosen = [stored[key] for key in dict.fromkeys(task.id for task in (*checking, *asked))]
+    print(f"{_told(chosen, before)}{_unmade(checking, stored)} Next: `plaudit label -w {opened.path}`.")
+
+
+def _told(chosen: Sequence[Task], before: Collection[str]) -> str:
+    """How many of the tasks are new, by purpose, and how many were there `before`."""
+    new = [task for task in chosen if task.id not in before]
+    kinds = Counter("to write" if task.is_writing else str(task.purpose) for task in new)
+    found = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+    there = f" {len(chosen) - len(new):,} more were there already." if len(new) < len(chosen) else ""
+    return f"{len(new):,} new tasks{': ' + found if found else ''}.{there}"
+
+
+def _unmade(checking: Sequence[Task], stored: Mapping[str, Task]) -> str:
+    """A task is for one purpose: what people are asked as work already cannot check them."""
+    unmade = sum(stored[task.id].purpose is not task.purpose for task in checking)
+    return f" {unmade:,} of the checks were tasks for another purpose already: they check nothing." if unmade else ""

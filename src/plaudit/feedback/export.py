@@ -18,6 +18,7 @@ from pathlib import Path
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import count_votes, preferences
 from plaudit.feedback.annotator import AnnotatorKind
+from plaudit.feedback.checks import without_checks
 from plaudit.feedback.export_history import History
 from plaudit.feedback.formats import Format, comparisons
 from plaudit.feedback.formats.comparison import UnusableError
@@ -85,10 +86,10 @@ def export_prompts(
     source: str | None = None,
     layout: Layout = Layout.CONVERSATIONAL,
 ) -> ExportSummary:
-    """Write `prompt` for every prompt. Raises as `export_preferences` does."""
-    return write(
-        path, _prompt_rows(store, split, source, layout).values(), _read_prompt, what("prompts", split, source)
-    )
+    """Write `prompt` for every prompt that is not only a check's. Raises as `export_preferences` does."""
+    rows = _prompt_rows(store, split, source, layout)
+    kept = [rows[prompt.id] for prompt in without_checks(store, store.prompts(split, source))]
+    return write(path, kept, _read_prompt, what("prompts", split, source))
 
 
 def export_sft(

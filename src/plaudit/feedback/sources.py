@@ -35,7 +35,7 @@ def malformed(where: str, what: str) -> UsageError:
 
 def records(source: str) -> Iterator[Placed]:
     """Every record of a file, a folder or a Hugging Face data set, in order, with its place."""
-    path = Path(source).expanduser()
+    path = path_of(source)
     if path.is_dir():
         yield from _folder(path)
     elif path.is_file():
@@ -46,9 +46,17 @@ def records(source: str) -> Iterator[Placed]:
         yield from _hub(source)
 
 
+def path_of(source: str) -> Path:
+    """The path that was typed, where `~` is a home. UsageError for the home of somebody unknown."""
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"There is no file or folder {source}. Check the path.") from error
+
+
 def name_of(source: str) -> str:
     """What to call a source that has no name: its file, or the folder of a file that is just `train` or `test`."""
-    path = Path(source).expanduser()
+    path = path_of(source)
     if not path.exists():
         return source.partition(":")[0]
     path = path.resolve()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from plaudit.config import config_from
 from plaudit.errors import UsageError
+from plaudit.feedback.checks import without_checks
 from plaudit.feedback.store import FeedbackStore
 from plaudit.files import to_json
 from plaudit.runs import Run, RunStatus, Source
@@ -109,8 +110,11 @@ def finished_run(workspace: Workspace, stage: str, run_id: str | None) -> Run:
 
 
 def prompts_of(workspace: Workspace, store: FeedbackStore, split: Split | None, source: str | None) -> list[Prompt]:
-    """The prompts on one side of the split, from one source where that is asked. UsageError when there are none."""
-    found = store.prompts(split, source)
+    """The prompts on one side of the split, from one source where that is asked. UsageError when there are none.
+
+    Those that came in as checks are no data: nothing is drawn for them, trained on them or asked about them again.
+    """
+    found = without_checks(store, store.prompts(split, source))
     if not found:
         which = f"{split.value if split else ''} prompts{f' from {source}' if source else ''}".strip()
         raise UsageError(

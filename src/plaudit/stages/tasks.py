@@ -1,15 +1,15 @@
 """Tasks for people, or for a simulated panel, out of sampled answers.
 
 Which answers are shown together is random by default: active selection gains little over random (arXiv 2604.02766). It
-is there by option, by a score of how much a task would tell, and then a slice stays random: it is the only one from
-which an honest figure can be computed.
+is there by option, by a score of how much a task would tell, and then a slice stays random: what the score is blind to
+is asked too.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -18,6 +18,7 @@ from plaudit.errors import UsageError
 from plaudit.types import Response, StopReason, Task, TaskPurpose
 
 MOST_ANSWERS = 9  # that a person can be asked to rank at once; `Task` allows no more
+MOST = 1_000  # people, or tasks a prompt, that can be meant
 RANDOM_SLICE = 0.2  # of the tasks, where the others are chosen
 CANDIDATES = 4  # for every task that is chosen by its score
 
@@ -38,12 +39,12 @@ class TaskPlan:
     def __post_init__(self) -> None:
         problems = {
             f"--answers must be from 2 to {MOST_ANSWERS}": not 2 <= self.answers <= MOST_ANSWERS,
-            "--per-prompt must be at least 1": self.per_prompt < 1,
+            f"--per-prompt must be from 1 to {MOST:,}": not 1 <= self.per_prompt <= MOST,
             "--limit must be at least 1": self.limit is not None and self.limit < 1,
-            "--overlap must be at least 1": self.overlap < 1,
+            f"--overlap must be from 1 to {MOST:,}": not 1 <= self.overlap <= MOST,
             "--shared must be from 0 to 1": not 0 <= self.shared <= 1,
-            "--shared-overlap must be at least 1": self.shared_overlap < 1,
-            "--sentinels must be 0 or more": self.sentinels < 0,
+            f"--shared-overlap must be from 1 to {MOST:,}": not 1 <= self.shared_overlap <= MOST,
+            f"--sentinels must be from 0 to {MOST:,}": not 0 <= self.sentinels <= MOST,
             "--question must say something": not self.question.strip(),
         }
         if wrong := [problem for problem, is_so in problems.items() if is_so]:
@@ -63,7 +64,8 @@ def ranking_tasks(
 ) -> list[Task]:
     """The plan's tasks over the answers, in random order, each with its purpose; the same seed chooses the same.
 
-    `informative` scores a candidate: the highest are taken, but for a random slice. UsageError as `tasks_from`.
+    `informative` scores a candidate: the highest are taken, at most `per_prompt` a prompt, but for a random slice.
+    UsageError as `tasks_from`.
     """
     chance = random.Random(seed)
     wanted = plan.per_prompt if informative is None else plan.per_prompt * CANDIDATES
@@ -74,11 +76,22 @@ def ranking_tasks(
     chance.shuffle(candidates)
     many = min(plan.limit or len(candidates), sum(min(plan.per_prompt, len(found)) for found in by_prompt))
     if informative is not None:
-        by_chance = candidates[: math.ceil(RANDOM_SLICE * many)]
-        others = sorted(candidates[len(by_chance) :], key=informative, reverse=True)
-        candidates = [*by_chance, *others[: many - len(by_chance)]]
+        by_chance = _at_most(plan.per_prompt, candidates)[: math.ceil(RANDOM_SLICE * many)]
+        others = sorted(set(candidates) - set(by_chance), key=lambda task: (-informative(task), task.id))
+        candidates = _at_most(plan.per_prompt, [*by_chance, *others])[:many]
         chance.shuffle(candidates)
     return _with_purposes(candidates[:many], plan)
+
+
+def _at_most(per_prompt: int, tasks: Sequence[Task]) -> list[Task]:
+    """The first `per_prompt` tasks of each prompt."""
+    count: Counter[str] = Counter()
+    kept = []
+    for task in tasks:
+        count[task.prompt_id] += 1
+        if count[task.prompt_id] <= per_prompt:
+            kept.append(task)
+    return kept
 
 
 def comparable(answers: Sequence[Response]) -> dict[str, list[Response]]:
