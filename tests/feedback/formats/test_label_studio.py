@@ -95,3 +95,9 @@ def test_choices(choice: str, tiers: Any) -> None:
 def test_what_is_not_of_the_export_says_why(record: Any, sentence: str) -> None:
     with pytest.raises(MalformedError, match=sentence):
         comparisons(record, Format.LABEL_STUDIO)
+
+
+def test_numbers_too_long_for_a_float_stop_nothing() -> None:
+    ratings = [result({"rating": value}, "quality", f"answer{n}") for n, value in ((1, 10**400), (2, 1))]
+    found = read(task(PAIR, by(1, *ratings, result({"rating": 2}, "depth", "answer1"), lead_time=10**400)))
+    assert (found.votes[0].tiers, found.votes[0].seconds) == (((0,), (1,)), None)

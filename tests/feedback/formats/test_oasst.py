@@ -102,3 +102,10 @@ def test_what_teaches_nothing_says_why(root: Node, reason: str) -> None:
 def test_what_is_no_tree_says_why(root: Any, sentence: str) -> None:
     with pytest.raises(MalformedError, match=sentence):
         comparisons({"prompt": root}, Format.OASST_TREES)
+
+
+def test_a_rank_too_long_for_a_float_is_a_rank() -> None:
+    tree = {"prompt": prompter("Why?", assistant("Late.", rank=10**400), assistant("So.", rank=1))}
+    [found] = comparisons(tree, Format.OASST_TREES)
+    assert isinstance(found, Comparison)
+    assert found.answers == ("So.", "Late.")

@@ -7,7 +7,7 @@ names (see `questionnaire`). A cancelled annotation is a skip; predictions are a
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any
 
 from plaudit.feedback.formats import fields
@@ -67,7 +67,7 @@ def _vote(annotation: dict[str, Any], names: list[str]) -> Vote | None:
     who = annotation.get("completed_by")
     who = (who.get("email") or who.get("id")) if isinstance(who, dict) else who
     annotator, took = "" if who is None else str(who), annotation.get("lead_time")
-    seconds = float(took) if isinstance(took, (int, float)) and 0 <= took < math.inf else None
+    seconds = float(took) if isinstance(took, (int, float)) and 0 <= took <= sys.float_info.max else None
     if annotation.get("was_cancelled"):
         return Vote(annotator=annotator, reason="cancelled", seconds=seconds)
     sheet = Sheet(names)

@@ -83,11 +83,11 @@ def _ranking(messages: Messages, node: Node, ranked: list[Node]) -> Comparison:
 def _ranked(node: Node) -> list[Node]:
     """The ranked replies by the assistant, best first."""
     replies = [r for r in _replies(node) if _message(r).role is Role.ASSISTANT and _is_rank(r.get("rank"))]
-    return sorted(replies, key=lambda reply: float(reply["rank"]))
+    return sorted(replies, key=lambda reply: reply["rank"])  # as they are: an integer may be too long for a float
 
 
 def _is_rank(rank: Any) -> bool:
-    return isinstance(rank, (int, float)) and math.isfinite(rank)  # a table says NaN for none
+    return isinstance(rank, int) or (isinstance(rank, float) and math.isfinite(rank))  # a table says NaN for none
 
 
 def _replies(node: Node) -> list[Node]:

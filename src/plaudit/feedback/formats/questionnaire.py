@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import mean
+from fractions import Fraction
 from typing import Any
 
 from plaudit.feedback.formats import fields
@@ -141,7 +141,7 @@ class Sheet:
     def _by_rating(self) -> Tiers:
         if len(self.names) < 2 or len(self.ratings) < len(self.names):
             return ()
-        scores = {place: mean(rated.values()) for place, rated in self.ratings.items()}
+        scores = {place: Fraction(sum(rated.values()), len(rated)) for place, rated in self.ratings.items()}
         return tuple(
             tuple(p for p in sorted(scores) if scores[p] == s) for s in sorted(set(scores.values()), reverse=True)
         )
