@@ -142,6 +142,14 @@ def test_targets_are_at_least_24_pixels(peopled: App, newcomer: Newcomer) -> Non
     assert small == []
 
 
+def test_only_leads_are_shown_the_way_about_the_leads_pages(app: App, newcomer: Newcomer) -> None:
+    for name, shown in (("olga", 1), ("ana", 0)):
+        person = newcomer()
+        person.signs_in(name)
+        visit(person, "/lead")
+        expect(person.page.locator("nav.sub")).to_have_count(shown)
+
+
 def test_the_chosen_theme_stays(app: App, ana: Person) -> None:
     ana.page.goto(f"{app.url}/history")
     ana.page.click(".menu summary")
