@@ -31,7 +31,10 @@ from plaudit.web.site import Site
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PASSWORD = "seven quiet otters"
 WAIT_SECONDS = 10
-EXPECTED_COMPLAINTS = ("status of", "ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION")  # tests that take the server away
+ELSEWHERE = "192.0.2.1"  # of nobody (RFC 5737): by it, a browser takes the app for one on another machine
+TAKEN_AWAY = ("status of", "ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION")  # tests that take the server away
+WITHOUT_HTTPS = ("Cross-Origin-Opener-Policy",)  # is for HTTPS alone, says Chromium
+EXPECTED_COMPLAINTS = TAKEN_AWAY + WITHOUT_HTTPS
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +43,8 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip(f"there is no browser: none of {', '.join(NAMES)} is installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        args = ["--no-sandbox", f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=path, args=args)
         yield browser
         browser.close()
 
@@ -50,13 +54,14 @@ class App:
     """The app of one workspace; it can be stopped, and started again on the same port."""
 
     folder: Path
+    host: str = "127.0.0.1"  # in the browser's address; it listens there in any case
     port: int = 0
     server: uvicorn.Server | None = None
     thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def database(self) -> Path:

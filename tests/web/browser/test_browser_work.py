@@ -205,14 +205,6 @@ def drag(page: Page, what: Locator, where: Locator, key: str | None = None) -> N
     page.mouse.up()
 
 
-def test_half_done_work_is_there_after_a_reload(app: App, ana: Person) -> None:
-    app.add_task("Which of four?", 4)
-    ana.works()
-    ana.presses("2", "1")
-    ana.page.reload()
-    expect(ana.page.locator("#readout")).to_contain_text("B > A")
-
-
 def test_the_keys_are_shown_from_the_top_and_the_history_names_what_was_asked(app: App, ana: Person) -> None:
     app.add_task("Say hello.", 0)
     ana.works()

@@ -29,9 +29,20 @@ function signedOutNotice() {
 
 function refusedNotice(entry) {
   const text = [entry.body.text, entry.body.better_answer, entry.body.reason].filter(Boolean).join("\n\n");
-  const copy = text && h("button", { type: "button", onclick: () => navigator.clipboard?.writeText(text) }, t("outbox-copy"));
+  const copy = text && h("button", { type: "button", onclick: (event) => copyText(text, event.target) }, t("outbox-copy"));
+  const again = h("button", { type: "button", onclick: () => outbox.resend(entry) }, t("outbox-again"));
   const drop = h("button", { type: "button", onclick: () => outbox.drop(entry.id) }, t("outbox-drop"));
-  return h("div", { class: "notice warn" }, h("p", {}, t("outbox-refused-one", { sentence: entry.refused })), h("div", { class: "row" }, copy, drop));
+  return h("div", { class: "notice warn", role: "alert" }, h("p", {}, t("outbox-refused-one", { sentence: entry.refused })), h("div", { class: "row" }, copy, again, drop));
+}
+
+/** The old way: `navigator.clipboard` is there with HTTPS only, and a site in a local network may have none. */
+function copyText(text, button) {
+  const area = h("textarea", { class: "sr" }, text);
+  button.after(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+  button.focus();
 }
 
 function showNotices() {

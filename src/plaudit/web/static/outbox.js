@@ -1,16 +1,26 @@
 /* Everything that is submitted goes through here: stored in the browser first, then sent, until the server has it.
 
    Each entry has a storage key of its own, so two tabs never overwrite each other's; the server knows entries by their
-   UUID, so sending twice is storing once. The lock only spares the second request. Nothing leaves the box but by the
-   server's word: 200 takes an entry out; 404, 409 and 422 set it aside, where its author sees it and decides. */
+   UUID, and a skip by its task, so sending twice is storing once. The lock only spares the second request. Nothing
+   leaves the box but by the server's word: 200 takes an entry out; a refusal that stays what it is sets it aside, where
+   its author sees it and decides. */
 
 import { meta } from "./dom.js";
-import { post, renewCsrf } from "./requests.js";
+import { post } from "./requests.js";
 
 const PREFIX = `plaudit:outbox:${meta("account")}:`;
 const FIRST_WAIT_SECONDS = 1;
 const LONGEST_WAIT_SECONDS = 60;
-const REFUSED = new Set([400, 404, 409, 410, 413, 422]);
+const REFUSED = new Set([404, 409, 413, 422]);
+
+/** A random UUID. `crypto.randomUUID` is there with HTTPS only, and a site in a local network may have none. */
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40; // version 4
+  bytes[8] = (bytes[8] & 0x3f) | 0x80; // variant of RFC 9562
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
 
 class Outbox extends EventTarget {
   #memory = new Map(); // where the browser keeps nothing: as long as the page is open
@@ -24,7 +34,7 @@ class Outbox extends EventTarget {
     addEventListener("online", () => this.flush());
     addEventListener("pageshow", () => this.flush());
     document.addEventListener("visibilitychange", () => document.hidden || this.flush());
-    addEventListener("storage", (event) => event.key?.startsWith(PREFIX) && this.#elsewhere(event.newValue));
+    addEventListener("storage", (event) => event.key?.startsWith(PREFIX) && this.#elsewhere(event));
   }
 
   /** Oldest first. */
@@ -41,13 +51,11 @@ class Outbox extends EventTarget {
 
   holds(assignment) { return this.waiting.some((entry) => entry.body.assignment === assignment); }
 
-  /** Keeps the entry and tries to send all. Resolves when this round of trying is over. */
-  async add(path, body) {
-    this.#keep({ id: body.id, path, body, at: Date.now(), refused: null });
-    this.#failures = 0;
-    await this.flush();
-    if (!this.#failures && this.waiting.length) await this.flush(); // it came just as a round was ending
-  }
+  /** Keeps a new entry and tries to send all: see `#put`. */
+  add(path, body) { return this.#put({ id: body.id ?? newId(), path, body, at: Date.now(), refused: null }); }
+
+  /** Tries again to send what was refused. */
+  resend(entry) { return this.#put({ ...entry, refused: null }); }
 
   /** Takes an entry out that its author does not want sent (any more). */
   drop(id) {
@@ -69,9 +77,9 @@ class Outbox extends EventTarget {
 
   async #sendAll() {
     for (let entry = this.waiting[0]; entry; entry = this.waiting[0]) {
-      const answer = await this.#send(entry);
-      if (answer.status === 200) this.#sent(entry, answer.data);
-      else if (REFUSED.has(answer.status)) this.#refuse(entry, answer);
+      const answer = await post(entry.path, entry.body);
+      if (answer.status === 200) this.#sent(entry);
+      else if (REFUSED.has(answer.status)) this.#keep({ ...entry, refused: answer.data.message });
       else return this.#later(answer);
     }
     this.#failures = 0;
@@ -79,21 +87,10 @@ class Outbox extends EventTarget {
     return this.#changed();
   }
 
-  async #send(entry) {
-    const answer = await post(entry.path, entry.body);
-    if (answer.status !== 403) return answer;
-    return (await renewCsrf()) ? post(entry.path, entry.body) : answer;
-  }
-
-  #sent(entry, data) {
+  #sent(entry) {
     this.#failures = 0;
     this.drop(entry.id);
-    this.dispatchEvent(new CustomEvent("sent", { detail: { entry, data } }));
-  }
-
-  #refuse(entry, answer) {
-    this.#keep({ ...entry, refused: answer.data.message || `HTTP ${answer.status}` });
-    this.dispatchEvent(new CustomEvent("refused", { detail: entry }));
+    this.dispatchEvent(new CustomEvent("sent", { detail: entry }));
   }
 
   #later(answer) {
@@ -102,6 +99,15 @@ class Outbox extends EventTarget {
     const seconds = Math.max(answer.retryAfterSeconds, Math.min(doubling, LONGEST_WAIT_SECONDS) * (0.75 + Math.random() / 2));
     this.#timer = setTimeout(() => this.flush(), seconds * 1000);
     this.#changed();
+  }
+
+  /** Resolves, when this round of trying is over, to the entry as it is kept; null: it was sent. */
+  async #put(entry) {
+    this.#keep(entry);
+    this.#failures = 0;
+    await this.flush();
+    if (!this.#failures && this.waiting.length) await this.flush(); // it came just as a round was ending
+    return this.entries.find(({ id }) => id === entry.id) ?? null;
   }
 
   #keep(entry) {
@@ -114,9 +120,10 @@ class Outbox extends EventTarget {
     this.#changed();
   }
 
-  /** Another tab put something in or took it out. */
-  #elsewhere(stored) {
-    if (stored) this.dispatchEvent(new CustomEvent("elsewhere", { detail: JSON.parse(stored) }));
+  /** Another tab put something in to be sent, or took out what it has sent. What was refused is only set aside. */
+  #elsewhere({ oldValue, newValue }) {
+    const entry = JSON.parse(newValue ?? oldValue);
+    if (entry && !entry.refused) this.dispatchEvent(new CustomEvent(newValue ? "elsewhere" : "sent", { detail: entry }));
     this.#changed();
   }
 

@@ -7,6 +7,8 @@ import { Board } from "./drag.js";
 import { PairScale, Places } from "./ranking.js";
 import { t } from "./texts.js";
 
+const LONGEST_REASON = 20000; // characters, as the server takes them
+const LONGEST_ANSWER = 200000;
 const inRatings = (element) => element?.closest?.(".rating");
 
 export class RankForm {
@@ -40,7 +42,8 @@ export class RankForm {
   get value() {
     const equal = [this.task.answers.map((_, i) => i)];
     const tiers = this.order.tiers ?? (this.allBad.checked ? equal : null);
-    const said = { all_bad: this.allBad.checked, reason: this.reason.value.trim(), better_answer: this.better?.value.trim() ?? "" };
+    const { guidelines_version } = this.task; // newer ones may be read before this arrives
+    const said = { guidelines_version, all_bad: this.allBad.checked, reason: this.reason.value.trim(), better_answer: this.better?.value.trim() ?? "" };
     return { tiers, strength: this.order.strength, ...said, ...this.answers.value };
   }
 
@@ -168,16 +171,16 @@ export class RankForm {
   }
 
   #words() {
-    this.reason = this.#textarea("reason");
+    this.reason = this.#textarea("reason", LONGEST_REASON);
     const fields = [this.#field(this.reason, t("work-reason"), "Y")];
     if (this.task.ask_better_answer) {
-      this.better = this.#textarea("better");
+      this.better = this.#textarea("better", LONGEST_ANSWER);
       fields.push(this.#field(this.better, t("work-better"), "W"));
     }
     return h("div", { class: "words" }, fields);
   }
 
-  #textarea(id) { return h("textarea", { id, rows: "2", dir: "auto", oninput: () => this.#changed() }); }
+  #textarea(id, maxlength) { return h("textarea", { id, maxlength, rows: "2", dir: "auto", oninput: () => this.#changed() }); }
 
   #field(area, label, key) {
     const optional = h("small", {}, t("optional"));

@@ -5,7 +5,7 @@ import { meta } from "./dom.js";
 const TIMEOUT_SECONDS = 20;
 let csrf = meta("csrf");
 
-export async function request(method, path, body) {
+async function request(method, path, body) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") Object.assign(headers, { "Content-Type": "application/json", "X-CSRF-Token": csrf });
   try {
@@ -19,18 +19,30 @@ export async function request(method, path, body) {
     });
     const data = await response.json().catch(() => null);
     const retryAfterSeconds = Number(response.headers.get("Retry-After")) || 0;
-    // A proxy's sign-in page or a captive portal answers 200 with HTML: that is not our server.
-    return { status: data === null && response.ok ? 0 : response.status, data: data ?? {}, retryAfterSeconds };
+    if (data?.account && data.account !== meta("account")) return startOver();
+    // A proxy's error page or a captive portal's sign-in is not our server's word: that is JSON, and a refusal says why.
+    const isOurs = data !== null && (response.ok || Boolean(data.error && data.message));
+    return { status: isOurs ? response.status : 0, data: isOurs ? data : {}, retryAfterSeconds };
   } catch {
     return { status: 0, data: {}, retryAfterSeconds: 0 };
   }
 }
 
 export const get = (path) => request("GET", path);
-export const post = (path, body) => request("POST", path, body);
+
+export async function post(path, body) {
+  const answer = await request("POST", path, body);
+  return answer.status === 403 && (await renewCsrf()) ? request("POST", path, body) : answer;
+}
+
+/** Somebody else has signed in in another tab, and the answer is theirs: so is the page from here on. */
+function startOver() {
+  location.reload();
+  return new Promise(() => {});
+}
 
 /** A new session has a new token, and this page may be older than the session. True: there is one, try again. */
-export async function renewCsrf() {
+async function renewCsrf() {
   try {
     const response = await fetch("/history", { credentials: "same-origin", cache: "no-store" });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");

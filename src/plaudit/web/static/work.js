@@ -7,9 +7,9 @@ import { Clock } from "./clock.js";
 import { showConversation } from "./conversation.js";
 import { announce, h, isText } from "./dom.js";
 import { clearDraft, readDraft, saveDraft } from "./drafts.js";
-import { outbox } from "./outbox.js";
+import { newId, outbox } from "./outbox.js";
 import { RankForm } from "./rank_form.js";
-import { get, post, renewCsrf } from "./requests.js";
+import { get, post } from "./requests.js";
 import { question, t } from "./texts.js";
 import { WriteForm } from "./write_form.js";
 
@@ -27,6 +27,7 @@ let retryTimer = null;
 let draftTimer = null;
 let beatTimer = null;
 let submitting = false;
+let finished = false; // the edit that this page is for has arrived
 
 // --- showing ---------------------------------------------------------------------------------------------------------
 
@@ -62,8 +63,13 @@ function only(part, ...content) {
   at("dock").hidden = part !== "task";
   at("state").hidden = part !== "state";
   document.body.classList.remove("busy");
-  at("undo").disabled = !previous || Boolean(supersedes);
   if (part === "state") at("state").replaceChildren(...content);
+}
+
+/** What undo takes back, or null. An edit has none: it is cancelled. */
+function setPrevious(id) {
+  previous = supersedes ? null : id;
+  at("undo").disabled = !previous;
 }
 
 function showState(heading, sentence, ...buttons) {
@@ -72,9 +78,11 @@ function showState(heading, sentence, ...buttons) {
   at("state-heading").focus();
 }
 
-/** Done with the task that was shown: no timer may act on it any more. */
+/** Done with the task that was shown: no timer and no dialog may act on it any more. */
 function leave() {
   task = form = null;
+  at("skip").close();
+  at("skip-form").reset();
   clearInterval(beatTimer);
   clearTimeout(draftTimer);
 }
@@ -95,13 +103,16 @@ function onChange() {
 
 function keepDraft() {
   clearTimeout(draftTimer);
-  if (form?.touched) saveDraft(task.assignment, form.draft, clock.seconds);
+  if (!form || submitting) return; // what is being submitted is in the outbox
+  if (form.touched) saveDraft(task.assignment, form.draft, clock.seconds);
+  else clearDraft(task.assignment);
 }
 
 // --- fetching --------------------------------------------------------------------------------------------------------
 
 async function load() {
   clearTimeout(retryTimer);
+  if (finished) return undefined;
   const answer = await get(supersedes ? `/api/entries/${encodeURIComponent(supersedes)}` : "/api/task");
   if (answer.status === 200) return arrived(answer.data);
   if (answer.status === 401) return location.assign(`/signin?next=${encodeURIComponent(location.pathname + location.search)}`);
@@ -112,9 +123,9 @@ async function load() {
 function arrived(data) {
   failures = 0;
   if (data.progress) showProgress(data.progress);
-  previous = data.previous ?? previous;
+  setPrevious(data.previous);
   if (!data.assignment) return (WHYS[data.why] ?? WHYS["nothing-left"])();
-  if (!supersedes && outbox.holds(data.assignment)) return away({}); // submitted here, not yet there
+  if (outbox.holds(data.assignment)) return away({}); // submitted here, not yet there
   return showTask(data);
 }
 
@@ -134,57 +145,64 @@ async function again() {
 
 // --- doing -----------------------------------------------------------------------------------------------------------
 
-async function submit() {
-  if (!form || submitting) return;
+function submit() {
+  if (!form || submitting) return undefined;
   if (!form.complete) return announce(form.missing);
+  const body = { id: newId(), assignment: task.assignment, ...form.value, seconds: clock.seconds, supersedes };
+  return send(form.path, body, t("work-next"));
+}
+
+const skip = (reason) => send("/api/skips", { assignment: task.assignment, reason }, t("skip-done"));
+
+/** Says something of the task, and goes on to the next one, which is announced by `sentence`. */
+async function send(path, body, sentence) {
   submitting = true;
   showSubmit();
   document.body.classList.add("busy");
-  const body = { id: crypto.randomUUID(), assignment: task.assignment, ...form.value, seconds: clock.seconds, supersedes };
-  const { path } = form;
   clearTimeout(draftTimer);
   const sending = outbox.add(path, body); // in the browser's storage when this returns
   clearDraft(task.assignment);
-  await sending;
+  const kept = await sending;
   submitting = false;
-  await afterSubmit();
+  leave();
+  await load();
+  if (finished) return;
+  if (kept?.refused) announce(t("outbox-refused", { count: outbox.refused.length }));
+  else announce(task ? sentence : at("state").textContent);
 }
 
-async function afterSubmit() {
+/** An entry has arrived: one from here, or one that another window sent. */
+function onSent({ detail: { body } }) {
+  if (supersedes && body.supersedes === supersedes) {
+    finished = true;
+    return location.assign("/history");
+  }
+  setPrevious(body.id ?? null); // a skip has none: it is not taken back
+  if (submitting) return undefined;
+  if (task?.assignment === body.assignment) leave();
+  return task ? undefined : again();
+}
+
+/** Ends an edit that came to nothing, and leaves no draft of it behind. */
+function cancelEdit() {
+  if (task) clearDraft(task.assignment);
   leave();
-  if (supersedes && !outbox.waiting.length) return location.assign("/history");
-  await load();
-  announce(task ? t("work-next") : at("state").textContent);
-  return undefined;
+  location.assign("/history");
 }
 
 async function undo() {
-  if (!previous || submitting) return;
+  if (!previous || submitting) return undefined;
   keepDraft();
   await outbox.flush();
   if (outbox.waiting.length) { announce(t("undo-waiting")); return say(t("undo-waiting")); }
-  const answer = await postFresh("/api/retractions", { id: previous });
+  if (!previous) return undefined; // it was a skip that arrived just now
+  const answer = await post("/api/retractions", { id: previous });
   if (answer.status !== 200) return say(answer.data.message || t("away"));
-  previous = null;
+  setPrevious(null);
   if (answer.data.progress) showProgress(answer.data.progress);
   clearDraft(answer.data.assignment);
   showTask(answer.data);
   return announce(t("undo-done"));
-}
-
-async function skip(reason) {
-  const { assignment } = task;
-  const answer = await postFresh("/api/skips", { assignment, reason });
-  if (answer.status !== 200) return say(answer.data.message || t("away"));
-  clearDraft(assignment);
-  leave();
-  await load();
-  return announce(task ? t("skip-done") : at("state").textContent);
-}
-
-async function postFresh(path, body) {
-  const answer = await post(path, body);
-  return answer.status === 403 && (await renewCsrf()) ? post(path, body) : answer;
 }
 
 /** A sentence above the task that stays until the next one. */
@@ -196,14 +214,14 @@ function say(sentence) {
 function beat() {
   clearInterval(beatTimer);
   if (!task.lease_seconds) return;
-  const send = () => clock.active && task && postFresh("/api/heartbeats", { assignment: task.assignment });
+  const send = () => clock.active && task && post("/api/heartbeats", { assignment: task.assignment });
   beatTimer = setInterval(send, (task.lease_seconds / 3) * 1000);
 }
 
 // --- keys and buttons --------------------------------------------------------------------------------------------------
 
 const shortcuts = () => localStorage.getItem("plaudit:shortcuts") !== "off";
-const COMMANDS = { "?": () => at("help").showModal(), z: undo, s: () => form && at("skip").showModal() };
+const COMMANDS = { "?": () => at("help").showModal(), z: undo, s: openSkip };
 
 function onKey(event) {
   if (event.isComposing || document.querySelector("dialog[open]")) return;
@@ -228,14 +246,17 @@ function onEnter(event) {
   submit();
 }
 
+function openSkip() {
+  if (form && !submitting && !supersedes) at("skip").showModal();
+}
+
 function onSkip(event) {
   event.preventDefault();
   const given = new FormData(event.target);
   const reason = [given.get("reason"), given.get("more")?.trim()].filter(Boolean).join(": ");
   if (!reason) return event.target.querySelector("input").focus();
   at("skip").close();
-  event.target.reset();
-  skip(reason);
+  return skip(reason);
 }
 
 function begin() {
@@ -243,18 +264,20 @@ function begin() {
   addEventListener("pagehide", keepDraft);
   at("submit").addEventListener("click", submit);
   at("undo").addEventListener("click", undo);
-  at("open-skip").addEventListener("click", () => form && at("skip").showModal());
+  at("open-skip").addEventListener("click", openSkip);
   at("open-help").addEventListener("click", () => at("help").showModal());
   at("skip-form").addEventListener("submit", onSkip);
   for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
   const box = at("shortcuts");
   box.checked = shortcuts();
   box.addEventListener("change", () => localStorage.setItem("plaudit:shortcuts", box.checked ? "on" : "off"));
-  outbox.addEventListener("sent", (event) => { previous = event.detail.entry.id; if (!task && !submitting) again(); });
+  outbox.addEventListener("sent", onSent);
   outbox.addEventListener("elsewhere", (event) => {
     if (task && event.detail.body.assignment === task.assignment) { say(t("work-elsewhere")); leave(); load(); }
   });
+  at("cancel-edit").addEventListener("click", cancelEdit);
   at("editing").hidden = !supersedes;
+  at("open-skip").hidden = Boolean(supersedes); // what is answered is not skipped
   load();
 }
 

@@ -3,9 +3,11 @@
 import { h } from "./dom.js";
 import { t } from "./texts.js";
 
+const LONGEST_ANSWER = 200000; // characters, as the server takes them
+
 export class WriteForm {
   constructor(task, onchange) {
-    this.area = h("textarea", { id: "answer", rows: "10", dir: "auto", "aria-describedby": "readout" });
+    this.area = h("textarea", { id: "answer", maxlength: LONGEST_ANSWER, rows: "10", dir: "auto", "aria-describedby": "readout" });
     this.readout = h("p", { class: "readout empty", id: "readout" });
     this.area.addEventListener("input", () => { this.#show(); onchange(); });
     this.elements = [h("div", { class: "writing field" }, h("label", { for: "answer" }, t("work-your-answer")), this.area)];
