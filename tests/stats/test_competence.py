@@ -70,6 +70,19 @@ def test_a_habit_of_place_is_understood() -> None:
     assert min(found.knowing[1:]) > 0.7
 
 
+def test_no_category_is_much_more_often_true_than_it_is_said() -> None:
+    """Two people who always agree and never call a tie do not guess; with ties enough, the odds are even."""
+    unit, rater = np.divmod(np.arange(400), 2)
+    never = guessing(Ratings(unit, rater, unit % 2 * 2, SCALE), np.zeros(400, dtype=bool))
+    assert never.prior == pytest.approx([0.5, 0, 0.5], abs=0.003)
+    assert never.knowing.min() > 0.95
+    some = guessing(Ratings(unit, rater, np.where(unit % 10 == 0, 1, unit % 4 // 2 * 2), SCALE))
+    assert some.prior[1] == pytest.approx(0.15, abs=0.003)
+    assert some.prior.sum() == pytest.approx(1)
+    enough = guessing(Ratings(unit, rater, np.where(unit % 4 == 0, 1, unit % 8 // 4 * 2), SCALE))
+    assert enough.prior == pytest.approx([1 / 3] * 3)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 50), st.integers(0, 2**32 - 1))
 def test_which_answer_is_called_a_changes_nothing(seed: int, swaps: int) -> None:

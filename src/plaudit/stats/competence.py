@@ -15,7 +15,9 @@ is then the same whichever answer is called "a".
 Departures: `pseudo` counts can smooth Dawid & Skene's matrices (0: theirs). MACE (Hovy et al. 2013) restarts from
 random points and fits variationally; here both start from the majority vote, so that the same votes give the same
 answer, and the M-step is the posterior's mean with Jeffreys' priors. As in MACE every category is as likely as any
-other beforehand.
+other beforehand, but for one thing: whoever knows says what is true, so a category is hardly true more often than the
+votes say it (`_Votes.even_prior`). Where nobody calls a tie, a third of all truths would have to be ties that everybody
+missed, and the model could explain that only by everybody's guessing.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from plaudit.stats.intervals import Floats
 from plaudit.stats.ratings import Bools, Ratings
 
 SMALLEST = 1e-10  # probability: crowd-kit's floor, so that results can be compared
-JEFFREYS = 0.5  # pseudo-votes that a rater knew, that a rater guessed, and of each category in the guesses
+JEFFREYS = 0.5  # pseudo-votes that a rater knew, that a rater guessed, of each category in the guesses and in all votes
+MOST_TRUE = 1.5  # times as often as it is said, beforehand: as if two votes in three at least were no guesses
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +89,15 @@ class _Votes:
         share = posterior.mean(0)
         return np.maximum((share + share[::-1]) / 2 if self.mirrored else share, SMALLEST)
 
+    def even_prior(self) -> Floats:
+        """Equal odds (K,), except that no category has more than MOST_TRUE times its share of the votes."""
+        said = np.bincount(self.category, minlength=self.K) + JEFFREYS
+        said = (said + said[::-1]) / 2 if self.mirrored else said
+        most = MOST_TRUE * said / said.sum()
+        rarest = np.sort(most)
+        even = (1 - np.cumsum(rarest) + rarest) / np.arange(self.K, 0, -1)  # for each that is left, the rarer at `most`
+        return np.asarray(np.minimum(most, even[even <= rarest][0]))
+
 
 Fit = Callable[[Floats], tuple[Floats, Floats | None]]  # counts (R, K, K) -> confusion (R, K, K), knowing (R,)
 
@@ -137,7 +149,7 @@ def guessing(
         state[:] = theta, habit
         return np.maximum(theta[:, None, None] * eye + ((1 - theta[:, None]) * habit)[:, :, None], SMALLEST), theta
 
-    return _alternate(votes, fit, iterations, tolerance, np.full(votes.K, 1 / votes.K))
+    return _alternate(votes, fit, iterations, tolerance, votes.even_prior())
 
 
 def _alternate(votes: _Votes, fit: Fit, iterations: int, tolerance: float, fixed: Floats | None = None) -> Consensus:
