@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from plaudit.errors import PlauditError
 from plaudit.stats.agreement import ac1, agreement, alpha, fleiss, percent_agreement
+from plaudit.stats.intervals import wilson
 from plaudit.stats.kappa import cohen
 from plaudit.stats.ratings import Ratings, Undefined
 
@@ -131,6 +132,24 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         found = percent_agreement(Ratings.from_table(np.where(right, truth, 1 - truth)), seed=seed)
         inside += found.low <= 0.68 <= found.high
     assert 51 <= inside <= 60
+
+
+@pytest.mark.parametrize(("second", "share"), [([1, 2, 1, 2], 1.0), ([2, 1, 2, 1], 0.0)])
+def test_full_agreement_of_few_is_not_certain(second, share: float) -> None:
+    """Four units in three clusters and one that nobody else rated: Wilson's interval over three."""
+    table = np.array([[1, 2, 1, 2, 1], [*second, _]]).T
+    alone = Ratings.from_table(table)
+    ratings = Ratings(alone.unit, alone.rater, alone.category, alone.scale, clusters=np.array([0, 0, 1, 2, 3]))
+    found, expected = percent_agreement(ratings), wilson(3 * share, 3)
+    assert (found.value, found.low, found.high) == (share, expected.low, expected.high)
+    assert agreement(ratings).percent == found
+
+
+def test_where_the_bootstrap_sees_no_variation_there_are_no_bounds() -> None:
+    table = [[k % 2, k % 2] for k in range(40)]
+    found = agreement(Ratings.from_table(table))
+    for coefficient in (found.cohen, found.fleiss, found.ac1, found.alpha_nominal, found.alpha_interval):
+        assert (coefficient.value, coefficient.low, coefficient.high) == (pytest.approx(1.0), None, None)
 
 
 def test_many_units_have_the_interval_of_units_not_of_groups() -> None:

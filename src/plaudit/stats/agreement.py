@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from plaudit.stats.intervals import Floats
+from plaudit.stats.intervals import Floats, wilson
 from plaudit.stats.kappa import cohen
 from plaudit.stats.ratings import Coefficient, Ints, Ratings, Undefined
 
@@ -40,14 +40,18 @@ class Agreement:
 
 
 def agreement(ratings: Ratings, *, resamples: int = 1000, seed: int = 0) -> Agreement:
-    """Every coefficient with a percentile bootstrap over clusters of units (Davison & Hinkley 1997, §3.8)."""
+    """Every coefficient with a percentile bootstrap over clusters of units (Davison & Hinkley 1997, §3.8).
+
+    Where all agree, or none, the bootstrap would claim certainty: `percent` then has Wilson's interval over the
+    clusters in which anything was rated twice, and coefficients whose replicates are all the same have no bounds.
+    """
     sums = _Sums.of(ratings, resamples, seed)
     return Agreement(
         ratings=len(ratings.unit),
         units=len(ratings.counts),
         paired=int((ratings.counts.sum(1) > 1).sum()),
         raters=ratings.raters,
-        percent=sums.coefficient(sums.percent()),
+        percent=sums.percent_coefficient(),
         cohen=cohen(ratings, seed=seed),
         fleiss=sums.coefficient(sums.fleiss()),
         ac1=sums.coefficient(sums.ac1()),
@@ -59,7 +63,7 @@ def agreement(ratings: Ratings, *, resamples: int = 1000, seed: int = 0) -> Agre
 
 def percent_agreement(ratings: Ratings, **bootstrap: int) -> Coefficient:
     """Mean over units of the share of their pairs of raters that agree (Fleiss 1971's P̄); units of one rater out."""
-    return (sums := _Sums.of(ratings, **bootstrap)).coefficient(sums.percent())
+    return _Sums.of(ratings, **bootstrap).percent_coefficient()
 
 
 def fleiss(ratings: Ratings, **bootstrap: int) -> Coefficient:
@@ -86,6 +90,7 @@ class _Sums:
     share: Floats  # (1 + R, K): the share of raters in each category, summed over units, over the number of units
     coincidences: Floats  # (1 + R, K, K), Krippendorff 2011, §A
     scale: Floats
+    clusters: int  # with a unit of two raters or more
     missing: Undefined | None
 
     @classmethod
@@ -97,8 +102,9 @@ class _Sums:
         share, coincidences = totals[3 : 3 + K].T, totals[3 + K :].T.reshape(totals.shape[1], K, K)
         if ratings.mirrored:
             share, coincidences = (share + share[:, ::-1]) / 2, (coincidences + coincidences[:, ::-1, ::-1]) / 2
+        clusters = len(np.unique(ratings.cluster_of[ratings.counts.sum(1) > 1]))
         with np.errstate(invalid="ignore"):
-            return cls(paired, agree, share / rated[:, None], coincidences, ratings.scale, missing)
+            return cls(paired, agree, share / rated[:, None], coincidences, ratings.scale, clusters, missing)
 
     def percent(self) -> Floats:
         with np.errstate(invalid="ignore"):
@@ -132,11 +138,14 @@ class _Sums:
             return Coefficient(None, undefined=self.missing)
         if not np.isfinite(values[0]):
             return Coefficient(None, undefined=Undefined.ONE_CATEGORY)
-        value, replicates = float(values[0]), values[1:][np.isfinite(values[1:])]
-        if len(replicates) < 2:
-            return Coefficient(value)
-        low, high = np.quantile(replicates, [0.025, 0.975])
-        return Coefficient(value, min(value, float(low)), max(value, float(high)))
+        return Coefficient.bootstrapped(float(values[0]), values[1:])
+
+    def percent_coefficient(self) -> Coefficient:
+        found = self.coefficient(self.percent())
+        if found.value not in (0.0, 1.0):
+            return found
+        interval = wilson(self.clusters * found.value, self.clusters)
+        return Coefficient(found.value, interval.low, interval.high)
 
 
 def _why_missing(ratings: Ratings) -> Undefined | None:

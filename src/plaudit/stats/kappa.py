@@ -45,8 +45,7 @@ def cohen(ratings: Ratings, *, resamples: int = 200, seed: int = 0, least_shared
         return Coefficient(value)
     drawn = (np.bincount(random.integers(clusters, size=clusters), minlength=clusters) for _ in range(resamples))
     replicates = np.array([mean_kappa(weights[cluster].astype(float)) for weights in drawn])
-    low, high = np.quantile(replicates[np.isfinite(replicates)], [0.025, 0.975])
-    return Coefficient(value, min(value, float(low)), max(value, float(high)))
+    return Coefficient.bootstrapped(value, replicates)
 
 
 def _comparisons(ratings: Ratings, random: np.random.Generator) -> tuple[Ints, Ints, int, Ints]:

@@ -43,6 +43,18 @@ class Coefficient:
     high: float | None = None
     undefined: Undefined | None = None
 
+    @classmethod
+    def bootstrapped(cls, value: float, replicates: Floats) -> Coefficient:
+        """With the bounds of the replicates (R,), without where they do not vary: a bootstrap cannot see what is rare.
+
+        Replicates that have no value themselves (not finite) are left out.
+        """
+        known = replicates[np.isfinite(replicates)]
+        if not len(known) or known.min() == known.max():
+            return cls(value)
+        low, high = np.quantile(known, [0.025, 0.975])
+        return cls(value, min(value, float(low)), max(value, float(high)))
+
     def as_dict(self) -> dict[str, Any]:
         reason = None if self.undefined is None else str(self.undefined)
         return {"value": self.value, "low": self.low, "high": self.high, "undefined": reason}
