@@ -35,9 +35,8 @@ from plaudit.feedback.annotator_quality import FlagKind, annotator_qualities
 from plaudit.feedback.choices import Choices
 from plaudit.feedback.columns import read_choices
 from plaudit.feedback.panel import Habit, Panel
-from plaudit.feedback.reliability import LEAST_WEIGHT, fit_reliability
+from plaudit.feedback.reliability import fit_reliability, fit_weights
 from plaudit.feedback.store import FeedbackStore
-from plaudit.stats.competence import guessing
 from plaudit.stats.preferences import rank_correlation
 from plaudit.types import Judgement, Prompt, Ranking, Response, Task
 
@@ -87,7 +86,7 @@ def convincing_rows(quick: bool) -> Iterator[Row]:
         peer = accuracies[name]
         yield Row(f"ukpconvarg1: consensus right by their gold (peer: crowd-kit {name})", ours, peer=peer,
                   goal=f">= {peer:.4f}")  # fmt: skip
-    votes = weighted(data.choices, np.maximum(reliability.knowing, LEAST_WEIGHT))
+    votes = weighted(data.choices, reliability.weights)
     plain = weighted(data.choices, np.ones(len(data.competence)))
     yield Row("ukpconvarg1: weighted votes right by their gold (peer: plain votes)", right(votes.argmax(1)),
               peer=right(plain.argmax(1)))  # fmt: skip
@@ -114,11 +113,11 @@ def held_out_rows(choices: Choices) -> Iterator[Row]:
 def held_out(choices: Choices, seed: int) -> list[tuple[float, float]]:
     """(share predicted, log loss in nats) by plain and by weighted votes."""
     out = np.random.default_rng(seed).random(len(choices.unit)) < HELD_OUT
-    fitted = guessing(choices.ratings(~out), choices.turned[~out], raters=len(choices.annotators))
+    fitted = fit_weights(choices.among(np.bincount(choices.judgement, ~out) > 0))  # a judgement is one choice here
     asked = out & (choices.said != 1)
     first = choices.said[asked] == 0
     results = []
-    for weights in (np.ones(len(choices.annotators)), np.maximum(fitted.knowing, LEAST_WEIGHT)):
+    for weights in (np.ones(len(choices.annotators)), fitted):
         votes = weighted(choices, weights, ~out)
         share = (votes[:, 0] + votes[:, 1] / 2 + 0.5) / (votes.sum(1) + 1)  # half a vote each way beforehand
         p = share[choices.unit[asked]]

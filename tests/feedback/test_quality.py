@@ -18,7 +18,7 @@ from plaudit.feedback.quality import quality_report
 from plaudit.feedback.quality_figures import QualityReport
 from plaudit.feedback.reliability import LEAST_WEIGHT, annotator_weights
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Judgement, Prompt, Ranking, Response, Task, TaskPurpose
+from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, Task, TaskPurpose
 
 
 def fill(store: FeedbackStore, tasks: int, answers: int, **task) -> tuple[list[Task], dict[str, float]]:
@@ -98,7 +98,8 @@ def test_one_annotator_is_undefined_not_nan(store: FeedbackStore) -> None:
     report = quality_report(store)
     assert report.as_dict()["agreement"]["cohen"]["undefined"] == "there was one rater only"
     assert json.dumps(report.as_dict(), allow_nan=False)
-    assert report.annotators[0].consensus.value is None
+    ana = report.annotators[0]
+    assert (ana.consensus.value, ana.knowing, ana.accuracy, ana.competence, ana.weight) == (None, None, None, None, 1.0)
     assert any("overlap of at least 2" in sentence for sentence in report.advice)
 
 
@@ -202,3 +203,27 @@ def test_skips_are_counted_by_person_and_reason(store: FeedbackStore) -> None:
     assert (report.skips.skipped, dict(report.skips.reasons)) == (4, {"not my subject": 4})
     assert report.skips.skipped_share == pytest.approx(4 / 16)
     assert {one.annotator: one.skips for one in report.annotators} == {"ana": 4, "ben": 0}
+
+
+def test_the_share_skipped_is_of_all_that_was_handed_out_whatever_its_kind(store: FeedbackStore) -> None:
+    """Nine of ten texts written and one skipped, one pair judged, and another brought in, which nobody was handed."""
+    (pair, brought), _ = fill(store, 2, 2)
+    store.add_annotators([Annotator("ana")])
+    writing = [Task(pair.prompt_id, (), f"Write {i}.") for i in range(10)]
+    store.add_tasks(writing)
+    for task in (pair, *writing):
+        store.assign(task.id, "ana", (0, 1) if task is pair else ())
+    store.submit_all([judge(pair, "ana", 0), judge(brought, "ana", 0)])
+    for task in writing[1:]:
+        store.write(Demonstration(f"text of {task.id}", pair.prompt_id, task.id, "people", "ana", task.id))
+    store.skip(writing[0].id, "ana", "cannot say")
+    skips = quality_report(store).skips
+    assert (skips.skipped, skips.skipped_share) == (1, pytest.approx(1 / 12))
+
+
+def test_two_pairs_that_two_agree_on_prove_nothing(store: FeedbackStore) -> None:
+    tasks, _ = fill(store, 2, 2, overlap=2)
+    report = by_two(store, tasks, right=1.0)
+    assert (report.agreement.percent.value, report.percent_decided.value) == (1.0, 1.0)
+    assert report.percent_decided.low < 0.4
+    assert not any("the pairs are easy" in sentence for sentence in report.advice)

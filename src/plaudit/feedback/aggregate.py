@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Judgement, Preference, Split, Task
+from plaudit.types import Judgement, Preference, Split, Task, TaskPurpose
 
 
 @dataclass(slots=True)
@@ -85,9 +85,14 @@ def preferences(
     source: str | None = None,
     weights: Mapping[str, float] | None = None,
 ) -> list[Preference]:
-    """The preferences in a store, of the prompts on one side of the split or from one source where that is asked."""
+    """The preferences in a store, of the prompts on one side of the split or from one source where that is asked.
+
+    Qualification tasks make none: they are an examination, and who failed it has answered them too.
+    """
     sources = {prompt.id: prompt.source for prompt in store.prompts(split, source)}
-    tasks = [task for task in store.tasks() if task.prompt_id in sources]
+    tasks = [
+        task for task in store.tasks() if task.prompt_id in sources and task.purpose is not TaskPurpose.QUALIFICATION
+    ]
     asked = {task.id for task in tasks}
     judgements = [judgement for judgement in store.judgements() if judgement.task_id in asked]
     return aggregate(judgements, tasks, sources=sources, weights=weights)

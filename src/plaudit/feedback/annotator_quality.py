@@ -59,9 +59,9 @@ class AnnotatorQuality:
     judgements: int
     skips: int
     weight: float
-    knowing: float
-    accuracy: float
-    competence: float
+    knowing: float | None  # this and the next two: None where hardly a pair was judged by others as well
+    accuracy: float | None
+    competence: float | None
     agreement: Share
     consensus: Share
     gold: Share
@@ -91,15 +91,19 @@ def annotator_qualities(
     gold = gold_shares(choices, choices.annotator, habits.raters)
     early, late = habits.halves
     sentinel_early, sentinel_late = habits.sentinel_halves
+    knowing, accuracy, competence = (
+        np.where(reliability.known, figure, np.nan)
+        for figure in (reliability.knowing, reliability.accuracy, reliability.competence)
+    )
     found = [
         AnnotatorQuality(
             annotator=name,
             judgements=int(judged[r]),
             skips=skips.get(name, 0),
             weight=float(reliability.weights[r]),
-            knowing=float(reliability.knowing[r]),
-            accuracy=float(reliability.accuracy[r]),
-            competence=float(reliability.competence[r]),
+            knowing=number(knowing[r]),
+            accuracy=number(accuracy[r]),
+            competence=number(competence[r]),
             agreement=share_of(habits.agreement, r),
             consensus=share_of(habits.consensus, r),
             gold=share_of(gold, r),
@@ -118,6 +122,7 @@ def annotator_qualities(
             flags=tuple(_flags(habits, r)),
         )
         for r, name in enumerate(choices.annotators)
+        if judged[r]
     ]
     return tuple(sorted(found, key=lambda one: (-one.judgements, one.annotator)))
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import Select, Table, func, select
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.advice import advice
@@ -22,12 +23,11 @@ from plaudit.feedback.columns import read_choices
 from plaudit.feedback.habits import Shares
 from plaudit.feedback.project import ProjectSettings
 from plaudit.feedback.quality_figures import Effort, GroupAgreement, QualityReport, Skips
-from plaudit.feedback.reliability import fit_reliability
-from plaudit.feedback.schema import AssignmentState, assignments
+from plaudit.feedback.reliability import fit_reliability, without_qualification
+from plaudit.feedback.schema import AssignmentState, assignments, demonstrations, judgements
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stats.agreement import ac1, agreement, alpha, percent_agreement
 from plaudit.stats.ratings import Bools
-from plaudit.types import TaskPurpose
 
 AWAY = 20  # times the median: whoever took longer than that was away, and is counted as having taken that
 GROUP_RESAMPLES = 200  # of the bootstrap within a group
@@ -41,8 +41,7 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
     everything = read_choices(store)
     if not len(everything.unit):
         raise PlauditError("Nobody has judged anything yet: there is no quality to report.")
-    work = ~everything.tasks.with_purpose(TaskPurpose.QUALIFICATION)[everything.task]
-    choices = everything.among(work) if not work.all() and work.any() else everything
+    choices = without_qualification(everything)
     by_annotator, reasons = _skipped(store)
     judged = len(choices.annotator)
     tasks = len(np.unique(choices.task))
@@ -66,7 +65,7 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
         first_wins=_overall(choices, (choices.said == 0) == (choices.shown > 0), decided & (choices.shown != 0)),
         longer_wins=_overall(choices, (choices.said == 0) == (choices.longer > 0), decided & (choices.longer != 0)),
         effort=_effort(choices, store.settings()),
-        skips=Skips(skipped, skipped / (skipped + judged), reasons),
+        skips=Skips(skipped, skipped / (skipped + _answered(store)), reasons),
         annotators=annotators,
     )
     return replace(report, advice=tuple(advice(report)))
@@ -126,3 +125,19 @@ def _skipped(store: FeedbackStore) -> tuple[dict[str, int], dict[str, int]]:
             people[who] += count
             reasons[reason or "no reason given"] += count
     return dict(people), dict(reasons.most_common())
+
+
+def _answered(store: FeedbackStore) -> int:
+    """Tasks that were handed out and done, whatever their kind, and those whose answers came without an assignment."""
+    done = select(func.count()).select_from(assignments).where(assignments.c.state == AssignmentState.DONE)
+    with store.reading() as connection:
+        queries = (done, _unassigned(judgements), _unassigned(demonstrations))
+        return sum(int(connection.execute(query).scalar_one()) for query in queries)
+
+
+def _unassigned(table: Table) -> Select[Any]:
+    """How many answers that stand are to a task which their annotator was never handed, as imported ones are."""
+    assigned = (assignments.c.task_id == table.c.task_id) & (assignments.c.annotator_id == table.c.annotator_id)
+    stands = table.c.superseded_by.is_(None) & ~table.c.withdrawn & table.c.task_id.is_not(None)
+    query = select(func.count()).select_from(table.outerjoin(assignments, assigned))
+    return query.where(stands, assignments.c.id.is_(None))
