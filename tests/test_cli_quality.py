@@ -57,3 +57,43 @@ def test_without_judgements_it_is_one_sentence(tmp_path, capsys) -> None:
     FeedbackStore.open(tmp_path / "w" / "feedback.db").close()
     assert main(["quality", "-w", str(tmp_path / "w")]) == 1
     assert "Nobody has judged anything yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_names_are_whole_however_narrow_the_terminal(workspace, capsys, monkeypatch, width: int) -> None:
+    monkeypatch.setattr("plaudit.cli.quality.PIPED_WIDTH", width)
+    long = "annotator-" + "0123456789" * 4
+    with FeedbackStore.open(workspace / "feedback.db") as store:
+        store.add_annotators([Annotator("simulated-04"), Annotator(long)])
+        for who in ("simulated-04", long):
+            for task in store.tasks():
+                tiers = Ranking(tuple((one,) for one in task.response_ids))
+                store.submit(Judgement(f"{who[:9]} {task.id}", task.id, who, tiers, task.response_ids))
+    assert main(["quality", "-w", str(workspace)]) == 0
+    tables = capsys.readouterr().out.split("\nannotator ")
+    assert len(tables) == 3
+    for table in tables[1:]:
+        names = [line.split("  ")[0].strip() for line in table.splitlines()[1:] if line[:1].strip()]
+        assert "simulated-04" in names
+        assert long in "".join(names)
+    assert "…" not in tables[1]
+    assert ("at first" in tables[1]) == (width > 100)
+
+
+def test_what_is_not_known_of_an_annotator_is_left_blank(workspace, capsys) -> None:
+    with FeedbackStore.open(workspace / "feedback.db") as store:
+        store.add_annotators([Annotator("lone")])
+        prompt = Prompt.from_text("Alone?")
+        pair = [Response(prompt.id, text) for text in ("yes", "no")]
+        task = Task(prompt.id, tuple(r.id for r in pair))
+        store.add_prompts([prompt])
+        store.add_responses(pair)
+        store.add_tasks([task])
+        store.submit(Judgement("alone", task.id, "lone", Ranking(tuple((r.id,) for r in pair)), task.response_ids))
+    assert main(["quality", "-w", str(workspace)]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("lone"))
+    assert len(line.split()) == 3  # the name, how many were judged, and what a vote counts
+    assert main(["quality", "--json", "-w", str(workspace)]) == 0
+    lone = json.loads(capsys.readouterr().out)["annotators"][-1]
+    assert (lone["annotator"], lone["knowing"], lone["accuracy"], lone["competence"]) == ("lone", None, None, None)
+    assert 0.05 <= lone["weight"] <= 1

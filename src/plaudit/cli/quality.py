@@ -13,6 +13,8 @@ from plaudit.progress import number_text
 from plaudit.workspace import Workspace
 
 PIPED_WIDTH = 200  # characters of a line that goes to another program or a file
+NARROW = 100  # characters: with fewer, the columns of drift stay away, lest names be cut (a flag tells of drift too)
+NAME_WIDTH = 12  # characters that a name has at least before it goes on in the next line
 SHOWN_ANNOTATORS = 30
 COEFFICIENTS = {
     "percent": "same choice",
@@ -25,6 +27,7 @@ COEFFICIENTS = {
 }
 RELIABILITY = ("accuracy", "competence")  # by Dawid–Skene, by Bradley–Terry: docs/metrics.md
 AGREES = {"consensus": "agrees", "early": "at first", "late": "later", "gold": "gold"}
+DRIFT = {"early", "late"}
 HABITS = {"first_wins": "first wins", "longer_wins": "longer wins"}
 
 
@@ -52,7 +55,7 @@ def _print_report(report: dict[str, Any]) -> None:
         f"{report['judgements']:,} judgements by {len(report['annotators']):,} annotators of {report['tasks']:,} tasks "
         f"({report['overlap']:.1f} a task): {report['choices']:,} choices, {report['ties']:.0%} of them ties."
     )
-    for table in _tables(report):
+    for table in (*_agreement_tables(report), *_annotator_tables(report, console.width < NARROW)):
         console.print(table)
     console.print("\n".join(_facts(report)))
     console.print("\nWhat to do")
@@ -60,7 +63,7 @@ def _print_report(report: dict[str, Any]) -> None:
         console.print(f"• {sentence}", soft_wrap=True)
 
 
-def _tables(report: dict[str, Any]) -> Iterator[Any]:
+def _agreement_tables(report: dict[str, Any]) -> Iterator[Any]:
     from rich.table import Table
 
     rated = report["ratings"]
@@ -75,18 +78,34 @@ def _tables(report: dict[str, Any]) -> Iterator[Any]:
             figures = (_coefficient(group[name]) for name in ("percent", "ac1", "alpha_nominal"))
             table.add_row(f"{group['tag']}: {group['group']}", f"{group['paired']:,}", *figures)
         yield table
-    relied_on = Table("\nannotator", "judged", "weight", *RELIABILITY, *AGREES.values(), box=None, pad_edge=False)
-    habits = Table("\nannotator", *HABITS.values(), "pace", "skips", "flags", box=None, pad_edge=False)
+
+
+def _annotator_tables(report: dict[str, Any], narrow: bool) -> Iterator[Any]:
+    agrees = [name for name in AGREES if not (narrow and name in DRIFT)]
+    relied_on = _by_annotator("judged", "weight", *RELIABILITY, *(AGREES[name] for name in agrees))
+    habits = _by_annotator(*HABITS.values(), "pace", "skips")
+    habits.add_column("flags")
     for one in report["annotators"][:SHOWN_ANNOTATORS]:
-        models = (f"{one[name]:.2f}" for name in ("weight", *RELIABILITY))
-        relied_on.add_row(one["annotator"], f"{one['judgements']:,}", *models, *(_share(one[name]) for name in AGREES))
-        pace = "" if one["pace"] is None else f"{one['pace']:.2f}"
+        models = (_number(one[name]) for name in ("weight", *RELIABILITY))
+        relied_on.add_row(one["annotator"], f"{one['judgements']:,}", *models, *(_share(one[name]) for name in agrees))
         flags = ", ".join(flag["kind"] for flag in one["flags"])
-        habits.add_row(one["annotator"], *(_share(one[name]) for name in HABITS), pace, str(one["skips"]), flags)
+        shares = (_share(one[name]) for name in HABITS)
+        habits.add_row(one["annotator"], *shares, _number(one["pace"]), str(one["skips"]), flags)
     for table in (relied_on, habits):
         if (more := len(report["annotators"]) - SHOWN_ANNOTATORS) > 0:
             table.add_row(f"… {more:,} more in --json")
         yield table
+
+
+def _by_annotator(*figures: str) -> Any:
+    """A table in which names go on in the next line rather than being cut, and figures stay in one piece."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("\nannotator", min_width=NAME_WIDTH, overflow="fold")
+    for title in figures:
+        table.add_column(title, no_wrap=True)
+    return table
 
 
 def _facts(report: dict[str, Any]) -> Iterator[str]:
@@ -109,6 +128,10 @@ def _coefficient(one: dict[str, Any]) -> str:
         return f"undefined: {one['undefined']}"
     bounds = "" if one["low"] is None else f" ({one['low']:.2f} to {one['high']:.2f})"
     return f"{one['value']:.2f}{bounds}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _share(share: dict[str, Any]) -> str:
