@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from plaudit.errors import UsageError
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.feedback.card import write_card
 from plaudit.feedback.export import ExportSummary, export_preferences
@@ -67,9 +68,17 @@ def test_licences_by_source_and_a_part_of_the_workspace(store: FeedbackStore, tm
     assert "license:" not in text.split("---\n")[1]
     assert "| mine | MIT |" in text
     assert "| yours \\| &lt;b> | Apache-2.0 |" in text
-    part = card(store, tmp_path, source="mine", licences={"mine": "MIT"})
+    (tmp_path / "part").mkdir()
+    part = card(store, tmp_path / "part", source="mine", licences={"mine": "MIT"})
     assert "of the whole workspace, of which this file is a part" in part
     assert "yours" not in part
+
+
+def test_a_file_that_is_there_already_stays_as_it_is(store: FeedbackStore, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("My own words.")
+    with pytest.raises(UsageError, match=r"README\.md exists already"):
+        write_card(store, tmp_path / "README.md", ExportSummary(tmp_path / "out.csv", 1), "prompts")
+    assert (tmp_path / "README.md").read_text() == "My own words."
 
 
 def test_prompts_that_nobody_has_judged(store: FeedbackStore, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from plaudit.errors import UsageError
 from plaudit.feedback.annotator import AnnotatorKind
 from plaudit.feedback.export import ExportSummary
 from plaudit.feedback.quality import quality_report
@@ -51,9 +52,11 @@ def write_card(
 ) -> None:
     """Write the card of a file that was exported as `what` (in words) of those prompts.
 
-    `licences`: source -> its licence, and "" -> that of all sources that are not named. PlauditError when the disk
-    refuses.
+    `licences`: source -> its licence, and "" -> that of all sources that are not named. UsageError when there is a file
+    already, which somebody may have written by hand; PlauditError when the disk refuses.
     """
+    if path.exists():
+        raise UsageError(f"{path} exists already and stays as it is: name another file, or move it away.")
     prompts = store.prompts(split, source)
     licence_of = {name: (licences or {}).get(name) or (licences or {}).get("") for name in _sources(prompts)}
     asked = {prompt.id for prompt in prompts}
