@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def test_only_an_empty_store_takes_a_backup(lived_in: FeedbackStore, tmp_path: P
 
 def forged(file: Path, name: str, change: object) -> Path:
     """A copy of the backup in which one part is changed."""
-    copy = file.with_name("forged.zip")
+    copy = file.with_name(f"forged {file.name}")
     with zipfile.ZipFile(file) as archive, zipfile.ZipFile(copy, "w") as written:
         for part in archive.namelist():
             text = archive.read(part).decode()
@@ -92,6 +93,12 @@ def forged(file: Path, name: str, change: object) -> Path:
         ("manifest.json", lambda text: text.replace("feedback-1", "feedback-9"), "newer Plaudit"),
         ("manifest.json", lambda text: text[:-20], "no whole backup"),
         ("manifest.json", lambda text: json.dumps({"format": "other"}), "newer Plaudit"),
+        ("manifest.json", lambda text: "[]", "no whole backup"),
+        ("manifest.json", lambda text: json.dumps(json.loads(text) | {"revision": 2}), "no whole backup"),
+        ("manifest.json", lambda text: json.dumps(json.loads(text) | {"parts": []}), "no whole backup"),
+        ("events.jsonl", lambda text: text.replace('"seq": 2', '"seq": 1'), "its events are not those"),
+        ("events.jsonl", lambda text: text.replace('"actor"', '"actr"'), "its events are not those"),
+        ("events.jsonl", lambda text: "[1]\n", "its events are not those"),
     ],
 )
 def test_what_was_tampered_with_is_refused_and_nothing_restored(
@@ -121,3 +128,57 @@ def test_another_file_is_refused(store: FeedbackStore, tmp_path: Path, content: 
 def test_a_missing_file_is_refused(store: FeedbackStore, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         store.restore(tmp_path / "none.zip")
+
+
+class EnoughError(Exception):
+    """So that the store is empty again."""
+
+
+def test_a_single_wrong_bit_is_one_sentence_or_does_no_harm(store: FeedbackStore, tmp_path: Path) -> None:
+    with FeedbackStore.open(tmp_path / "source.db") as source:
+        source.publish_guidelines({"en": "Be kind " * 20}, "lead")
+        source.back_up(tmp_path / "backup.zip")
+    whole, damaged = (tmp_path / "backup.zip").read_bytes(), tmp_path / "damaged.zip"
+    refused, step = 0, max(1, 8 * len(whole) // 200)
+    for bit in range(0, 8 * len(whole), step):
+        forged = bytearray(whole)
+        forged[bit // 8] ^= 1 << bit % 8
+        damaged.write_bytes(forged)
+        try:
+            with store.transaction():
+                store.restore(damaged)
+                raise EnoughError
+        except PlauditError:
+            refused += 1
+        except EnoughError:
+            pass
+    assert store.counts()["events"] == 0
+    assert refused > 100
+
+
+def test_a_forgery_with_digests_of_its_own_is_refused(store: FeedbackStore, tmp_path: Path) -> None:
+    with FeedbackStore.open(tmp_path / "source.db") as source:
+        source.publish_guidelines({"en": "Be kind"}, "lead")
+        source.act("owner", "invite", "ben", {})
+        source.back_up(tmp_path / "backup.zip")
+    with zipfile.ZipFile(tmp_path / "backup.zip") as archive:
+        events_part = archive.read("events.jsonl").decode()
+    for old, new in (
+        ('"actor"', '"actr"'),
+        ('"seq": 2', '"seq": 1'),
+        ('"guidelines-published"', '"rumour"'),
+        ("{", "["),
+    ):
+        part = events_part.replace(old, new)
+        digest = hashlib.sha256(part.encode()).hexdigest()
+        file = forged(tmp_path / "backup.zip", "events.jsonl", lambda _, part=part: part)
+        file = forged(file, "manifest.json", lambda text, digest=digest: with_digest(text, digest))
+        with pytest.raises(UsageError, match="no whole backup"):
+            store.restore(file)
+        assert store.counts()["events"] == 0
+
+
+def with_digest(text: str, digest: str) -> str:
+    manifest = json.loads(text)
+    manifest["parts"]["events"]["sha256"] = digest
+    return json.dumps(manifest)

@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
+import struct
 import uuid
 import zipfile
+import zlib
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy.exc import CompileError, DataError, IntegrityError
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback import replay
@@ -29,6 +34,8 @@ from plaudit.files import writing
 FORMAT = "plaudit-feedback-1"
 PARTS = (events, *SECRETS)
 ROWS_AT_ONCE = 5_000
+_NO_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError)
+_NO_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, IntegrityError, DataError, CompileError)
 
 
 def back_up(connection: Connection, file: Path) -> int:
@@ -80,11 +87,14 @@ def restore(connection: Connection, file: Path) -> int:
     try:
         with zipfile.ZipFile(file) as archive:
             manifest = _manifest(archive, file)
+            for table in PARTS:  # all of them, before any row is believed
+                _compare(table, archive, manifest["parts"][table.name], file)
             for table in PARTS:
-                _read(connection, table, archive, manifest["parts"][table.name], file)
+                for lines in _batches(table, archive):
+                    _insert(connection, table, [json.loads(line) for line in lines])
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+    except (*_NO_ZIP, *_NO_ROWS) as error:
         raise UsageError(f"{file} is no whole backup of a feedback store; nothing was restored.") from error
     if found := replay.differences(connection):
         raise PlauditError(f"What {file} holds contradicts itself, so nothing was restored: {found[0]}")
@@ -98,16 +108,20 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read(connection: Connection, table: Table, archive: zipfile.ZipFile, said: dict[str, Any], file: Path) -> None:
+def _compare(table: Table, archive: zipfile.ZipFile, said: dict[str, Any], file: Path) -> None:
     digest, rows = hashlib.sha256(), 0
-    with archive.open(f"{table.name}.jsonl") as part:
-        while batch := list(islice(part, ROWS_AT_ONCE)):
-            for line in batch:
-                digest.update(line)
-            rows += len(batch)
-            _insert(connection, table, [json.loads(line) for line in batch])
+    for lines in _batches(table, archive):
+        rows += len(lines)
+        for line in lines:
+            digest.update(line)
     if {"rows": rows, "sha256": digest.hexdigest()} != said:
         raise UsageError(f"{file} is damaged: its {table.name} are not those that were written; nothing was restored.")
+
+
+def _batches(table: Table, archive: zipfile.ZipFile) -> Iterator[list[bytes]]:
+    with archive.open(f"{table.name}.jsonl") as part:
+        while batch := list(islice(part, ROWS_AT_ONCE)):
+            yield batch
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
