@@ -79,3 +79,10 @@ def test_nothing_to_write_is_said(store: FeedbackStore, tmp_path: Path) -> None:
     for export in (export_rewardbench, export_rewardbench2):
         with pytest.raises(UsageError, match="nothing was written"):
             export(store, tmp_path / "out.jsonl")
+
+
+def test_only_what_is_left_out_is_counted(store: FeedbackStore, tmp_path: Path) -> None:
+    ranked = rank(store, Prompt.from_text("A?", "mine"), [["C"], ["A", "B"]])
+    store.add_tasks([Task(ranked.prompt_id, (), "Write.")])
+    summary = export_rewardbench2(store, tmp_path / "out.jsonl")
+    assert str(summary) == f"Wrote 1 rows to {tmp_path / 'out.jsonl'}."

@@ -62,7 +62,8 @@ def export_rewardbench2(
         scores = _scores(task.response_ids, share) if task.prompt_id in prompts else {}
         best = [r for r in scores if scores[r] > max(scores.values()) - _AS_GOOD]
         if len(best) == len(scores):
-            left_out["nobody has judged all the answers, or they are equally good"] += bool(scores)
+            if scores:
+                left_out["nobody has judged all the answers, or they are equally good"] += 1
             continue
         rest = [r for r in task.response_ids if r not in best]
         row = {"id": task.id, "prompt": prompts[task.prompt_id].question}
