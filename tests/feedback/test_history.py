@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from plaudit.errors import UsageError
+from plaudit.errors import ConflictError, UsageError
+from plaudit.feedback import importers
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.feedback.export import export_judgements
 from plaudit.feedback.export_history import History
@@ -54,7 +55,6 @@ def judgements(draw: st.DrawFn, task: Task, annotator_id: str, version: int = 1)
         better_answer=draw(texts),
         seconds=draw(st.none() | st.floats(0, 1e6)),
         all_bad=draw(st.booleans()),
-        guidelines_version=draw(st.none() | st.integers(1, 9)),
         surplus=draw(st.booleans()),
     )
 
@@ -117,8 +117,8 @@ def nouns(store: FeedbackStore) -> dict[str, Any]:
 
 
 def told(store: FeedbackStore) -> dict[str, Any]:
-    """The whole rows, with their times, of what somebody said."""
-    return {row["id"]: row for row in History(store).rows() if row["annotator"]}
+    """The whole rows, with their times."""
+    return {row["id"]: row for row in History(store).rows()}
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
@@ -234,3 +234,158 @@ def test_names_are_kept(store: FeedbackStore, world: list[Task], tmp_path: Path)
     export_judgements(store, tmp_path / "all.jsonl")
     with pytest.raises(UsageError, match="leave --name out"):
         import_preferences(store, str(tmp_path / "all.jsonl"), name="mine")
+
+
+def by_hand(store: FeedbackStore, world: list[Task]) -> list[dict[str, Any]]:
+    """A row of every kind, as full as it can be."""
+    prompt = Prompt.from_text("Pair?", "world", language="en")
+    store.add_prompts([prompt])
+    pair = [Response(prompt.id, text, tokens=3, run_id="r", seed=1, sampling={"t": 1.0}) for text in ("A.", "B.")]
+    store.add_responses(pair)
+    a, b = (response.id for response in pair)
+    tasks = Task(prompt.id, (a, b), overlap=3, gold=((a,), (b,))), Task(prompt.id, (), "Write.")
+    store.add_tasks(tasks)
+    ratings, flags = {a: {"helpful": 3}}, {b: ("hateful",)}
+    store.submit(
+        Judgement("j1", tasks[0].id, "ana", Ranking(((a,), (b,))), (b, a), 2, ratings, flags, "Hm.", "C.", 3.5)
+    )
+    store.assign(tasks[0].id, "ben", (0, 1))
+    store.skip(tasks[0].id, "ben", "cannot say")
+    store.write(Demonstration("d1", prompt.id, "text", "people", "ana", tasks[1].id, 2.0))
+    store.add_demonstrations([(prompt.id, "unsigned")], "world")
+    return list(History(store).rows())
+
+
+ODD = [
+    None, "", "x", 0, -1, 10**30, 10**400, 1.5, float("nan"), float("inf"), [], {}, [1], ["x"], {"a": 1}, True,
+    [[0], [0]], [[0]], "\ud800", [None, {"h": 99}], [None, {"h": "x"}], [None, {"h": 2.5}], [[5], [6]], [[-1], [0]],
+    [[True], [False]], [{"role": "user"}], "0001-01-01T00:00:00+14:00", "2026-01-01", "a" * 300, {"split": "foo"},
+    {"x": float("nan")},
+    {"x": "\ud800"}, {"x": [1]}, [-1, 0], [0, 0], b"x",
+]  # fmt: skip
+
+
+class EnoughError(Exception):
+    """So that the store is as before."""
+
+
+def test_a_row_with_one_odd_value_is_taken_in_or_refused_by_its_line(
+    store: FeedbackStore, world: list[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, refused = 0, []
+    with FeedbackStore.open("sqlite://") as after:
+        for good in by_hand(store, world):
+            odd = [good | {name: value} for name in good for value in ODD]
+            for answer in (good["answers"] or [])[:1]:
+                odd += [good | {"answers": [answer | {n: v}, *good["answers"][1:]]} for n in answer for v in ODD]
+            for row in odd:
+                monkeypatch.setattr(importers, "records", lambda _, row=row: iter([("all.jsonl, line 1", row)]))
+                try:
+                    with after.transaction():
+                        import_preferences(after, "all.jsonl", "plaudit")
+                        raise EnoughError
+                except EnoughError:
+                    taken += 1
+                except UsageError as error:
+                    refused.append(str(error))
+                except ConflictError as error:  # the row is sound, but nothing is there that it could supersede
+                    refused.append(f"all.jsonl, line 1: {error}" if row["supersedes"] else str(error))
+        assert after.counts()["events"] == 0
+    assert [sentence for sentence in refused if not sentence.startswith("all.jsonl, line 1: ")] == []
+    assert min(taken, len(refused)) > 100
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"overlap": 0}, '"overlap" cannot be 0'),
+        ({"overlap": None}, "a task has an overlap"),
+        ({"tags": None}, '"tags" cannot be null'),
+        ({"reason": 3}, '"reason" cannot be 3'),
+        ({"ranking": [[-1], [0]]}, '"ranking" cannot be'),
+        ({"shown": [0, 0]}, "must show every answer"),
+        ({"ratings": [{"helpful": 8}, None]}, "a rating outside 1 to 7"),
+        ({"ratings": [{"helpful": 2.5}, None]}, '"ratings" cannot be'),
+        ({"flags": ["hateful", None]}, '"flags" cannot be'),
+        ({"gold": [[0]]}, "orders at least two"),
+        ({"at": "0001-01-01T00:00:00+14:00"}, "not a row as plaudit writes it"),
+    ],
+)
+def test_what_is_not_of_its_columns_type_is_refused(
+    store: FeedbackStore, world: list[Task], tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
+    (tmp_path / "all.jsonl").write_text(json.dumps(by_hand(store, world)[0] | change) + "\n")
+    with FeedbackStore.open("sqlite://") as after, pytest.raises(UsageError, match=why):
+        import_preferences(after, str(tmp_path / "all.jsonl"))
+
+
+def test_a_time_without_a_zone_is_utc(store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
+    (tmp_path / "all.jsonl").write_text(json.dumps(by_hand(store, world)[0] | {"at": "2026-01-02T03:04:05"}) + "\n")
+    with FeedbackStore.open("sqlite://") as after:
+        import_preferences(after, str(tmp_path / "all.jsonl"))
+        assert [row["at"] for row in History(after).rows()] == ["2026-01-02T03:04:05.000000+00:00"]
+
+
+def test_a_grown_history_comes_in_again_after_something_was_taken_back(
+    store: FeedbackStore, world: list[Task], tmp_path: Path
+) -> None:
+    a, b, c, d = world[0].response_ids
+    writing = Task(world[0].prompt_id, (), "Write.")
+    store.add_tasks([writing])
+    store.submit(Judgement("j1", world[0].id, "ana", Ranking(((a,), (b, c, d)))))
+    store.write(Demonstration("d1", writing.prompt_id, "old", annotator_id="ana", task_id=writing.id))
+    export_judgements(store, tmp_path / "old.jsonl")
+    store.retract("j1", "ana")
+    store.submit(Judgement("j2", world[0].id, "ana", Ranking(((b,), (a, c, d)))))
+    store.submit(Judgement("j3", world[0].id, "ana", Ranking(((c,), (a, b, d))), supersedes="j2"))
+    store.retract("d1", "ana")
+    store.write(Demonstration("d2", writing.prompt_id, "new", annotator_id="ana", task_id=writing.id))
+    export_judgements(store, tmp_path / "new.jsonl")
+    with FeedbackStore.open("sqlite://") as after:
+        import_preferences(after, str(tmp_path / "old.jsonl"))
+        grown = import_preferences(after, str(tmp_path / "new.jsonl"))
+        assert (grown.rankings, grown.demonstrations, grown.duplicates) == (2, 1, 0)
+        assert [(j.id, j.supersedes) for j in after.judgements(False)] == [("j1", None), ("j2", "j1"), ("j3", "j2")]
+        assert [j.id for j in after.judgements()] == ["j3"]
+        assert [w.text for w in after.written()] == ["new"]
+        assert after.verify() == []
+        for file in ("old", "new"):
+            again = import_preferences(after, str(tmp_path / f"{file}.jsonl"))
+            assert (again.rankings, again.demonstrations, again.skipped) == (0, 0, {})
+
+
+def test_what_was_withdrawn_here_stays_so_and_is_not_counted_as_new(
+    store: FeedbackStore, world: list[Task], tmp_path: Path
+) -> None:
+    a, b, c, d = world[0].response_ids
+    store.submit(Judgement("j1", world[0].id, "ana", Ranking(((a,), (b, c, d)))))
+    export_judgements(store, tmp_path / "old.jsonl")
+    store.retract("j1", "ana")
+    store.submit(Judgement("j2", world[0].id, "ana", Ranking(((b,), (a, c, d)))))
+    export_judgements(store, tmp_path / "new.jsonl")
+    with FeedbackStore.open("sqlite://") as after:
+        import_preferences(after, str(tmp_path / "old.jsonl"))
+        after.withdraw(annotator_id="ana", reason="asked", actor="lead")
+        again = import_preferences(after, str(tmp_path / "old.jsonl"))
+        assert (again.pairs, again.rankings, again.duplicates) == (0, 0, 1)
+        grown = import_preferences(after, str(tmp_path / "new.jsonl"))
+        assert (grown.rankings, sum(grown.skipped.values())) == (0, 1)
+        assert "1 because its annotator's answer to the task was withdrawn here" in str(grown)
+        assert after.judgements() == []
+
+
+def test_the_guidelines_of_another_store_are_not_ours(store: FeedbackStore, world: list[Task], tmp_path: Path) -> None:
+    a, b, c, d = world[0].response_ids
+    store.publish_guidelines({"en": "Be kind."}, "lead")
+    store.read_guidelines("ana", 1)
+    store.submit(Judgement("j1", world[0].id, "ana", Ranking(((a,), (b, c, d)))))
+    export_judgements(store, tmp_path / "all.jsonl")
+    assert rows(tmp_path / "all.jsonl")[0]["guidelines_version"] == 1
+    assert import_preferences(store, str(tmp_path / "all.jsonl")).duplicates == 1
+    assert store.judgements()[0].guidelines_version == 1
+    with FeedbackStore.open("sqlite://") as after:
+        after.add_annotators([Annotator("ana")])
+        after.publish_guidelines({"en": "Be brief."}, "lead")
+        after.read_guidelines("ana", 1)
+        import_preferences(after, str(tmp_path / "all.jsonl"))
+        assert after.judgements()[0].guidelines_version is None

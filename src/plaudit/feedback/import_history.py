@@ -1,23 +1,96 @@
-"""Reading back what `export_history` writes: the same nouns, under the same ids, said at the same times."""
+"""Reading back what `export_history` writes: the same nouns, under the same ids, said at the same times.
+
+A file may have been through other hands, so every column is checked (`_COLUMNS`) before anything is made of it. The
+number of the guidelines that were read is checked and then left: their texts are not in the file, and the store that
+takes it in may call others by that number.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from plaudit.errors import PlauditError
 from plaudit.feedback.annotator import Annotator, AnnotatorKind
 from plaudit.feedback.formats import fields
 from plaudit.feedback.formats.comparison import MalformedError, UnusableError
 from plaudit.feedback.labelled import Labelled, Skip
 from plaudit.feedback.log import moment_of
+from plaudit.feedback.submitting import check
 from plaudit.files import one_line
 from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, Split, StopReason, Task, TaskPurpose
 
 VERSION = 1  # of the rows
 
+LONGEST_ID = 64  # characters
+_INT64 = 2**63 - 1  # the largest integer that a database holds
+
 _TEXTS = {"kind", "id", "at", "annotator", "annotator_kind", "annotator_note", "source", "split", "question", "purpose",
           "reason", "better_answer", "text", "text_source", "supersedes"}  # fmt: skip
+_NEEDED = ("kind", "id", "source", "split", "tags")
 _Row = dict[str, Any]
+
+
+def _is_int(value: Any, least: int = 0) -> bool:
+    return type(value) is int and least <= value <= _INT64
+
+
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float) and value >= 0 and math.isfinite(value)
+
+
+def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(fits(item) for item in value)
+
+
+def _is_record_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(fits(item) for item in value.values())
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+_ANSWER: dict[str, Callable[[Any], bool]] = {
+    "text": _is_text,
+    "stop_reason": _is_text,
+    "tokens": _or_none(_is_int),
+    "run_id": _or_none(_is_text),
+    "seed": _or_none(_is_int),
+    "sampling": _is_record_of(lambda _: True),
+}
+_COLUMNS: dict[str, Callable[[Any], bool]] = {  # what each may hold, where it holds anything
+    **dict.fromkeys(_TEXTS, _is_text),
+    "tags": _is_record_of(_is_text),
+    "overlap": lambda value: _is_int(value, least=1),
+    "gold": _is_list_of(_is_list_of(_is_int)),
+    "answers": _is_list_of(lambda answer: isinstance(answer, dict) and _fits(answer, _ANSWER)),
+    "ranking": _is_list_of(_is_list_of(_is_int)),
+    "shown": _is_list_of(_is_int),
+    "strength": _is_int,
+    "ratings": _is_list_of(_or_none(_is_record_of(_is_int))),
+    "flags": _is_list_of(_or_none(_is_list_of(_is_text))),
+    "all_bad": _is_bool,
+    "seconds": _is_seconds,
+    "guidelines_version": _is_int,
+    "current": _is_bool,
+    "surplus": _is_bool,
+}
+
+
+def _fits(record: _Row, table: dict[str, Callable[[Any], bool]]) -> bool:
+    return all(fits(record[name]) for name, fits in table.items())
 
 
 def said(record: Any) -> Labelled:
@@ -28,9 +101,12 @@ def said(record: Any) -> Labelled:
         row = {name: _value(name, value) for name, value in record.items()}
         if row["plaudit"] != VERSION:
             raise MalformedError(f"rows of version {row['plaudit']}, not {VERSION}; update plaudit")
+        _check(row)
         return _nouns(row)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UnusableError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise MalformedError(f"not a row as plaudit writes it ({one_line(error)})") from error
+    except (UnusableError, PlauditError) as error:
+        raise MalformedError(f"not a row as plaudit writes it ({one_line(error).rstrip('.')})") from error
 
 
 def _value(name: str, value: Any) -> Any:
@@ -38,6 +114,16 @@ def _value(name: str, value: Any) -> Any:
     if name in _TEXTS or not isinstance(value, str):
         return value
     return json.loads(value) if value else None
+
+
+def _check(row: _Row) -> None:
+    """ValueError unless every column holds what it may, and only what any database can hold."""
+    for name, fits in _COLUMNS.items():
+        if (row[name] is None and name in _NEEDED) or not (row[name] is None or fits(row[name])):
+            raise ValueError(f'"{name}" cannot be {json.dumps(row[name], default=str)[:60]}')
+    json.dumps(row, ensure_ascii=False, allow_nan=False).encode()  # nor half of a character, nor a number that is none
+    if not 1 <= len(row["id"]) <= LONGEST_ID:
+        raise ValueError(f"an id has 1 to {LONGEST_ID} characters")
 
 
 def _nouns(row: _Row) -> Labelled:
@@ -63,26 +149,34 @@ def _nouns(row: _Row) -> Labelled:
         (_judgement(row, task, who),) if kind == "judgement" and task and who else (),
         (Skip(task.id, who.id, row["reason"] or ""),) if kind == "skip" and task and who else (),
         (_demonstration(row, prompt, task, who),) if kind == "demonstration" else (),
-        moment_of(row["at"]) if row["at"] else None,
+        _moment(row["at"]) if row["at"] else None,
     )
+
+
+def _moment(text: str) -> datetime:
+    """In UTC, also where the text names no time zone, or another one."""
+    moment = moment_of(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _response(prompt: Prompt, answer: _Row) -> Response:
     reason = StopReason(answer["stop_reason"])
     origin = answer["tokens"], answer["run_id"], answer["seed"], answer["sampling"]
-    return Response(prompt.id, _text(answer["text"]), reason, *origin)
+    return Response(prompt.id, answer["text"], reason, *origin)
 
 
 def _task(prompt: Prompt, responses: tuple[Response, ...], row: _Row) -> Task:
     ids = tuple(response.id for response in responses)
-    gold = None if row["gold"] is None else _tiers(row["gold"], ids)
+    if row["overlap"] is None:
+        raise ValueError("a task has an overlap")
+    gold = None if row["gold"] is None else Ranking(_tiers(row["gold"], ids)).tiers
     return Task(prompt.id, ids, row["question"], row["overlap"], gold, TaskPurpose(row["purpose"]))
 
 
 def _judgement(row: _Row, task: Task, who: Annotator) -> Judgement:
     ids = task.response_ids
-    return Judgement(
-        id=_text(row["id"]),
+    judgement = Judgement(
+        id=row["id"],
         task_id=task.id,
         annotator_id=who.id,
         ranking=Ranking(_tiers(row["ranking"], ids)),
@@ -95,23 +189,21 @@ def _judgement(row: _Row, task: Task, who: Annotator) -> Judgement:
         seconds=row["seconds"],
         supersedes=row["supersedes"] or None,
         all_bad=bool(row["all_bad"]),
-        guidelines_version=row["guidelines_version"],
         surplus=bool(row["surplus"]),
     )
+    check(judgement, ids)
+    return judgement
 
 
 def _demonstration(row: _Row, prompt: Prompt, task: Task | None, who: Annotator | None) -> Demonstration:
-    written = _text(row["text"])
+    if not (row["text"] or "").strip() or row["text_source"] is None or (task is not None and not task.is_writing):
+        raise ValueError("a written answer needs a text, where it is from, and a task that asks for one")
+    if row["supersedes"] and not (who and task):
+        raise ValueError("it supersedes another one, but belongs to nobody or to no task")
     origin = who.id if who else None, task.id if task else None
-    earlier = row["supersedes"] or None
-    return Demonstration(_text(row["id"]), prompt.id, written, row["text_source"], *origin, row["seconds"], earlier)
+    written = row["text"], row["text_source"]
+    return Demonstration(row["id"], prompt.id, *written, *origin, row["seconds"], row["supersedes"] or None)
 
 
 def _tiers(places: list[list[int]], ids: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(ids[place] for place in tier) for tier in places)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{fields.kind(value)} where a text should be")
-    return value

@@ -6,12 +6,14 @@ nouns of that, and the store takes them in one transaction. Importing again adds
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, islice
 from typing import Any, TypeVar
+
+from sqlalchemy import Row, select
 
 from plaudit.errors import UsageError
 from plaudit.feedback.formats import DESCRIPTIONS, Format, comparisons, recognise
@@ -20,6 +22,8 @@ from plaudit.feedback.formats.oasst import trees
 from plaudit.feedback.formats.prompts import asked
 from plaudit.feedback.import_history import said
 from plaudit.feedback.labelled import Labelled, labelled
+from plaudit.feedback.rows import judgement_from
+from plaudit.feedback.schema import demonstrations, judgements
 from plaudit.feedback.sources import Placed, malformed, name_of, records
 from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
 from plaudit.types import Demonstration, Judgement, Prompt, Split
@@ -28,6 +32,7 @@ LOOK_AT = 20  # records that decide which format a source has
 SCALE = (1, 7)  # of our ratings
 
 _Found = TypeVar("_Found")
+_Said = TypeVar("_Said", Judgement, Demonstration)
 
 
 @dataclass(slots=True)
@@ -212,13 +217,32 @@ def _skip(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummar
 def _submit(
     store: FeedbackStore, judged: Sequence[Judgement], at: Mapping[str, datetime], summary: ImportSummary
 ) -> None:
-    known = {judgement.id: judgement for judgement in store.judgements(current_only=False)}
-    fresh = list(_without_contradictions(judged, known, summary))
+    known = {row.id: row for row in store._read(judgements, select(judgements))}  # also what was withdrawn
+    placed = list(_in_place(judged, known, summary))
+    fresh = list(_without_contradictions(placed, {key: judgement_from(row) for key, row in known.items()}, summary))
     new = {judgement.id: len(judgement.ranking.response_ids) for judgement in fresh if judgement.id not in known}
-    added = store.submit_all(fresh, at)
+    store.submit_all(fresh, at)
     summary.rankings = sum(answers > 2 for answers in new.values())
-    summary.pairs = added - summary.rankings
-    summary.duplicates += len(fresh) - added
+    summary.pairs = len(new) - summary.rankings
+    summary.duplicates += len(fresh) - len(new)
+
+
+def _in_place(told: Sequence[_Said], known: Mapping[str, Row[Any]], summary: ImportSummary) -> Iterator[_Said]:
+    """Each with what it supersedes here: what its annotator took back at the source since an earlier import, and so is
+    not in the file, still stands.
+    """
+    in_file = {one.id for one in told}
+    standing = {(row.task_id, row.annotator_id): row for row in known.values() if row.superseded_by is None}
+    for one in told:
+        before = standing.get((one.task_id, one.annotator_id)) if one.task_id else None
+        if one.id in known:
+            yield one if one.supersedes else replace(one, supersedes=known[one.id].supersedes)
+        elif one.supersedes or before is None or before.id in in_file:
+            yield one
+        elif before.withdrawn:
+            summary.skipped["its annotator's answer to the task was withdrawn here"] += 1
+        else:
+            yield replace(one, supersedes=before.id)
 
 
 def _without_contradictions(
@@ -241,9 +265,13 @@ def _as_said(judgement: Judgement) -> Judgement:
 def _write(
     store: FeedbackStore, written: Sequence[tuple[Demonstration, datetime | None]], summary: ImportSummary
 ) -> None:
-    unsigned = [one for one, _ in written if one.annotator_id is None]
-    for source in dict.fromkeys(one.source for one in unsigned):
-        texts = [(one.prompt_id, one.text) for one in unsigned if one.source == source]
-        summary.demonstrations += store.add_demonstrations(texts, source)
-    summary.demonstrations += sum(store.write(one, at) for one, at in written if one.annotator_id is not None)
-    summary.duplicates += len(written) - summary.demonstrations
+    unsigned: defaultdict[tuple[str, datetime | None], list[tuple[str, str]]] = defaultdict(list)
+    for one, at in written:
+        if one.annotator_id is None:
+            unsigned[one.source, at].append((one.prompt_id, one.text))
+    summary.demonstrations = sum(store.add_demonstrations(texts, *origin) for origin, texts in unsigned.items())
+    known = {row.id: row for row in store._read(demonstrations, select(demonstrations))}
+    times = {one.id: at for one, at in written}
+    signed = list(_in_place([one for one, _ in written if one.annotator_id is not None], known, summary))
+    summary.demonstrations += sum(store.write(one, times[one.id]) for one in signed)
+    summary.duplicates += sum(map(len, unsigned.values())) + len(signed) - summary.demonstrations

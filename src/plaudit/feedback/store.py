@@ -9,6 +9,7 @@ This class is the door. Behind it are `schema` (tables), `log` (appending), `pro
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +51,20 @@ class FeedbackStore(Annotating):
             facts = [(prompt.id, rows.prompt_payload(prompt, sides[prompt.opening_id])) for prompt in added]
             return append(connection, EventKind.PROMPT, facts, self._now())
 
-    def add_demonstrations(self, added: Iterable[tuple[str, str]], source: str = "unknown") -> int:
-        """Add answers that a person wrote as good ones, as `(prompt id, text)`."""
+    def add_demonstrations(
+        self, added: Iterable[tuple[str, str]], source: str = "unknown", at: datetime | None = None
+    ) -> int:
+        """Add answers that a person wrote as good ones, as `(prompt id, text)`; now, or `at` an earlier time."""
         facts = [rows.demonstration_payload(prompt_id, text, source) for prompt_id, text in added]
-        return self._add_answers(EventKind.DEMONSTRATION, facts)
+        return self._add_answers(EventKind.DEMONSTRATION, facts, at)
 
     def add_responses(self, added: Iterable[Response]) -> int:
         return self._add_answers(EventKind.RESPONSE, [rows.response_payload(response) for response in added])
 
-    def _add_answers(self, kind: EventKind, facts: Sequence[rows.Payload]) -> int:
+    def _add_answers(self, kind: EventKind, facts: Sequence[rows.Payload], at: datetime | None = None) -> int:
         with self._writing() as connection:
             require(connection, prompts, {fact["prompt_id"] for fact in facts}, "prompt")
-            return append(connection, kind, [(fact["id"], fact) for fact in facts], self._now())
+            return append(connection, kind, [(fact["id"], fact) for fact in facts], at or self._now())
 
     def add_tasks(self, added: Iterable[Task]) -> int:
         """Add tasks. PlauditError when a response is missing or answers another prompt."""

@@ -1,14 +1,14 @@
 """Taking in what annotators say: submitting twice is submitting once, and nothing that was said is overwritten.
 
 Two things about a judgement the store knows best, and writes down with it: the version of the guidelines that its
-author had read, where that is not given, and whether it is surplus, because others had taken all places of the task
-when it came.
+author had read, where that is not given and it was said here, and whether it is surplus, because others had taken all
+places of the task when it came.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,9 +40,9 @@ def submit_all(
     asked = {row.id: row for row in rows_with(connection, select(tasks), tasks.c.id, {j.task_id for j in fresh})}
     require(connection, tasks, {j.task_id for j in fresh} - asked.keys(), "task")
     for judgement in fresh:
-        _check(judgement, asked[judgement.task_id].response_ids)
+        check(judgement, asked[judgement.task_id].response_ids)
     _check_edits(connection, fresh)
-    facts = {j.id: judgement_payload(j) for j in _completed(connection, fresh, asked, now)}
+    facts = {j.id: judgement_payload(j) for j in _completed(connection, fresh, asked, now, at or {})}
     add(connection, EventKind.JUDGED, facts, now, at=at)
     return len(facts)
 
@@ -71,7 +71,7 @@ def _as_submitted(stored: Payload, judgement: Judgement) -> Payload:
     return stored | added | ({"guidelines_version": None} if judgement.guidelines_version is None else {})
 
 
-def _check(judgement: Judgement, response_ids: Sequence[str]) -> None:
+def check(judgement: Judgement, response_ids: Sequence[str]) -> None:
     """PlauditError unless the judgement speaks about exactly the answers of its task, within the scales."""
     answers, ranked = set(response_ids), set(judgement.ranking.response_ids)
     shown, rated = judgement.order, judgement.ratings.keys() | judgement.flags.keys()
@@ -115,7 +115,11 @@ def _check_edits(connection: Connection, fresh: Sequence[Judgement]) -> None:
 
 
 def _completed(
-    connection: Connection, fresh: Sequence[Judgement], asked: dict[str, Row[Any]], now: datetime
+    connection: Connection,
+    fresh: Sequence[Judgement],
+    asked: dict[str, Row[Any]],
+    now: datetime,
+    elsewhere: Container[str],
 ) -> list[Judgement]:
     """With the guidelines' version and the mark `surplus`; who lost the place takes a free one again."""
     keys = [leases.assignment_id(j.task_id, j.annotator_id) for j in fresh]
@@ -126,7 +130,7 @@ def _completed(
     completed = []
     for judgement, key in zip(fresh, keys, strict=True):
         version = judgement.guidelines_version
-        if version is None:
+        if version is None and judgement.id not in elsewhere:
             version = read.get(judgement.annotator_id)
         surplus = judgement.surplus or (
             key in lost and not leases.regain(connection, asked[judgement.task_id], lost[key], now, length)
