@@ -17,6 +17,7 @@ import pytest
 
 from plaudit.cli import commands, main
 from plaudit.cli.commands import COMMANDS, Command
+from plaudit.cli.staging import run_stage
 from plaudit.errors import PlauditError, UsageError
 from plaudit.files import content_digest
 from plaudit.workspace import Workspace
@@ -88,6 +89,7 @@ def test_every_command_has_help_and_a_workspace(command: Command, capsys: pytest
         (["runs", "-w", "nowhere"], "plaudit: No workspace in nowhere: run `plaudit init nowhere` first, "),
         (["init", "--seed", "x"], "plaudit: Invalid value for '--seed': "),
         (["init", "a", "-w", "b"], "plaudit: Two folders were given"),
+        (["init", "a", "--model", "./nosuch"], "plaudit: There is no model folder ./nosuch: check the path, or name"),
         (["runs", "reward-001", "more"], "plaudit: Got unexpected extra argument(s) (more). See"),
     ],
 )
@@ -129,15 +131,42 @@ def test_what_escapes_a_command_is_one_sentence(
     assert captured.count("\n") == 1
 
 
-def test_ctrl_c_in_a_stage_names_resume(plant: Any, capsys: pytest.CaptureFixture) -> None:
-    def stage(resume: bool = False) -> None:
+@pytest.mark.parametrize(
+    ("stage", "begun", "resume", "sentence"),
+    [
+        ("sample", True, False, "Interrupted. Go on with `plaudit sample --resume -w 'my loop'`."),
+        ("sample", False, False, "Interrupted before anything was made: run the same command again."),
+        ("sample", False, True, "Interrupted. Go on with `plaudit sample --resume -w 'my loop'`."),
+        ("reward", True, False, "Interrupted. `plaudit reward --resume -w 'my loop'` does it again from the start: "),
+    ],
+)
+def test_ctrl_c_in_a_stage_names_the_command_that_goes_on(
+    stage: str,
+    begun: bool,
+    resume: bool,
+    sentence: str,
+    plant: Any,
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace.create(Path("my loop"))
+    workspace.start(stage, {}, 0, {})  # cut long ago: it says nothing of this command
+
+    def cut(workspace: Workspace, config: Any, seed: int, resume: bool) -> None:
+        if begun:
+            workspace.start(stage, {}, 0, {})
         raise KeyboardInterrupt
 
-    plant(stage)
+    cut.__name__ = stage
+
+    def command(resume: bool = resume) -> None:
+        run_stage(cut, workspace, {}, None, resume)
+
+    plant(command)
     assert main(["boom"]) == 130
-    assert capsys.readouterr().err.endswith(
-        "plaudit: Interrupted. Nothing is lost: run the same command with --resume.\n"
-    )
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"plaudit: {sentence}")
 
 
 def test_debug_shows_the_traceback(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:

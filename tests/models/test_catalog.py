@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from plaudit import hub
-from plaudit.errors import UsageError
+from plaudit.errors import PlauditError, UsageError
 from plaudit.models.catalog import load, locate, separate_pad
 from plaudit.models.external_reward import ExternalReward
 
@@ -37,7 +37,7 @@ def test_without_the_hub_an_unknown_id_is_refused_at_once_and_quietly(loads, cap
 
 @pytest.mark.usefixtures("unreachable")
 def test_the_sentence_says_that_the_hub_is_away_and_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"the hub cannot be reached: connect once, .* or use --model smollm2"):
+    with pytest.raises(UsageError, match=r"the hub cannot be reached: connect once, .* another model, such as smollm2"):
         load("nobody/nothing")
 
 
@@ -70,6 +70,14 @@ def test_folders_that_are_no_models(tmp_path: Path) -> None:
         locate(str(tmp_path / "nowhere"))
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UsageError, match="could not be loaded"):
+        load(str(tmp_path))
+
+
+def test_files_that_may_not_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").touch()
+    monkeypatch.setattr("os.access", lambda file, _: Path(file).name != "model.safetensors")  # root may read all
+    with pytest.raises(PlauditError, match=r"No permission to read model\.safetensors in "):
         load(str(tmp_path))
 
 

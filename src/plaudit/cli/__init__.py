@@ -51,7 +51,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     kinds: list[tuple[Any, Callable[[Any], tuple[str, int]]]] = [
         (PlauditError, lambda e: (str(e), e.exit_code)),
         (usage_error, lambda e: (_usage_sentence(e.format_message(), arguments), 2)),
-        (KeyboardInterrupt, lambda e: (_interrupted_sentence(arguments), 128 + signal.SIGINT)),
+        (KeyboardInterrupt, lambda e: (_interrupted_sentence(e, arguments), 128 + signal.SIGINT)),
         (MemoryError, lambda e: (OUT_OF_MEMORY, 1)),
         (OSError, lambda e: (disk_sentence(e, e.filename or "the output"), 1) if _is_refusal(e) else _bug(e)),
         (RuntimeError, lambda e: (OUT_OF_MEMORY, 1) if _is_torch_out_of_memory(e) else _bug(e)),
@@ -67,10 +67,13 @@ def _usage_sentence(message: str, arguments: Sequence[str]) -> str:
     return f"{ended} See `plaudit {f'{command.name} ' if command else ''}--help`."
 
 
-def _interrupted_sentence(arguments: Sequence[str]) -> str:
+def _interrupted_sentence(interrupt: KeyboardInterrupt, arguments: Sequence[str]) -> str:
+    """What the stage said (`staging.run_stage`); a command that could resume and said nothing had begun no run."""
+    if interrupt.args:
+        return str(interrupt)
     command = find(arguments)
     if command and command.resumes():
-        return "Interrupted. Nothing is lost: run the same command with --resume."
+        return "Interrupted before anything was made: run the same command again."
     return "Interrupted. What was stored is whole: run the same command again."
 
 

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
-from plaudit.cli.staging import Settings, Source, refuse_changes, report_run
-from plaudit.workspace import Workspace
+from plaudit.cli.staging import Settings, Source, open_with_model, refuse_changes, run_stage
 
 REWARD_MODEL_HELP = "A sequence classifier instead of a reward run: a folder or Hugging Face id."
 
@@ -25,7 +24,7 @@ def align(
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    opened = Workspace.open(workspace)
+    opened = open_with_model(workspace)
     flags = {"iterations": iterations, "learning_rate": learning_rate}
     refuse_changes(
         resume, {**flags, "algorithm": algorithm, "source": source, "reward_model": reward_model}, settings, seed
@@ -41,4 +40,4 @@ def align(
     paths: dict[str, Any] = {f"training.{key}": value for key, value in flags.items()}
     paths |= {"source": source, "reward_model": reward_model}
     config = align_config(chosen | merged(default, paths, settings or []))
-    report_run(stage(opened, config, seed=opened.seed if seed is None else seed, resume=resume))
+    run_stage(stage, opened, config, seed, resume)

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
-from plaudit.cli.staging import Settings, Source, refuse_changes, report_run
-from plaudit.workspace import Workspace
+from plaudit.cli.staging import Settings, Source, open_with_model, refuse_changes, run_stage
 
 
 def evaluate(
@@ -23,7 +22,7 @@ def evaluate(
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    opened = Workspace.open(workspace)
+    opened = open_with_model(workspace)
     flags = {"align": align, "answers": answers, "prompts": prompts, "source": source}
     refuse_changes(resume, flags, settings, seed)
     if not resume and not align:
@@ -33,4 +32,4 @@ def evaluate(
     from plaudit.stages.proof import evaluate as stage
 
     config = configured(EvaluateConfig(), flags, settings or [])
-    report_run(stage(opened, config, seed=opened.seed if seed is None else seed, resume=resume))
+    run_stage(stage, opened, config, seed, resume)

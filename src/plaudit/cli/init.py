@@ -22,8 +22,14 @@ def init(
     ] = "feedback.db",
     name: Annotated[str | None, typer.Option(help="What reports call it. Default: the folder's name.")] = None,
 ) -> None:
+    from plaudit.models.names import folder_of
+
     if folder is not None and workspace != HERE:
         raise UsageError("Two folders were given: name the workspace by DIR or by --workspace, not both.")
+    folder_of(model)  # says where there is none, before a workspace is made for it
     made = Workspace.create(folder or workspace, model, seed, name, feedback)
     print(f"Made workspace {made.name} in {made.path} (model {made.model}, seed {made.seed}).")
-    print(f"Next: `plaudit import -w {made.path} FILE` for preferences that you have.")
+    print(
+        f"Next: `plaudit import FILE -w {made.path}` for preferences that you have, or "
+        f"`plaudit import --prompts FILE -w {made.path}` for prompts to sample answers to."
+    )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
-from plaudit.cli.staging import Settings, refuse_changes, report_run
+from plaudit.cli.staging import Settings, refuse_changes, run_stage
 from plaudit.workspace import Workspace
 
 
@@ -27,4 +27,4 @@ def panel(
     flags = {"annotators": annotators, "overlap": overlap}
     refuse_changes(resume, flags, settings, seed)
     config = configured(PanelConfig(), flags, settings or [])
-    report_run(stage(opened, config, seed=opened.seed if seed is None else seed, resume=resume))
+    run_stage(stage, opened, config, seed, resume)

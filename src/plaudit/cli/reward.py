@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
-from plaudit.cli.staging import Settings, Source, refuse_changes, report_run
-from plaudit.workspace import Workspace
+from plaudit.cli.staging import Settings, Source, open_with_model, refuse_changes, run_stage
 
 
 def reward(
@@ -21,7 +20,7 @@ def reward(
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    opened = Workspace.open(workspace)
+    opened = open_with_model(workspace)
     flags = {"source": source, "weighted": weighted or None}
     refuse_changes(resume, flags, settings, seed)
     from plaudit.stages.feedback import open_feedback
@@ -32,4 +31,4 @@ def reward(
     from plaudit.stages.reward import reward as stage
 
     config = configured(RewardStageConfig(), flags, settings or [])
-    report_run(stage(opened, config, seed=opened.seed if seed is None else seed, resume=resume))
+    run_stage(stage, opened, config, seed, resume)

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
-from plaudit.cli.staging import Settings, Source, refuse_changes, report_run
-from plaudit.workspace import Workspace
+from plaudit.cli.staging import Settings, Source, open_with_model, refuse_changes, run_stage
 
 
 def sample(
@@ -25,7 +24,7 @@ def sample(
 ) -> None:
     flags = {"answers": answers, "max_tokens": max_tokens, "temperature": temperature, "split": split}
     flags |= {"source": source, "policy": policy}
-    opened = Workspace.open(workspace)
+    opened = open_with_model(workspace)
     refuse_changes(resume, flags, settings, seed)
     from plaudit.stages.feedback import open_feedback
     from plaudit.stages.overrides import configured
@@ -35,4 +34,4 @@ def sample(
     from plaudit.stages.sample import sample as stage
 
     config = configured(SampleConfig(), flags, settings or [])
-    report_run(stage(opened, config, seed=opened.seed if seed is None else seed, resume=resume))
+    run_stage(stage, opened, config, seed, resume)

@@ -1,20 +1,26 @@
-"""What the commands of the stages share: a configuration from flags and `--set`, and a line at the end."""
+"""What the commands of the stages share: flags and `--set`, the stage's run with a line at the end, and Ctrl-C."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from plaudit.cli.options import HERE
 from plaudit.errors import UsageError
 from plaudit.runs import Run
+from plaudit.workspace import Workspace
 
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the stage's configuration; may be repeated."),
 ]
 Source = Annotated[str | None, typer.Option(metavar="NAME", help="Only what was imported under this name.")]
+
+WITHOUT_CHECKPOINT = ("reward", "evaluate")  # stages that a resumed run does again
 
 
 def refuse_changes(resume: bool, flags: Mapping[str, Any], settings: Sequence[str] | None, seed: int | None) -> None:
@@ -26,7 +32,33 @@ def refuse_changes(resume: bool, flags: Mapping[str, Any], settings: Sequence[st
         raise UsageError(f"--resume goes on with the run's own settings; leave --{changed.replace('_', '-')} out.")
 
 
-def report_run(run: Run) -> None:
+def open_with_model(folder: Path) -> Workspace:
+    """The workspace. UsageError where its model's folder is gone: a run would be begun only to fail."""
+    from plaudit.models.names import folder_of
+
+    workspace = Workspace.open(folder)
+    folder_of(workspace.model)
+    return workspace
+
+
+def run_stage(stage: Callable[..., Run], workspace: Workspace, config: Any, seed: int | None, resume: bool) -> None:
+    """Run the stage and print its line. KeyboardInterrupt says which command goes on, once there is a run to resume."""
     from plaudit.stages.headlines import headline
 
+    name = stage.__name__
+    there = {run.id for run in workspace.runs(name)}
+    try:
+        run = stage(workspace, config, seed=workspace.seed if seed is None else seed, resume=resume)
+    except KeyboardInterrupt as interrupt:
+        if resume or any(run.id not in there for run in workspace.runs(name)):
+            interrupt.args = (_how_to_go_on(name, workspace.path),)
+        raise
     print(headline(run))
+
+
+def _how_to_go_on(stage: str, folder: Path) -> str:
+    where = "" if folder == HERE else f" -w {shlex.quote(str(folder))}"
+    command = f"`plaudit {stage} --resume{where}`"
+    if stage in WITHOUT_CHECKPOINT:
+        return f"Interrupted. {command} does it again from the start: there is no checkpoint to go on from."
+    return f"Interrupted. Go on with {command}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.embedded import embedded_model
 from plaudit.models.machine import tune
+from plaudit.models.names import ANOTHER, EMBEDDED, folder_of
 from plaudit.models.trunk import Trunk
-
-EMBEDDED = "smollm2"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def load(name: str, *, split: int | None = None, dtype: torch.dtype = torch.bflo
 
     Raises:
         UsageError: there is no such model, or its architecture cannot be the trunk.
-        PlauditError: the embedded model could not be fetched.
+        PlauditError: the embedded model could not be fetched, or the model's files may not be read.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -53,7 +53,7 @@ def load(name: str, *, split: int | None = None, dtype: torch.dtype = torch.bflo
         tokenizer = AutoTokenizer.from_pretrained(path)
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
-        raise _no_such_model(name, error) from error
+        raise _no_such_model(name, path, error) from error
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     separate_pad(tokenizer)
     return LanguageModel(name, Trunk(model, split), tokenizer)
@@ -63,13 +63,8 @@ def locate(name: str) -> str:
     """What `from_pretrained` is to be given for `name`; an id is the hub's, which is asked whether it is there."""
     if name == EMBEDDED:
         return str(embedded_model())
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").exists():
-            raise UsageError(f"The folder {name} holds no config.json, so it is not a model in Hugging Face format.")
+    if folder := folder_of(name):
         return str(folder)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UsageError(f"There is no model folder {name}: check the path, or use --model {EMBEDDED}.")
     hub.ready()
     return name
 
@@ -93,14 +88,18 @@ def separate_pad(tokenizer: Any) -> None:
     tokenizer.pad_token = spare[0] if spare else tokenizer.convert_ids_to_tokens(0)
 
 
-def _no_such_model(name: str, error: Exception) -> PlauditError:
-    if Path(name).expanduser().is_dir():
+def _no_such_model(name: str, path: str, error: Exception) -> PlauditError:
+    folder = Path(path)
+    if folder.is_dir():
+        # safetensors takes a file that it may not read for one that is not there, so the files are asked themselves
+        if closed := [file.name for file in sorted(folder.iterdir()) if not os.access(file, os.R_OK)]:
+            return PlauditError(f"No permission to read {closed[0]} in {folder}: ask the file's owner for it.")
         reason = str(error).splitlines()[0]
-        return UsageError(f"The model in {name} could not be loaded: {reason}")
+        return UsageError(f"The model in {folder} could not be loaded: {reason}")
     if not hub.ready():
         return UsageError(
             f"The model {name} is neither a folder nor in the local Hugging Face cache, and the hub cannot be reached: "
-            f"connect once, copy the model here and give its path, or use --model {EMBEDDED}."
+            f"connect once, copy the model here and give its path, or {ANOTHER}."
         )
     return UsageError(
         f"There is no model {name}: give {EMBEDDED}, a folder in Hugging Face format, or the id of a model on the hub."
