@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from plaudit.cli import main
 from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stages.feedback import feedback_read
+from plaudit.stages.stage import command_for
 from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, TaskPurpose
 from plaudit.workspace import Workspace
 
@@ -25,6 +27,11 @@ def workspace(tmp_path: Path) -> Workspace:
         store.add_responses([Response(p.id, f"Answer {k}.") for p in prompts for k in range(3)])
         store.add_annotators([Annotator("ana"), Annotator("ben")])
     return made
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A configuration without a key, so that everything differs from it."""
 
 
 def run(workspace: Workspace, *words: str) -> int:
@@ -134,7 +141,7 @@ def test_what_cannot_be_done_whole_is_not_begun(workspace: Workspace, tmp_path: 
         (["tasks", "--sample", "sample-001"], "No run `sample-001`"),
         (["tasks", "--active", "reward-001"], "two reward runs"),
         (["withdraw"], "either the annotator or the entry"),
-        (["withdraw", "--annotator", "nobody"], "no annotator nobody"),
+        (["withdraw", "--annotator", "nobody"], "no annotator nobody in the feedback store; `plaudit quality"),
         (["withdraw", "--entry", "none"], "no judgement or demonstration none"),
         (["restore", "none.zip"], "There is no file none.zip"),
     ],
@@ -184,6 +191,50 @@ def test_withdrawing_names_the_runs_that_learnt_from_it_and_those_made_of_them(
     assert "Make it again by `plaudit reward --again reward-001`" in capsys.readouterr().out
     assert run(workspace, "withdraw", "--annotator", "ana") == 0
     assert "Withdrew 19 entries" in capsys.readouterr().out
+
+
+def test_weights_come_from_all_sources_and_so_does_what_a_weighted_run_rests_on(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(workspace, "tasks")
+    judge_all(workspace, "ana")
+    with FeedbackStore.open(workspace.database) as store:
+        read = feedback_read(store)
+    for weighted in (True, False):
+        config = {"source": "other", "weighted": weighted}
+        with workspace.start("reward", config, 0, {"feedback": read}).recording():
+            pass
+    run(workspace, "withdraw", "--annotator", "ana")
+    said = capsys.readouterr().out
+    assert "reward-001 (20 entries)" in said
+    assert "reward-002" not in said
+
+
+def test_the_commands_name_no_run_that_is_made_again_itself(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(workspace, "tasks")
+    judge_all(workspace, "ana")
+    with FeedbackStore.open(workspace.database) as store:
+        read = feedback_read(store)
+    inputs: dict[str, object] = {"feedback": read}
+    for stage, config in (
+        ("reward", {}),
+        ("align", {"reward": "reward-001"}),
+        ("evaluate", {"align": "align-001", "answers": 2}),
+    ):
+        one = workspace.start(stage, config, 0, inputs)
+        with one.recording():
+            one.results["command"] = command_for(one, workspace, Nothing())
+        inputs = {stage: one}
+    run(workspace, "withdraw", "--annotator", "ana")
+    said = capsys.readouterr().out.splitlines()
+    made_again = f"-w {workspace.path} --seed 0"
+    assert said[-3:] == [
+        f"  reward-001 (20 entries): plaudit reward {made_again}",
+        f"  align-001 (20 entries): plaudit align {made_again}",
+        f"  evaluate-001 (20 entries): plaudit evaluate {made_again} --set answers=2",
+    ]
 
 
 def test_withdrawing_a_written_answer_names_the_runs_that_compared_with_it(

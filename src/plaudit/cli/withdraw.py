@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from plaudit.cli.options import HERE, WorkspaceDir
+from plaudit.errors import NotThereError, UsageError
 from plaudit.workspace import Workspace
 
 ACTOR = "the command line"  # in the log; who sat at it, it does not know
@@ -23,7 +24,13 @@ def withdraw(
 
     opened = Workspace.open(workspace)
     with open_feedback(opened) as store:
-        count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=ACTOR)
+        try:
+            count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=ACTOR)
+        except NotThereError as error:
+            raise UsageError(
+                f"There is no annotator {annotator} in the feedback store; "
+                f"`plaudit quality -w {opened.path}` lists them."
+            ) from error
     print(f"Withdrew {_entries(count)}; nothing reads that any more." if count else "Nothing was left to withdraw.")
     stale = resting_on_withdrawn(opened)
     if stale:

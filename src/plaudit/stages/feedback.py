@@ -1,10 +1,13 @@
 """The workspace's feedback as an input of runs: opened, and recorded as everything up to an event.
 
-The log only grows, so the position of its last event says exactly what was read. More feedback makes no run wrong;
-withdrawn feedback does (`withdrawn`).
+The log only grows, so the position of its last event says exactly what was read, provided that both are of the same
+moment (`reading_for`). More feedback makes no run wrong; withdrawn feedback does (`withdrawn`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from plaudit.errors import UsageError
 from plaudit.feedback.store import FeedbackStore
@@ -25,9 +28,21 @@ def open_feedback(workspace: Workspace) -> FeedbackStore:
 
 
 def feedback_read(store: FeedbackStore) -> Source:
-    """The store as it is now, as a run's input. Ask for it before anything is read."""
+    """The store as it is now, as a run's input."""
     seq = store.last_seq()
     return {"id": ROLE, "digest": store.event_digest(seq) or "empty", "seq": str(seq)}
+
+
+@contextmanager
+def reading_for(run: Run, store: FeedbackStore) -> Iterator[None]:
+    """What is read inside is of one moment, and that is the moment which the run records.
+
+    Others may judge or withdraw while a model loads: what a run has learnt from must be known by what it read, not by
+    what there was when it began. Nobody writes meanwhile, so nothing slow belongs inside.
+    """
+    with store.transaction():
+        run.inputs[ROLE] = feedback_read(store)
+        yield
 
 
 def stale_inputs(run: Run, workspace: Workspace) -> list[str]:

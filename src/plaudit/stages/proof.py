@@ -24,7 +24,7 @@ from plaudit.progress import Bar, bar
 from plaudit.runs import Run
 from plaudit.stages.chunks import Chunk, Drawing, chunks
 from plaudit.stages.comparison import Answered, Side, compare, sample_pairs
-from plaudit.stages.feedback import ROLE, feedback_read, open_feedback
+from plaudit.stages.feedback import ROLE, feedback_read, open_feedback, reading_for
 from plaudit.stages.scorers import reward_run_of, scorer_of
 from plaudit.stages.stage import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.train.rollouts import answer_logprobs, as_response
@@ -72,7 +72,8 @@ def evaluate(
         )
         with recorded(run, workspace, EvaluateConfig()), loaded(workspace, model) as language:
             prompts = pinned(run, store, found)
-            references = store.demonstrations({prompt.id for prompt in prompts})
+            with reading_for(run, store):
+                references = store.demonstrations({prompt.id for prompt in prompts})
             aligned = workspace.run(run.inputs["align"]["id"])
             base, policy = _both_sides(run, workspace, aligned, prompts, _drawing(config, aligned), language)
             _conclude(run, references, reward_run_of(workspace, aligned), aligned, base, policy)

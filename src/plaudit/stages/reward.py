@@ -16,7 +16,7 @@ from plaudit.models.conversation import encode_answer
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import bar
 from plaudit.runs import Run, RunStatus, Source
-from plaudit.stages.feedback import ROLE, feedback_read, open_feedback
+from plaudit.stages.feedback import ROLE, feedback_read, open_feedback, reading_for
 from plaudit.stages.panel import is_member, utilities
 from plaudit.stages.reward_proof import HeldOut, measure
 from plaudit.stages.stage import begin, loaded, recorded
@@ -64,7 +64,8 @@ def reward(
         run, config = begin(workspace, "reward", config, seed, resume, lambda: _inputs(workspace, store, config))
         with recorded(run, workspace, RewardStageConfig()), loaded(workspace, model) as language:
             run.drop_metrics_after(0)
-            feedback = gather(workspace, store, config)
+            with reading_for(run, store):
+                feedback = gather(workspace, store, config)
             trained = _train(run, feedback.train, config.training, language)
             details, figures = measure(_held_out(store, feedback, trained, language), run.seed)
             run.write_json("evaluation.json", details | {"annotator_weights": feedback.weights})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from plaudit.feedback.store import FeedbackStore
@@ -11,6 +13,7 @@ from plaudit.stages.stage import ancestry
 from plaudit.workspace import Workspace
 
 READ_BY = {"reward": ("judgements",), "evaluate": ("demonstrations",)}  # what a stage reads that can be withdrawn
+PINNING = ("align", "reward")  # keys that name a run; without them a stage takes the newest
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,7 @@ class Stale:
     run: Run
     entries: int  # judgements and demonstrations that were withdrawn since they were read
 
-    @property
-    def command(self) -> str:
-        """The command line that makes the run again, without them."""
-        return str(self.run.results.get("command", f"plaudit {self.run.stage}"))
+    command: str  # that makes the run again, without them
 
 
 def resting_on_withdrawn(workspace: Workspace) -> list[Stale]:
@@ -34,9 +34,20 @@ def resting_on_withdrawn(workspace: Workspace) -> list[Stale]:
         return []
     with open_feedback(workspace) as store:
         gone = {run.id: _withdrawn(run, store) for run in readers}
-    found = [Stale(run, len(set().union(*(gone.get(one.id, ()) for one in ancestry(workspace, run))))) for run in runs]
-    return [stale for stale in found if stale.entries]
+    entries = {run.id: len(set().union(*(gone.get(one.id, ()) for one in ancestry(workspace, run)))) for run in runs}
+    stale = {run_id for run_id, count in entries.items() if count}
+    return [Stale(run, entries[run.id], _command(run, stale)) for run in runs if run.id in stale]
 
 
 def _withdrawn(run: Run, store: FeedbackStore) -> list[str]:
-    return store.withdrawn_since(int(run.inputs[ROLE]["seq"]), READ_BY[run.stage], run.config.get("source"))
+    source = None if run.config.get("weighted") else run.config.get("source")  # weights come from all that was said
+    return store.withdrawn_since(int(run.inputs[ROLE]["seq"]), READ_BY[run.stage], source)
+
+
+def _command(run: Run, stale: Collection[str]) -> str:
+    """The command line that makes the run again. It names no run that is itself to be made again under a new id."""
+    command = str(run.results.get("command", f"plaudit {run.stage}"))
+    for key in PINNING:
+        if run.config.get(key) in stale:
+            command = command.replace(f" --set {shlex.quote(f'{key}={run.config[key]}')}", "")
+    return command
