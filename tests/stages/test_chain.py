@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from plaudit.cli import main
 from plaudit.errors import UsageError
+from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.store import FeedbackStore
-from plaudit.models.catalog import load
+from plaudit.models.catalog import LanguageModel, load
 from plaudit.runs import RunStatus
 from plaudit.stages.align import AlignConfig, align
 from plaudit.stages.feedback import open_feedback
@@ -20,7 +21,8 @@ from plaudit.stages.panel import PanelConfig, panel
 from plaudit.stages.proof import EvaluateConfig, evaluate
 from plaudit.stages.reward import RewardStageConfig, gather, reward
 from plaudit.stages.stage import ancestry
-from plaudit.types import Split
+from plaudit.stages.withdrawn import resting_on_withdrawn
+from plaudit.types import Demonstration, Judgement, Ranking, Split
 from plaudit.workspace import Workspace
 
 
@@ -36,6 +38,7 @@ def test_every_run_is_finished_and_knows_what_it_was_made_from(chain) -> None:
 def test_the_panel_says_that_it_is_simulated_and_so_does_what_rests_on_it(chain) -> None:
     assert all(run.results["simulated"] for run in (chain.panel, chain.reward, chain.evaluate))
     assert chain.panel.results["judgements"] == 3 * chain.panel.results["tasks"] == 30
+    assert chain.panel.results["habits"][0].startswith("10 share the hidden utility")
     assert chain.panel.results["habits"][-1] == "1 answers at random"
 
 
@@ -73,10 +76,17 @@ def test_the_proof_has_the_figures_of_the_summary(chain) -> None:
     assert samples[0].keys() >= {"prompt", "base", "aligned", "base_finished", "aligned_utility"}
 
 
+def test_a_panel_does_not_rank_the_same_answers_twice(chain, capsys: pytest.CaptureFixture) -> None:
+    before = len(chain.workspace.runs())
+    assert main(["panel", "--overlap", "5", "-w", str(chain.workspace.path)]) == 2
+    assert "The answers of sample-001 were ranked already; nothing new." in capsys.readouterr().err
+    assert len(chain.workspace.runs()) == before
+
+
 def test_every_stage_has_a_line_to_say(chain) -> None:
     assert headline(chain.sample).startswith("Sampled 40 answers to 10 prompts; 0% end by themselves. (sample-001, ")
     assert "A simulated panel of 13 ranked them in 30 judgements; 25% of" in headline(chain.panel)
-    assert "of what the panel's noise allows" in headline(chain.reward)
+    assert "% of what can be predicted; betting" in headline(chain.reward)
     assert "Aligned the model by RLOO in 3 iterations; reward" in headline(chain.align)
     assert "On 3 held-out prompts the aligned model's answers win" in headline(chain.evaluate)
 
@@ -147,6 +157,27 @@ def test_without_held_out_preferences_the_reward_run_says_so(chain, tmp_path) ->
     assert "reward_accuracy" not in run.results
     assert "No held-out preference has a winner" in headline(run)
     json.dumps(run.read_json("evaluation.json"))
+
+
+def test_a_run_records_the_moment_at_which_it_read(copied: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said while the model loads is learnt from; withdrawn later, it makes the run stale."""
+
+    def while_loading(name: str) -> LanguageModel:
+        with open_feedback(copied) as store:
+            task = store.tasks()[0]
+            store.add_annotators([Annotator("ana")])
+            store.submit(Judgement("late", task.id, "ana", Ranking(tuple((r,) for r in task.response_ids))))
+            store.write(Demonstration("written", store.prompts(Split.HELDOUT)[0].id, "Like so.", annotator_id="ana"))
+        return load(name)
+
+    monkeypatch.setattr("plaudit.models.catalog.load", while_loading)
+    learnt = reward(copied, RewardStageConfig(), seed=0)
+    proved = evaluate(copied, EvaluateConfig(answers=1), seed=1)
+    assert learnt.results["judgements"] == 31
+    assert resting_on_withdrawn(copied) == []
+    with open_feedback(copied) as store:
+        store.withdraw(annotator_id="ana", reason="", actor="test")
+    assert [(stale.run.id, stale.entries) for stale in resting_on_withdrawn(copied)] == [(learnt.id, 1), (proved.id, 1)]
 
 
 def test_votes_can_count_by_how_reliable_their_annotator_is(copied: Workspace) -> None:

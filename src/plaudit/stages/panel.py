@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from plaudit.errors import UsageError
 from plaudit.feedback.panel import FLIP_RATE, Habit, NoiseCeiling, Panel, noise_ceiling
 from plaudit.feedback.store import FeedbackStore
 from plaudit.feedback.utility import utility
@@ -43,16 +44,10 @@ def panel(
 ) -> Run:
     """Make tasks from a sample run's answers and let the panel rank them. No model is needed; `model` is not used.
 
-    All judgements are stored at once or not at all, so a run that was cut just does it.
+    All judgements are stored at once or not at all, so a run that was cut just does it. UsageError where a panel has
+    ranked these answers before: it does not do so twice.
     """
-    run, config = begin(
-        workspace,
-        "panel",
-        config,
-        seed,
-        resume,
-        lambda: {"sample": finished_run(workspace, "sample", config.sample)},
-    )
+    run, config = begin(workspace, "panel", config, seed, resume, lambda: {"sample": _unranked(workspace, config)})
     with recorded(run, workspace, PanelConfig()), open_feedback(workspace) as store:
         answers = store.responses(run_id=run.inputs["sample"]["id"])
         tasks = tasks_from(answers, config.overlap)
@@ -64,6 +59,19 @@ def panel(
         run.write_json("judgements.json", [{"id": j.id, "task": j.task_id, "tiers": j.ranking.tiers} for j in said])
         run.results |= _results(store, said, tasks, hidden, members)
     return run
+
+
+def _unranked(workspace: Workspace, config: PanelConfig) -> Run:
+    """The sample run whose answers are to be ranked."""
+    sampled = finished_run(workspace, "sample", config.sample)
+    with open_feedback(workspace) as store:
+        asked = {task.id for task in tasks_from(store.responses(run_id=sampled.id), config.overlap)}
+        if any(said.task_id in asked and is_member(said.annotator_id) for said in store.judgements()):
+            raise UsageError(
+                f"The answers of {sampled.id} were ranked already; nothing new. `plaudit sample -w {workspace.path}` "
+                "draws others."
+            )
+    return sampled
 
 
 def utilities(store: FeedbackStore, answers: Sequence[Response]) -> dict[str, float]:
@@ -94,9 +102,15 @@ def _results(
         **_ceiling(noise_ceiling([j for j in said if j.task_id in heldout], hidden)),
         "annotators": len(members.annotators),
         "overlap": len(said) / len(tasks),
-        "habits": [f"{members.habits.count(habit)} {habit}" for habit in Habit if habit in members.habits],
+        "habits": [_in_words(habit, members.habits.count(habit)) for habit in Habit if habit in members.habits],
         "simulated": True,
     }
+
+
+def _in_words(habit: Habit, count: int) -> str:
+    """`1 answers at random`, `10 share the hidden utility`"""
+    verb, _, rest = str(habit).partition(" ")
+    return f"{count} {verb if count == 1 else verb.removesuffix('s')} {rest}"
 
 
 def _ceiling(found: NoiseCeiling) -> dict[str, float | None]:
