@@ -1,11 +1,13 @@
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
 from plaudit.errors import PlauditError
 from plaudit.report.data import ReportData, RunView
-from plaudit.report.page import render, shown_samples, visible, write_report
+from plaudit.report.page import proof_rows, render, shown_samples, visible, write_report
+from plaudit.report.plots import accuracy_plot, curve_plot
 
 SECTIONS = [
     "Feedback",
@@ -67,7 +69,12 @@ def test_everything_has_its_place(page):
     assert headings(page) == SECTIONS
     found = Page(page)
     assert found.seen.count("svg") == 4 + 6
-    for words in ("Yes: the aligned model’s answers are preferred.", "95% interval 81% to 92%", "94%", "of the noise"):
+    for words in (
+        "Yes: the aligned model’s answers are preferred.",
+        "95% interval 81% to 92%",
+        "94%",
+        "of what can be predicted",
+    ):
         assert words in found.text
     for figure in ("7.9", "1.74", "5 min 38 s", "2 130", "1.9 to 3.4", "7712abcd7712", "plaudit align", "torch 2.13.0"):
         assert figure in found.text
@@ -132,6 +139,41 @@ def test_a_simulated_panel_is_said_at_every_figure_that_rests_on_it(page, summar
     assert "not what people would prefer" in page
     people = render(ReportData.from_summary(summary | {"simulated": False}, metrics, samples))
     assert "simulated" not in people.lower()
+
+
+def test_a_note_stands_above_everything(summary):
+    page = Page(render(ReportData.from_summary(summary), "Made by hand."))
+    assert page.text.index("Made by hand.") < page.text.index("The panel was simulated.")
+
+
+def test_what_the_panel_dislikes_is_not_praised_for_rising(summary):
+    sides = {"before": {"total": 1.0, "own_content": 0.9, "echo": 0.1, "garble": 0.3},
+             "after": {"total": 2.0, "own_content": 0.8, "echo": 0.4, "garble": 0.2}}  # fmt: skip
+    rows = {row.name: row for row in proof_rows(ReportData.from_summary(summary | {"utility": sides}))}
+    worse = {name for name, row in rows.items() if row.is_worse}
+    assert worse == {"Utility: own content", "Utility: echo"}
+    assert "lower is better" in rows["Utility: garble"].meaning
+    assert "likes" not in rows["Utility: echo"].meaning.replace("dislikes", "")
+    page = render(ReportData.from_summary(summary | {"utility": sides}))
+    assert '<td class="n">0.40' in page
+    assert '<td class="n aligned">0.20' in page
+
+
+@pytest.mark.parametrize("lowest", [0.02, 0.27, 0.55])
+def test_the_marks_of_an_axis_are_apart(lowest, summary):
+    drawn = accuracy_plot(ReportData.from_summary(summary | {"reward_accuracy_low": lowest}))
+    at = [float(x) for x in re.findall(r'middle[^>]* x="([\d.]+)"[^>]*>\d+%</text>', drawn)]
+    assert len(at) >= 4
+    assert min(right - left for left, right in pairwise(at)) > 32  # units; "100%" is about 28 wide
+
+
+@pytest.mark.parametrize("shares", [(0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.5, 0.501, 0.5), (0.0, 0.5, 1.0)])
+def test_the_marks_of_a_share_are_percents_that_differ(shares):
+    drawn = curve_plot("finished_share", [{"step": i, "finished_share": s} for i, s in enumerate(shares)], share=True)
+    *marks, last = [int(mark) for mark in re.findall(r">(−?\d+)%<", drawn)]
+    assert last == round(100 * shares[-1])
+    assert len(set(marks)) == len(marks) >= 2
+    assert 0 <= min(marks) <= max(marks) <= 100
 
 
 @pytest.mark.parametrize(

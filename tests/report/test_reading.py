@@ -35,7 +35,7 @@ def test_the_verdict_follows_the_interval(low, rate, high, word):
         ({"reward_accuracy_low": 0.54, "longer_wins_accuracy": 0.4}, "length alone"),
         ({"reward_length": {"spearman": -0.4}}, "shorter answers"),
         ({"calibration": {"ece": 0.2}}, "off by 20%"),
-        ({"heldout_reward_after": 1.0, "win_rate_low": 0.4}, "over-optimisation"),
+        ({"reward_win_rate_low": 0.6, "win_rate_low": 0.4}, "over-optimisation"),
         ({"kl_nats": 14.2}, "14.2 nats"),
         ({"length_before": 40, "length_after": 60}, "50% longer"),
         ({"text": {"after": {"same_opening_share": 0.5}}}, "formula"),
@@ -46,10 +46,14 @@ def test_each_flag_writes_its_own_warning(figures, warning):
     assert warning in said(**figures)[0]
 
 
+def test_a_rise_of_the_reward_within_chance_is_no_sign_of_anything():
+    assert said(heldout_reward_before=-0.4, heldout_reward_after=-0.2, reward_win_rate_low=0.25, win_rate_low=0.3) == []
+
+
 def test_good_figures_raise_no_alarm():
     good = {
         "prompts_heldout": 400, "reward_accuracy_low": 0.7, "longer_wins_accuracy": 0.55, "win_rate_low": 0.8,
-        "reward_length": {"spearman": 0.1}, "calibration": {"ece": 0.02}, "heldout_reward_after": 1.0, "kl_nats": 6,
+        "reward_length": {"spearman": 0.1}, "calibration": {"ece": 0.02}, "reward_win_rate_low": 0.9, "kl_nats": 6,
         "length_before": 40, "length_after": 42, "text": {"after": {"same_opening_share": 0.05}},
     }  # fmt: skip
     assert said(**good) == []

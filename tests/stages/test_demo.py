@@ -14,6 +14,7 @@ from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Run, RunStatus
 from plaudit.stages.demo import Demo, demo
+from plaudit.stages.outcome import QUICK_NOTE
 from plaudit.types import Split
 from plaudit.workspace import Workspace
 
@@ -47,6 +48,9 @@ def test_the_demo_ends_with_a_report_and_is_not_done_twice(tmp_path, tiny_folder
     assert summary["simulated"] is True
     assert summary["seed"] == 3
     assert summary["overlap"]["bleu"]["after"] is not None
+    assert summary["proof"].startswith(QUICK_NOTE)
+    assert QUICK_NOTE in first["report.html"].decode()
+    assert QUICK_NOTE in said
 
     def loads_nothing(*_: object) -> None:
         raise AssertionError("nothing is left to do")

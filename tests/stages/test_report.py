@@ -48,6 +48,7 @@ def test_the_page_says_what_was_found_and_that_the_panel_was_simulated(summary, 
     for words in ("The panel was simulated.", "Win rate by the reward model", "Hidden utility", "plaudit align -w"):
         assert words in page, words
     assert page.count("<svg") >= 6
+    assert "plaudit demo --quick" not in page
 
 
 def test_a_report_changes_no_run(chain, summary) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from plaudit.feedback.utility import WEIGHTS
 from plaudit.files import write_atomically
 from plaudit.report import plots
 from plaudit.report.data import BeforeAfter, ReportData, RunView, Sample, TextBeforeAfter
@@ -56,6 +57,13 @@ class Row:
     figures: BeforeAfter
     meaning: str
     digits: int = 1
+    better: int = 0  # 1 where a rise is a gain, -1 where a fall is one, 0 where neither is said
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the aligned model's figure moved the wrong way: the page must not show that like a gain."""
+        before, after = self.figures.before, self.figures.after
+        return before is not None and after is not None and self.better * (after - before) < 0
 
     def written(self, side: str) -> str:
         return self._write(getattr(self.figures, side))
@@ -77,14 +85,15 @@ def write_report(
     metrics: Sequence[Mapping[str, Any]] = (),
     samples: Sequence[Mapping[str, Any]] = (),
     runs: Sequence[RunView] = (),
+    note: str = "",
 ) -> None:
     """Write the page to `path`, whole or not at all. PlauditError when a figure is not usable or the disk refuses."""
-    page = render(ReportData.from_summary(summary, metrics, samples, runs))
+    page = render(ReportData.from_summary(summary, metrics, samples, runs), note)
     write_atomically(path, page.encode("utf-8", "replace"))
 
 
-def render(data: ReportData) -> str:
-    """The page as HTML."""
+def render(data: ReportData, note: str = "") -> str:
+    """The page as HTML; `note` stands above all figures."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -100,6 +109,7 @@ def render(data: ReportData) -> str:
     }
     return environment.get_template("report.html").render(
         data=data,
+        note=note,
         verdict=verdict(data),
         finding=finding(data),
         caveats=caveats(data),
@@ -167,18 +177,21 @@ def proof_rows(data: ReportData) -> list[Row]:
         Row(_overlap_name(k), "of 100", pair, "Wording shared with references.") for k, pair in data.overlap.items()
     ]
     utility = data.utility or TextBeforeAfter()
-    rows += [
-        Row(_utility_name(k), "mean", BeforeAfter(utility.before.get(k), after=after), "What the panel likes.", 2)
-        for k, after in utility.after.items()
-    ]
+    rows += [_utility_row(k, BeforeAfter(utility.before.get(k), after=after)) for k, after in utility.after.items()]
     text = data.text or TextBeforeAfter()
     for key, name, unit, meaning in TEXT_ROWS:
         rows.append(Row(name, unit, BeforeAfter(text.before.get(key), after=text.after.get(key)), meaning))
     return [row for row in rows if row.figures.after is not None]
 
 
-def _utility_name(key: str) -> str:
-    return "Hidden utility" if key == "total" else f"Utility: {key.replace('_', ' ')}"
+def _utility_row(key: str, pair: BeforeAfter) -> Row:
+    """The hidden utility (`total`) or one of its parts, some of which count against an answer."""
+    if key == "total":
+        return Row("Hidden utility", "mean", pair, "What the panel likes, all in all.", 2, 1)
+    name = f"Utility: {key.replace('_', ' ')}"
+    if WEIGHTS.get(key, 1.0) < 0:
+        return Row(name, "mean", pair, "What the panel dislikes: lower is better.", 2, -1)
+    return Row(name, "mean", pair, "What the panel likes.", 2, 1)
 
 
 def _overlap_name(key: str) -> str:

@@ -63,7 +63,8 @@ def accuracy_plot(data: ReportData) -> Markup:
         ax.annotate(f"{100 * row[1]:.0f}%", (right, y), (8, 0), **LABEL, va="center", fontsize=FONT)
     ax.axvline(50, color=MUTED, lw=1)
     lowest = 100 * min(0.45, *(min(value, low or value) - 0.03 for _, value, low, _, _ in rows))
-    ax.set(xlim=(lowest, 112), ylim=(-0.6, len(rows) - 0.4), xticks=range(50, 101, 10))
+    ticks = range(50, 101, 10) if lowest > 40 else range(0, 101, 25)  # further apart where the line is long
+    ax.set(xlim=(lowest, 112), ylim=(-0.6, len(rows) - 0.4), xticks=[tick for tick in ticks if tick >= lowest])
     ax.set_yticks(range(len(rows)), [row[0] for row in reversed(rows)], color=INK)
     ax.set_xlabel("held-out preferences predicted")
     _percent(ax.xaxis)
@@ -115,13 +116,22 @@ def curve_plot(name: str, metrics: Sequence[Mapping[str, Any]], share: bool = Fa
     last = (f"{y[-1]:.0f}%" if share else _short(y[-1])).replace("-", "−")
     ax.annotate(last, (x[-1], y[-1]), (7, 0), **LABEL, va="center", fontsize=FONT)
     ax.margins(x=0.02, y=0.12)
-    ax.locator_params(axis="y", nbins=4)
+    if share:
+        ax.set_ylim(*_percents_around(y))
+    ax.locator_params(axis="y", nbins=4, integer=share)
     ax.locator_params(axis="x", nbins=5, integer=True)
     if share:
         _percent(ax.yaxis)
     else:
         _label(ax.yaxis, _short)
     return _svg(fig, name, f"{name.replace('_', ' ')}, last {last}")
+
+
+def _percents_around(y: np.ndarray) -> tuple[float, float]:
+    """An axis within 0 to 100%, of ten points or more: closer up, the whole percents at its marks repeat themselves."""
+    span = max(float(np.ptp(y)), 10.0)
+    bottom = min(max(float(y.min() + y.max() - span) / 2, 0.0), 100.0 - span)
+    return bottom - 0.06 * span, bottom + 1.06 * span
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
@@ -151,7 +161,7 @@ def _percent(*axes: Any) -> None:
 
 
 def _label(axis: Any, text: Callable[[float], str]) -> None:
-    axis.set_major_formatter(lambda value, _: text(value).replace("-", "−"))
+    axis.set_major_formatter(lambda value, _: text(value + 0.0).replace("-", "−"))
 
 
 def _short(value: float) -> str:

@@ -97,8 +97,8 @@ def _about_reward(data: ReportData) -> list[str]:
 
 def _about_policy(data: ReportData) -> list[str]:
     found = []
-    better = (data.heldout_reward_after or 0) > (data.heldout_reward_before or 0)
-    if better and data.win_rate_low is not None and data.win_rate_low <= 0.5:
+    by_reward, by_judge = data.reward_win_rate_low, data.win_rate_low
+    if by_reward is not None and by_judge is not None and by_reward > 0.5 >= by_judge:
         found.append("Reward rose but the answers are not shown to be better: a sign of over-optimisation.")
     if data.kl_nats is not None and data.kl_nats > FAR_NATS:
         found.append(

@@ -26,7 +26,7 @@ from plaudit.files import content_digest, to_json, write_atomically
 from plaudit.runs import Run
 from plaudit.stages.collect import rank_by_person
 from plaudit.stages.headlines import headline
-from plaudit.stages.outcome import outcome
+from plaudit.stages.outcome import QUICK_NAME, outcome
 from plaudit.stages.reuse import ensure, is_of, refuse_company
 from plaudit.types import Prompt, content_id
 from plaudit.workspace import SETTINGS_FILE, Workspace
@@ -155,7 +155,7 @@ def _is_done(asked: Demo) -> bool:
 
 def _workspace(asked: Demo) -> Workspace:
     """The demo's workspace, with its feedback or prompts in it."""
-    name = f"demo, seed {asked.seed}"
+    name = f"{QUICK_NAME if asked.quick else 'demo'}, seed {asked.seed}"
     there = (asked.folder / SETTINGS_FILE).exists()
     workspace = Workspace.open(asked.folder) if there else Workspace.create(asked.folder, asked.model, asked.seed, name)
     with FeedbackStore.open(workspace.database) as store:

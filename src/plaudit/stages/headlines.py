@@ -50,7 +50,11 @@ def _reward(results: Results) -> str:
     if "reward_accuracy" not in results:
         return f"{learned}. {results['heldout']}"
     of_ceiling = results.get("reward_of_ceiling")
-    beside = f", {percent(of_ceiling)} of what the panel's noise allows" if of_ceiling is not None else ""
+    beside = (
+        f" and, of single annotators' choices, {percent(of_ceiling)} of what can be predicted"
+        if of_ceiling is not None
+        else ""
+    )
     return (
         f"{learned} and predicts held-out ones with accuracy {interval_text(results, 'reward_accuracy')}{beside}; "
         f"betting on the longer answer: {results['longer_wins_accuracy']:.2f}."

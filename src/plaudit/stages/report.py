@@ -16,6 +16,7 @@ from plaudit.files import to_json, write_atomically
 from plaudit.report.data import RunView
 from plaudit.report.page import write_report
 from plaudit.runs import Run, RunStatus
+from plaudit.stages.outcome import QUICK_NAME, QUICK_NOTE
 from plaudit.stages.stage import ancestry
 from plaudit.workspace import Workspace
 
@@ -39,8 +40,12 @@ def report(workspace: Workspace, run_ids: Sequence[str] = (), folder: Path | Non
     summary = summarise(newest, runs)
     metrics = newest["align"].metrics() if "align" in newest else []
     samples = newest["evaluate"].read_json("samples.json") if "evaluate" in newest else []
+    note = ""
+    if workspace.name.startswith(QUICK_NAME):
+        note = QUICK_NOTE
+        summary["proof"] = f"{QUICK_NOTE} {summary.get('proof', '')}".strip()
     folder = workspace.path if folder is None else folder
-    write_report(folder / "report.html", summary, metrics=metrics, samples=samples, runs=views(runs))
+    write_report(folder / "report.html", summary, metrics=metrics, samples=samples, runs=views(runs), note=note)
     write_atomically(folder / "summary.json", to_json(summary, indent=2) + "\n")
     return summary
 
