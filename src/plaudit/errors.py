@@ -34,7 +34,12 @@ class ConflictError(PlauditError):
     """What was said does not go with what was said or done before, such as one id with two contents."""
 
 
+def nearest(typed: str, known: Iterable[str]) -> str | None:
+    """The known name that is spelled most like what was typed, where one is near it."""
+    return next(iter(difflib.get_close_matches(typed, list(known), n=1, cutoff=0.5)), None)
+
+
 def did_you_mean(typed: str, known: Iterable[str]) -> str:
     """` Did you mean X?` (with its leading space) where a known name is near what was typed, else nothing."""
-    near = difflib.get_close_matches(typed, list(known), n=1, cutoff=0.5)
-    return f" Did you mean `{near[0]}`?" if near else ""
+    near = nearest(typed, known)
+    return f" Did you mean `{near}`?" if near else ""

@@ -66,6 +66,29 @@ def test_a_key_deep_inside_is_pointed_out() -> None:
         merged(asdict(default_config("rloo")), {}, ["training.lam=0.9"])
 
 
+@pytest.mark.parametrize(
+    ("assignment", "advice"),
+    [
+        ("foo=1", "There are answers, max_tokens, temperature, prompt_tokens, split, source, policy, hint, hinted."),
+        ("foo.max_tokens=1", "There are answers, max_tokens, "),
+    ],
+)
+def test_where_no_key_is_like_it_all_are_listed(assignment: str, advice: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        configured(SampleConfig(), {}, [assignment])
+    assert advice in str(refused.value)
+
+
+def test_what_two_keys_share_in_front_makes_them_not_alike() -> None:
+    default = asdict(default_config("rloo"))
+    with pytest.raises(UsageError) as refused:
+        merged(default, {}, ["training.foo=1"])
+    assert "Did you mean" not in str(refused.value)
+    assert "training.learning_rate" in str(refused.value)
+    with pytest.raises(UsageError, match=r"Did you mean `training\.rollout\.max_tokens`"):
+        merged(default, {}, ["training.max_token=1"])
+
+
 def test_an_unknown_algorithm_is_refused() -> None:
     with pytest.raises(UsageError, match="no algorithm dpo; use rloo or ppo"):
         default_config("dpo")

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from plaudit.config import config_from
-from plaudit.errors import UsageError, did_you_mean
+from plaudit.errors import UsageError, nearest
 
 C = TypeVar("C")
 WHERE = "the configuration"
@@ -61,6 +61,11 @@ def _replaced(config: Mapping[str, Any], path: Sequence[str], value: Any) -> dic
 
 
 def _nearest(key: str, known: Mapping[str, Any]) -> str:
-    """The path that ends in what was typed, before one that is merely spelled like it."""
-    inside = next((path for path in known if path.endswith(f".{key}")), None)
-    return f" Did you mean `{inside}`?" if inside else did_you_mean(key, known)
+    """The path whose name is spelled like what was typed, below the same table where there is one, or else all paths.
+
+    Only names are compared: what two paths share in front makes no two keys alike.
+    """
+    table, dot, name = key.rpartition(".")
+    paths = {path.rpartition(".")[2]: path for path in known if path.startswith(table + dot)}
+    near = nearest(name, paths)
+    return f" Did you mean `{paths[near]}`?" if near else f" There are {', '.join(known)}."
