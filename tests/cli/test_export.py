@@ -41,7 +41,7 @@ def test_plain_texts_and_a_card(labelled: str, tmp_path: Path, capsys: pytest.Ca
     assert sorted(json.loads(line)["prompt"] for line in out.read_text().splitlines())[0] == "What is 0?"
     assert 'license: "CC-BY-4.0"' in card.read_text()
     assert main(["export", str(tmp_path / "release" / "two.jsonl"), "--card", "-w", labelled]) == 2
-    assert "README.md exists already" in capsys.readouterr().err
+    assert "README.md exists already, and --card writes there: put FILE into another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,10 @@ def export(
     workspace: WorkspaceDir = HERE,
 ) -> None:
     opened = Workspace.open(workspace)
-    for path in (file, file.parent / CARD) if card else (file,):
-        if path.exists():
-            raise UsageError(f"{path} exists already; name another file, or remove it first.")
+    if file.exists():
+        raise UsageError(f"{file} exists already; name another file, or remove it first.")
+    if card and (beside := file.parent / CARD).exists():
+        raise UsageError(f"{beside} exists already, and --card writes there: put FILE into another folder.")
     if not opened.has_feedback():
         raise UsageError(f"{opened.path} holds no feedback yet: bring some in by `plaudit import`.")
     if licenses and not card:
