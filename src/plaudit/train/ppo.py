@@ -137,7 +137,7 @@ def train_ppo(
     state = load_checkpoint(checkpoint, tensors, optimizers) or {"iteration": 0}
     kl.coefficient = state.get("kl_coefficient", kl.coefficient)
     done = int(state["iteration"])
-    with bar("Reinforcement learning (PPO)", config.iterations, "iterations", done=done) as progress:
+    with bar("PPO", config.iterations, "steps", done=done) as progress:
         for iteration in range(done, config.iterations):
             start = time.perf_counter()
             batch = draw_prompts(prompts, config.rollout.prompts, seed, iteration)
@@ -153,7 +153,9 @@ def train_ppo(
             log({"step": iteration + 1, **figures, "kl_coefficient": kl.coefficient, **seconds})
             after = {"iteration": iteration + 1, "kl_coefficient": kl.coefficient}
             save_checkpoint(checkpoint, tensors, optimizers, after)
-            progress.advance(reward=figures["reward_mean"], kl=figures["kl_nats"], finished=figures["finished_share"])
+            progress.advance(
+                finished=figures["finished_share"], reward=figures["reward_mean"], kl=round(figures["kl_nats"], 1)
+            )
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def train_rloo(
     state = load_checkpoint(checkpoint, parameters, {"optimizer": optimizer}) or {"iteration": 0}
     kl.coefficient = state.get("kl_coefficient", kl.coefficient)
     done = int(state["iteration"])
-    with bar("Reinforcement learning (RLOO)", config.iterations, "iterations", done=done) as progress:
+    with bar("RLOO", config.iterations, "steps", done=done) as progress:
         for iteration in range(done, config.iterations):
             start = time.perf_counter()
             batch = draw_prompts(prompts, config.rollout.prompts, seed, iteration)
@@ -77,7 +77,9 @@ def train_rloo(
             log({"step": iteration + 1, **figures, "kl_coefficient": kl.coefficient, **seconds})
             after = {"iteration": iteration + 1, "kl_coefficient": kl.coefficient}
             save_checkpoint(checkpoint, parameters, {"optimizer": optimizer}, after)
-            progress.advance(reward=figures["reward_mean"], kl=figures["kl_nats"], finished=figures["finished_share"])
+            progress.advance(
+                finished=figures["finished_share"], reward=figures["reward_mean"], kl=round(figures["kl_nats"], 1)
+            )
 
 
 def update(
