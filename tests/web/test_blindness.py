@@ -193,7 +193,7 @@ def test_a_task_says_only_what_it_may(site: Site, planted: list[str], join: Call
         "tiers", "all_bad", "strength", "ratings", "flags", "reason", "better_answer", "seconds",
     }  # fmt: skip
     history = ann.get("/api/history").json()
-    assert history.keys() == {"entries", "more"}
+    assert history.keys() == {"entries", "more", "account"}
     assert all(
         entry.keys() <= {"id", "seq", "kind", "at", "question", "ranking_text", "text"} for entry in history["entries"]
     )

@@ -115,7 +115,7 @@ def history(store: LabelStore, secret: Secret, annotator_id: str, before: int | 
         earlier = None if before is None else secret.unblinded(before)
         entries = store.history(annotator_id, limit=PAGE + 1, before=earlier)
         shown = [_entry(store, secret, annotator_id, entry) for entry in entries[:PAGE]]
-        return {"entries": shown, "more": len(entries) > PAGE}
+        return {"entries": shown, "more": len(entries) > PAGE, "account": secret.account_key(annotator_id)}
 
 
 def _entry(store: LabelStore, secret: Secret, annotator_id: str, entry: HistoryEntry) -> Payload:

@@ -35,7 +35,8 @@ function showProgress({ done, skipped, left }) {
   const bar = at("progress");
   bar.max = Math.max(done + left, 1);
   bar.value = done;
-  at("progress-text").textContent = t(skipped ? "work-progress-skipped" : "work-progress", { done, left, skipped });
+  const atLeast = left < 10 ? left : `${left}+`; // the server rounds down what is many
+  at("progress-text").textContent = t(skipped ? "work-progress-skipped" : "work-progress", { done, left: atLeast, skipped });
 }
 
 function showTask(next) {
