@@ -357,3 +357,14 @@ def test_tens_of_thousands_of_rows_take_seconds(store: FeedbackStore) -> None:
     seconds = (datetime.now(UTC) - started).total_seconds()
     assert store.counts()["events"] == 12_501
     assert seconds < 8  # measured: about 1
+
+
+def test_any_text_comes_back_as_it_was(store: FeedbackStore) -> None:
+    prompt = Prompt.from_text("Odd?")
+    odd = ["nul\0", "\uffff", "\ufffe", "\ufffe\uffff\0\ufffe\ufffe", "\0\uffff\ufffe", "\uffff\uffff", "", "plain"]
+    added = [Response(prompt.id, text) for text in odd]
+    store.add_prompts([prompt])
+    store.add_responses(added)
+    assert [response.text for response in store.responses()] == odd
+    assert [response.id for response in store.responses()] == [response.id for response in added]
+    assert store.verify() == []

@@ -15,6 +15,7 @@ Times are UTC in ISO 8601 with microseconds, as text: such text sorts by time, i
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from sqlalchemy import (
@@ -75,17 +76,28 @@ ASKED_OF_EVERYBODY = (TaskPurpose.GOLD, TaskPurpose.SENTINEL, TaskPurpose.QUALIF
 PLACES_FOR_EVERYBODY = 1_000_000
 
 
+_NONCHARACTER = re.compile("[\ufffe\uffff]")
+_STANDS_FOR = re.compile("\ufffe([\ufffe\uffff])|\uffff")
+
+
 class AnyText(TypeDecorator[str]):
-    """Text that may hold NUL, as a model's may: PostgreSQL has none, so there it stands as the noncharacter U+FFFF."""
+    """Text that may hold NUL, as a model's may: PostgreSQL has none, so there it stands as the noncharacter U+FFFF.
+
+    A U+FFFF of the text's own stands behind U+FFFE there, and so does U+FFFE.
+    """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return value.replace("\0", "\uffff") if value and dialect.name == "postgresql" else value
+        if not value or dialect.name != "postgresql":
+            return value
+        return _NONCHARACTER.sub("\ufffe\\g<0>", value).replace("\0", "\uffff")
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return value.replace("\uffff", "\0") if value and dialect.name == "postgresql" else value
+        if not value or dialect.name != "postgresql":
+            return value
+        return _STANDS_FOR.sub(lambda found: found[1] or "\0", value)
 
 
 # Constraints need names that are the same in every database, or a later migration cannot find them.
