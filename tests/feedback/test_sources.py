@@ -67,6 +67,13 @@ def test_columns_of_lists_in_csv(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", '[{"name": "x"}]', "[[1], [2]]", '["a", 1]', "{}", "3"])
+def test_a_text_that_looks_like_json_stays_a_text(tmp_path: Path, text: str) -> None:
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["prompt", "answers"], [text, '["A", ["B", "C"]]']])
+    assert values(tmp_path / "a.csv") == [{"prompt": text, "answers": ["A", ["B", "C"]]}]
+
+
 def test_a_long_cell_in_csv(tmp_path: Path) -> None:
     assert values(written(tmp_path / "a.csv", "prompt\n" + "a" * 200_000 + "\n")) == [{"prompt": "a" * 200_000}]
 

@@ -156,16 +156,25 @@ def _csv(path: Path, file: IO[bytes]) -> Iterator[Placed]:
 
 
 def _with_lists(rows: list[dict[str, Any]]) -> None:
-    """Make lists (conversations, sets of answers) of the columns that hold nothing but JSON lists."""
+    """Make lists of the columns that hold nothing but conversations or sets of answers, as JSON lists."""
     for name in rows[0] if rows else ():
         try:
             values = [json.loads(row[name]) if row[name] else None for row in rows]
             json.dumps(values, ensure_ascii=False).encode()  # half of a character can be written nowhere
         except (ValueError, RecursionError):
             continue
-        if any(values) and all(value is None or isinstance(value, list) for value in values):
+        if any(values) and all(value is None or _is_spoken(value) for value in values):
             for row, value in zip(rows, values, strict=True):
                 row[name] = value
+
+
+def _is_spoken(value: Any) -> bool:
+    """A list of texts, of messages, or of texts that tie; anything else in JSON may be a text that just looks so."""
+    if not isinstance(value, list):
+        return False
+    if all(isinstance(item, dict) for item in value):
+        return all({"role", "content"} <= item.keys() for item in value)
+    return all(isinstance(text, str) for item in value for text in (item if isinstance(item, list) else [item]))
 
 
 def _parquet(path: Path, file: IO[bytes]) -> Iterator[Placed]:
