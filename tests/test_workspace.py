@@ -51,6 +51,7 @@ def test_a_workspace_is_made_once(workspace: Workspace) -> None:
     [
         ('name = "x"\nsed = 1', "Unknown key `sed` in .*Did you mean `seed`"),
         ('name = "x"\nseed = "1"', "`seed` in .* must be a whole number, not '1'"),
+        ('name = "x"\nseed = 3000000000', "seed must lie between 0 and 2147483647, not 3000000000"),
         ('name = "x"\nheldout_share = 2', "heldout_share must lie between 0 and 1"),
         ("seed = 1", "`name` is missing"),
         ("name = ", "not valid TOML"),
@@ -121,3 +122,9 @@ def test_inputs_are_recorded_and_watched(workspace: Workspace, tmp_path: Path) -
     assert run.stale_inputs(workspace) == ["prompts"]
     with pytest.raises(UsageError, match="does not exist"):
         workspace.start("align", {}, 0, {"labels": tmp_path / "none"})
+
+
+def test_a_seed_that_no_database_holds_makes_no_workspace(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="seed must lie between 0 and 2147483647"):
+        Workspace.create(tmp_path / "w", seed=2**31)
+    assert not (tmp_path / "w").exists()

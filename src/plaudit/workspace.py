@@ -22,6 +22,7 @@ from plaudit.files import content_digest, write_atomically
 from plaudit.runs import Run, RunStatus, Source, new_run
 
 SETTINGS_FILE = "plaudit.toml"
+LARGEST_SEED = 2**31 - 1  # that every database holds as an integer
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 < self.heldout_share < 1:
             raise ValueError(f"heldout_share must lie between 0 and 1, not {self.heldout_share}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed must lie between 0 and {LARGEST_SEED}, not {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Workspace(Settings):
             raise UsageError(f"{path} is a workspace already; choose another folder, or work on with this one.")
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; a workspace needs a folder.")
-        settings = Settings(name or path.resolve().name, model, seed, feedback=feedback)
+        asked = {"name": name or path.resolve().name, "model": model, "seed": seed, "feedback": feedback}
+        settings = config_from(Settings, asked, "the new workspace")
         lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in asdict(settings).items()]
         write_atomically(path / SETTINGS_FILE, "\n".join(lines) + "\n")
         return cls.open(path)

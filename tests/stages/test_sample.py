@@ -76,6 +76,7 @@ def test_only_an_align_run_can_answer(chain) -> None:
         (["--source", "nobody"], "There are no prompts from nobody in"),
         (["--set", "top_k=5"], "Unknown key `top_k`"),
         (["--seed", "-1"], "Invalid value for '--seed'"),
+        (["--seed", "3000000000"], "Invalid value for '--seed'"),
     ],
 )
 def test_a_wrong_wish_is_one_sentence_and_no_run(workspace, typed, sentence, capsys) -> None:

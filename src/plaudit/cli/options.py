@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
+from plaudit.workspace import LARGEST_SEED
+
 WorkspaceDir = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The workspace's folder.")]
 HERE = Path()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the last run that was cut.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Random seed. Default: the workspace's.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=LARGEST_SEED, metavar="N", help="Random seed. Default: the workspace's."),
+]
