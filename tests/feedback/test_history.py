@@ -389,3 +389,30 @@ def test_the_guidelines_of_another_store_are_not_ours(store: FeedbackStore, worl
         after.read_guidelines("ana", 1)
         import_preferences(after, str(tmp_path / "all.jsonl"))
         assert after.judgements()[0].guidelines_version is None
+
+
+def test_what_comes_in_when_others_have_all_places_is_surplus(
+    store: FeedbackStore, world: list[Task], tmp_path: Path
+) -> None:
+    a, b, c, d = world[0].response_ids
+    first = Judgement("j1", world[0].id, "ana", Ranking(((a,), (b, c, d))))
+    store.submit(first)
+    store.submit(replace(first, id="j2", reason="Hm.", supersedes="j1"))
+    export_judgements(store, tmp_path / "all.jsonl")
+    with FeedbackStore.open("sqlite://") as after:
+        after.add_prompts(store.prompts())
+        after.add_responses(store.responses())
+        after.add_tasks(store.tasks())
+        after.add_annotators([Annotator("ben"), Annotator("cem")])
+        for person in ("ben", "cem"):
+            after.assign(world[0].id, person, (0, 1, 2, 3))
+            after.submit(replace(first, id=person, annotator_id=person))
+        import_preferences(after, str(tmp_path / "all.jsonl"))
+        assert {j.id: j.surplus for j in after.judgements(False)} == {
+            "ben": False,
+            "cem": False,
+            "j1": True,
+            "j2": True,
+        }
+        assert import_preferences(after, str(tmp_path / "all.jsonl")).duplicates == 2
+        assert after.verify() == []

@@ -143,3 +143,23 @@ def test_a_malformed_prompt_imports_nothing(store: FeedbackStore, tmp_path: Path
     with pytest.raises(UsageError, match='line 2: no "prompt", "messages", "text" or "instruction", only "title"'):
         import_prompts(store, write(tmp_path / "mine.jsonl", ["A?", {"title": "B"}]))
     assert store.prompts() == []
+
+
+def test_a_shorter_scale_is_taken_as_it_is_and_said(store: FeedbackStore, tmp_path: Path) -> None:
+    def rated(who: int, **ratings: int) -> dict[str, Any]:
+        results = [{"from_name": name, "to_name": "x", "type": "rating", "value": {"rating": value}}
+                   for name, value in ratings.items()]  # fmt: skip
+        return {"completed_by": who, "result": results}
+
+    given = [
+        rated(1, helpful_1=5, helpful_2=1, true_1=7, true_2=1, long_1=9, long_2=1),
+        rated(2, helpful_1=4, helpful_2=2, true_1=3, true_2=1),
+    ]
+    task = {"data": {"prompt": "Q?", "response_1": "A", "response_2": "B"}, "annotations": given}
+    (tmp_path / "stars.json").write_text(json.dumps([task]))
+    summary = import_preferences(store, str(tmp_path / "stars.json"))
+    assert summary.rated == {"helpful": (1, 5)}
+    assert str(summary).endswith(
+        "left out 2 because long is not rated from 1 to 7. helpful was rated 1 to 5: read as such out of 7."
+    )
+    assert {5, 1} == {rating["helpful"] for rating in store.judgements()[0].ratings.values()}

@@ -6,14 +6,11 @@ nouns of that, and the store takes them in one transaction. Importing again adds
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, TypeVar
-
-from sqlalchemy import Row, select
 
 from plaudit.errors import UsageError
 from plaudit.feedback.formats import DESCRIPTIONS, Format, comparisons, recognise
@@ -21,46 +18,16 @@ from plaudit.feedback.formats.comparison import Comparison, MalformedError, Unus
 from plaudit.feedback.formats.oasst import trees
 from plaudit.feedback.formats.prompts import asked
 from plaudit.feedback.import_history import said
-from plaudit.feedback.labelled import Labelled, labelled
-from plaudit.feedback.rows import judgement_from
-from plaudit.feedback.schema import demonstrations, judgements
+from plaudit.feedback.import_keeping import keep
+from plaudit.feedback.import_summary import SCALE, ImportSummary
+from plaudit.feedback.labelled import labelled
 from plaudit.feedback.sources import Placed, malformed, name_of, records
 from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
-from plaudit.types import Demonstration, Judgement, Prompt, Split
+from plaudit.types import Prompt
 
 LOOK_AT = 20  # records that decide which format a source has
-SCALE = (1, 7)  # of our ratings
 
 _Found = TypeVar("_Found")
-_Said = TypeVar("_Said", Judgement, Demonstration)
-
-
-@dataclass(slots=True)
-class ImportSummary:
-    """What an import found and did."""
-
-    name: str
-    format: str  # in words
-    pairs: int = 0  # new preferences: judgements on two answers
-    rankings: int = 0  # new judgements on more
-    prompts: int = 0  # new prompts
-    demonstrations: int = 0  # new reference answers
-    skips: int = 0  # new: an annotator could not say
-    duplicates: int = 0  # usable records that the store had already, or that came twice
-    skipped: Counter[str] = field(default_factory=Counter)  # reason -> what was left out
-
-    def __str__(self) -> str:
-        new = {
-            "preference": self.pairs,
-            "ranking": self.rankings,
-            "prompt": self.prompts,
-            "reference answer": self.demonstrations,
-            "skip": self.skips,
-        }
-        added = ", ".join(f"{n:,} new {noun}{'s' * (n != 1)}" for noun, n in new.items() if n) or "nothing new"
-        there = f"; {self.duplicates:,} there already" if self.duplicates else ""
-        reasons = ", ".join(f"{n:,} because {reason}" for reason, n in self.skipped.most_common())
-        return f"{self.name} ({self.format}): {added}{there}{'; left out ' + reasons if reasons else ''}."
 
 
 def import_preferences(
@@ -87,7 +54,7 @@ def import_preferences(
         placed = trees(placed) if kind is Format.OASST_TREES else placed
         compared = _usable(placed, lambda record: comparisons(record, kind), summary, limit)
         found = [labelled(comparison, kind, name) for comparison in _on_our_scale(compared, summary)]
-    _keep(store, found, summary, heldout_share)
+    keep(store, found, summary, heldout_share)
     return summary
 
 
@@ -165,9 +132,17 @@ def _usable(
 
 
 def _on_our_scale(found: list[Comparison], summary: ImportSummary) -> list[Comparison]:
-    """Leave out all ratings of an attribute that is not rated from 1 to 7: half of another scale would mislead."""
+    """Leave out all ratings of an attribute that leaves 1 to 7: half of another scale would mislead.
+
+    A shorter scale within ours cannot be told from people who never gave a 7, so the summary says what there was.
+    """
     rated = [item for c in found for vote in c.votes for scores in vote.ratings.values() for item in scores.items()]
-    foreign = {attribute for attribute, value in rated if not SCALE[0] <= value <= SCALE[1]}
+    values: defaultdict[str, set[int]] = defaultdict(set)
+    for attribute, value in rated:
+        values[attribute].add(value)
+    span = {attribute: (min(given), max(given)) for attribute, given in values.items()}
+    foreign = {attribute for attribute, (low, high) in span.items() if low < SCALE[0] or high > SCALE[1]}
+    summary.rated = {a: (low, high) for a, (low, high) in span.items() if a not in foreign and high < SCALE[1]}
     if not foreign:
         return found
     summary.skipped.update(f"{a} is not rated from {SCALE[0]} to {SCALE[1]}" for a, _ in rated if a in foreign)
@@ -185,93 +160,3 @@ def _on_our_scale(found: list[Comparison], summary: ImportSummary) -> list[Compa
 
 def _without(scores: Any, foreign: set[str]) -> dict[str, int]:
     return {attribute: value for attribute, value in scores.items() if attribute not in foreign}
-
-
-def _keep(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummary, heldout_share: float) -> None:
-    with store.transaction():
-        store.add_annotators(person for one in found for person in one.annotators)
-        for side in (None, *Split):
-            prompts = [one.prompt for one in found if one.split is side]
-            summary.prompts += store.add_prompts(prompts, side, heldout_share)
-        store.add_responses(response for one in found for response in one.responses)
-        store.add_tasks(one.task for one in found if one.task)
-        _skip(store, found, summary)  # before the judgements, which fill the tasks' places
-        at = {judgement.id: one.at for one in found for judgement in one.judgements if one.at}
-        _submit(store, [judgement for one in found for judgement in one.judgements], at, summary)
-        _write(store, [(written, one.at) for one in found for written in one.demonstrations], summary)
-
-
-def _skip(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummary) -> None:
-    skips = {skip: one for one in found for skip in one.skips}
-    settled = {annotator_id: store.settled(annotator_id) for annotator_id in {skip.annotator_id for skip in skips}}
-    for skip, record in skips.items():
-        if skip.task_id in settled[skip.annotator_id]:
-            summary.duplicates += 1
-        elif store.assign(skip.task_id, skip.annotator_id, range(len(record.responses))) is None:
-            summary.skipped["a task that was skipped has all its places taken"] += 1
-        else:
-            store.skip(skip.task_id, skip.annotator_id, skip.reason, record.at)
-            summary.skips += 1
-
-
-def _submit(
-    store: FeedbackStore, judged: Sequence[Judgement], at: Mapping[str, datetime], summary: ImportSummary
-) -> None:
-    known = {row.id: row for row in store._read(judgements, select(judgements))}  # also what was withdrawn
-    placed = list(_in_place(judged, known, summary))
-    fresh = list(_without_contradictions(placed, {key: judgement_from(row) for key, row in known.items()}, summary))
-    new = {judgement.id: len(judgement.ranking.response_ids) for judgement in fresh if judgement.id not in known}
-    store.submit_all(fresh, at)
-    summary.rankings = sum(answers > 2 for answers in new.values())
-    summary.pairs = len(new) - summary.rankings
-    summary.duplicates += len(fresh) - len(new)
-
-
-def _in_place(told: Sequence[_Said], known: Mapping[str, Row[Any]], summary: ImportSummary) -> Iterator[_Said]:
-    """Each with what it supersedes here: what its annotator took back at the source since an earlier import, and so is
-    not in the file, still stands.
-    """
-    in_file = {one.id for one in told}
-    standing = {(row.task_id, row.annotator_id): row for row in known.values() if row.superseded_by is None}
-    for one in told:
-        before = standing.get((one.task_id, one.annotator_id)) if one.task_id else None
-        if one.id in known:
-            yield one if one.supersedes else replace(one, supersedes=known[one.id].supersedes)
-        elif one.supersedes or before is None or before.id in in_file:
-            yield one
-        elif before.withdrawn:
-            summary.skipped["its annotator's answer to the task was withdrawn here"] += 1
-        else:
-            yield replace(one, supersedes=before.id)
-
-
-def _without_contradictions(
-    judged: Sequence[Judgement], known: dict[str, Judgement], summary: ImportSummary
-) -> Iterator[Judgement]:
-    """Leave out what says something else than the same annotator of the same data said of the task before."""
-    said_first = {key: _as_said(judgement) for key, judgement in known.items()}
-    for judgement in judged:
-        if said_first.setdefault(judgement.id, _as_said(judgement)) == _as_said(judgement):
-            yield judgement
-        else:
-            summary.skipped["the same data set prefers the other answer elsewhere"] += 1
-
-
-def _as_said(judgement: Judgement) -> Judgement:
-    """Without what the store adds to it."""
-    return replace(judgement, surplus=False, guidelines_version=None)
-
-
-def _write(
-    store: FeedbackStore, written: Sequence[tuple[Demonstration, datetime | None]], summary: ImportSummary
-) -> None:
-    unsigned: defaultdict[tuple[str, datetime | None], list[tuple[str, str]]] = defaultdict(list)
-    for one, at in written:
-        if one.annotator_id is None:
-            unsigned[one.source, at].append((one.prompt_id, one.text))
-    summary.demonstrations = sum(store.add_demonstrations(texts, *origin) for origin, texts in unsigned.items())
-    known = {row.id: row for row in store._read(demonstrations, select(demonstrations))}
-    times = {one.id: at for one, at in written}
-    signed = list(_in_place([one for one, _ in written if one.annotator_id is not None], known, summary))
-    summary.demonstrations += sum(store.write(one, times[one.id]) for one in signed)
-    summary.duplicates += sum(map(len, unsigned.values())) + len(signed) - summary.demonstrations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -42,7 +42,8 @@ def submit_all(
     for judgement in fresh:
         check(judgement, asked[judgement.task_id].response_ids)
     _check_edits(connection, fresh)
-    facts = {j.id: judgement_payload(j) for j in _completed(connection, fresh, asked, now, at or {})}
+    completed = _with_surplus(connection, _with_guidelines(connection, fresh, at or {}), asked, now)
+    facts = {j.id: judgement_payload(j) for j in completed}
     add(connection, EventKind.JUDGED, facts, now, at=at)
     return len(facts)
 
@@ -114,26 +115,33 @@ def _check_edits(connection: Connection, fresh: Sequence[Judgement]) -> None:
         current[key] = judgement.id
 
 
-def _completed(
-    connection: Connection,
-    fresh: Sequence[Judgement],
-    asked: dict[str, Row[Any]],
-    now: datetime,
-    elsewhere: Container[str],
+def _with_guidelines(connection: Connection, fresh: Sequence[Judgement], elsewhere: Container[str]) -> list[Judgement]:
+    """With the version that the author had read, where that is not given and it was not said `elsewhere`."""
+    unread = {j.id: j.annotator_id for j in fresh if j.guidelines_version is None and j.id not in elsewhere}
+    read = versions_read(connection, set(unread.values()))
+    return [replace(j, guidelines_version=read.get(j.annotator_id)) if j.id in unread else j for j in fresh]
+
+
+def _with_surplus(
+    connection: Connection, fresh: Sequence[Judgement], asked: dict[str, Row[Any]], now: datetime
 ) -> list[Judgement]:
-    """With the guidelines' version and the mark `surplus`; who lost the place takes a free one again."""
+    """With the mark `surplus`: who lost the place takes a free one again, an edit is what it edits."""
     keys = [leases.assignment_id(j.task_id, j.annotator_id) for j in fresh]
-    query = select(assignments)
-    lost = {row.id: row for row in rows_with(connection, query, assignments.c.id, keys) if row.slot is None}
-    length = settings_in(connection).lease if lost else timedelta()
-    read = versions_read(connection, {j.annotator_id for j in fresh if j.guidelines_version is None})
-    completed = []
+    leased = {row.id: row for row in rows_with(connection, select(assignments), assignments.c.id, keys)}
+    length = settings_in(connection).lease
+    free = {task_id: row.free_places for task_id, row in asked.items()}  # for what comes without a lease (an import's)
+    edited = rows_with(connection, select(judgements), judgements.c.id, {j.supersedes for j in fresh if j.supersedes})
+    extra = {row.id for row in edited if row.surplus}
     for judgement, key in zip(fresh, keys, strict=True):
-        version = judgement.guidelines_version
-        if version is None and judgement.id not in elsewhere:
-            version = read.get(judgement.annotator_id)
-        surplus = judgement.surplus or (
-            key in lost and not leases.regain(connection, asked[judgement.task_id], lost[key], now, length)
-        )
-        completed.append(replace(judgement, guidelines_version=version, surplus=surplus))
-    return completed
+        if judgement.surplus:
+            extra.add(judgement.id)
+        elif key in leased:
+            lost = leased[key].slot is None
+            if lost and not leases.regain(connection, asked[judgement.task_id], leased[key], now, length):
+                extra.add(judgement.id)
+        elif judgement.supersedes:
+            extra |= {judgement.id} if judgement.supersedes in extra else set()
+        else:
+            free[judgement.task_id] -= 1
+            extra |= {judgement.id} if free[judgement.task_id] < 0 else set()
+    return [replace(judgement, surplus=judgement.id in extra) for judgement in fresh]
