@@ -137,6 +137,17 @@ def test_without_feedback_a_stage_says_what_to_import(tmp_path, capsys: pytest.C
     assert "holds no feedback yet: bring in prompts or preferences by `plaudit import" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("stage", ["sample", "reward", "align", "evaluate"])
+def test_without_its_models_folder_no_run_is_begun(
+    stage: str, copied: Workspace, capsys: pytest.CaptureFixture
+) -> None:
+    before = len(copied.runs())
+    (copied.path / "plaudit.toml").write_text('name = "w"\nmodel = "./gone"\n')
+    assert main([stage, "-w", str(copied.path)]) == 2
+    assert "There is no model folder ./gone: check the path, or name another model" in capsys.readouterr().err
+    assert len(copied.runs()) == before
+
+
 def test_without_held_out_preferences_the_reward_run_says_so(chain, tmp_path) -> None:
     with FeedbackStore.open(chain.workspace.database) as store:
         prompts = store.prompts(Split.TRAIN)
