@@ -38,9 +38,9 @@ def reading_for(run: Run, store: FeedbackStore) -> Iterator[None]:
     """What is read inside is of one moment, and that is the moment which the run records.
 
     Others may judge or withdraw while a model loads: what a run has learnt from must be known by what it read, not by
-    what there was when it began. Nobody writes meanwhile, so nothing slow belongs inside.
+    what there was when it began.
     """
-    with store.transaction():
+    with store.snapshot():
         run.inputs[ROLE] = feedback_read(store)
         yield
 

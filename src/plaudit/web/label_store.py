@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
@@ -19,27 +18,6 @@ class LabelStore(FeedbackStore):
 
     def writing(self) -> AbstractContextManager[Connection]:
         return self._writing()
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Let all that this thread reads inside come from one transaction: one moment, and fewer round trips."""
-        outer = getattr(self._ours, "snapshot", None)
-        with self._reading() as connection:
-            self._ours.snapshot = connection
-            try:
-                yield
-            finally:
-                self._ours.snapshot = outer
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        snapshot: Connection | None = getattr(self._ours, "snapshot", None)
-        is_writing = getattr(self._ours, "connection", None) is not None
-        if snapshot is not None and not is_writing:  # whoever writes must see what was written
-            yield snapshot
-            return
-        with super()._reading() as connection:
-            yield connection
 
     def lease_end(self, assignment_id: str) -> datetime:
         return moment_of(self._one(assignments, assignment_id, "assignment").leased_until)
