@@ -55,6 +55,7 @@ def judgements(draw: st.DrawFn, task: Task, annotator_id: str, version: int = 1)
         better_answer=draw(texts),
         seconds=draw(st.none() | st.floats(0, 1e6)),
         all_bad=draw(st.booleans()),
+        guidelines_version=draw(st.none() | st.integers(1, 9)),
         surplus=draw(st.booleans()),
     )
 
@@ -389,6 +390,11 @@ def test_the_guidelines_of_another_store_are_not_ours(store: FeedbackStore, worl
         after.read_guidelines("ana", 1)
         import_preferences(after, str(tmp_path / "all.jsonl"))
         assert after.judgements()[0].guidelines_version is None
+    with FeedbackStore.open("sqlite://") as archive:
+        import_preferences(archive, str(tmp_path / "all.jsonl"))
+        assert archive.judgements()[0].guidelines_version == 1
+        assert archive.publish_guidelines({"en": "Be brief."}, "lead") == 2
+        assert import_preferences(archive, str(tmp_path / "all.jsonl")).duplicates == 1
 
 
 def test_what_comes_in_when_others_have_all_places_is_surplus(

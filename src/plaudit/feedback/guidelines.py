@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from plaudit.errors import NotThereError, UsageError
 from plaudit.feedback.log import add, append, moment_of, require, rows_with
-from plaudit.feedback.schema import EventKind, annotators, readings
+from plaudit.feedback.schema import EventKind, annotators, judgements, readings
 from plaudit.feedback.schema import guidelines as table
 from plaudit.types import content_id
 
@@ -25,13 +25,17 @@ class Guidelines:
 
 
 def publish(connection: Connection, texts: Mapping[str, str], author: str, now: datetime) -> int:
-    """The new version's number, or the newest's where that says the same. UsageError for a text that is empty."""
+    """The new version's number, or the newest's where that says the same. UsageError for a text that is empty.
+
+    It is above those that imported judgements were made by, whose texts are elsewhere.
+    """
     if not texts or not all(language.strip() and text.strip() for language, text in texts.items()):
         raise UsageError("Guidelines need a text in at least one language, and none of their texts may be empty.")
     newest = newest_in(connection)
     if newest is not None and dict(newest.texts) == dict(texts):
         return newest.version
-    version = 1 if newest is None else newest.version + 1
+    used = connection.execute(select(func.max(judgements.c.guidelines_version))).scalar() or 0
+    version = 1 + max(used, 0 if newest is None else newest.version)
     payload = {"id": str(version), "texts": dict(texts), "author": author}
     add(connection, EventKind.GUIDELINES, {str(version): payload}, now, author)
     return version

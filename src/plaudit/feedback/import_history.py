@@ -1,8 +1,6 @@
 """Reading back what `export_history` writes: the same nouns, under the same ids, said at the same times.
 
-A file may have been through other hands, so every column is checked (`_COLUMNS`) before anything is made of it. The
-number of the guidelines that were read is checked and then left: their texts are not in the file, and the store that
-takes it in may call others by that number.
+A file may have been through other hands, so every column is checked (`_COLUMNS`) before anything is made of it.
 """
 
 from __future__ import annotations
@@ -189,6 +187,7 @@ def _judgement(row: _Row, task: Task, who: Annotator) -> Judgement:
         seconds=row["seconds"],
         supersedes=row["supersedes"] or None,
         all_bad=bool(row["all_bad"]),
+        guidelines_version=row["guidelines_version"],
         surplus=bool(row["surplus"]),
     )
     check(judgement, ids)

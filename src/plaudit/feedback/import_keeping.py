@@ -51,6 +51,8 @@ def _submit(
     store: FeedbackStore, judged: Sequence[Judgement], at: Mapping[str, datetime], summary: ImportSummary
 ) -> None:
     known = {row.id: row for row in store._read(judgements, select(judgements))}  # also what was withdrawn
+    if store.guidelines() is not None:  # what they were judged by is not in the file, and is something else here
+        judged = [replace(judgement, guidelines_version=None) for judgement in judged]
     placed = list(_in_place(judged, known, summary))
     fresh = list(_without_contradictions(placed, {key: judgement_from(row) for key, row in known.items()}, summary))
     new = {judgement.id: len(judgement.ranking.response_ids) for judgement in fresh if judgement.id not in known}
