@@ -6,15 +6,13 @@ cannot go on trying answers until some pass.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from plaudit.feedback.schema import IS_FREE, TAKEN_BACK, AssignmentState, assignments, judgements, tasks
 from plaudit.types import Ranking, TaskPurpose
-
-_SETTLED = (AssignmentState.DONE, AssignmentState.SKIPPED)
 
 
 def qualified(connection: Connection, annotator_id: str, needed: float) -> bool | None:
@@ -25,18 +23,13 @@ def qualified(connection: Connection, annotator_id: str, needed: float) -> bool 
     mine = (judgements.c.task_id == tasks.c.id) & (judgements.c.annotator_id == annotator_id)
     leased = (assignments.c.task_id == tasks.c.id) & (assignments.c.annotator_id == annotator_id)
     said = judgements.c.ranking, judgements.c.withdrawn, judgements.c.superseded_by
-    query = select(tasks.c.id, tasks.c.gold, judgements.c.seq, *said, assignments.c.state)
+    given = assignments.c.state, assignments.c.seq.label("given_seq")
+    query = select(tasks.c.id, tasks.c.gold, judgements.c.seq, *said, *given)
     query = query.select_from(tasks.outerjoin(judgements, mine).outerjoin(assignments, leased))
     rows = connection.execute(query.where(IS_FREE, tasks.c.purpose == str(TaskPurpose.QUALIFICATION))).all()
     if not rows:
         return None
-    judged = [row for row in rows if row.ranking is not None]
-    unsaid = {row.id for row in rows if row.ranking is None and row.state in _SETTLED}
-    wanted = {row.id for row in rows} - unsaid
-    final = _first_complete(judged, wanted)
-    if final is None:  # what was taken back and then skipped is settled, and nothing more will be said of it
-        skipped = {row.id for row in rows if row.state == AssignmentState.SKIPPED}
-        final = _first_complete([row for row in judged if row.id not in skipped], wanted - skipped)
+    final = _first_complete(rows)
     if final is None:
         return False
     gold = {row.id: row.gold for row in rows if row.gold}
@@ -44,26 +37,32 @@ def qualified(connection: Connection, annotator_id: str, needed: float) -> bool 
     return not agrees or sum(agrees) >= needed * len(agrees)
 
 
-def _first_complete(judged: Sequence[Any], wanted: Collection[str]) -> dict[str, Any] | None:
-    """Task id -> ranking, as they stood when all of `wanted` stood at once for the first time; None: never yet.
+def _first_complete(rows: Sequence[Any]) -> dict[str, Any] | None:
+    """Task id -> ranking, as they stood when all tasks were settled at once for the first time; None: never yet.
 
-    judged: the rows of all that was ever said.
+    rows: of every task with all that was ever said of it, and its assignment.
     """
-    said = [(row.seq, row.id, True, None if row.withdrawn else row.ranking) for row in judged]
-    taken_back = [
-        (int(row.superseded_by.removeprefix(TAKEN_BACK)), row.id, False, None)
-        for row in judged
-        if (row.superseded_by or "").startswith(TAKEN_BACK)
-    ]
     standing: dict[str, Any] = {}
-    for _, task_id, stands, ranking in sorted([*said, *taken_back], key=lambda one: one[0]):
+    wanted = len({row.id for row in rows})
+    for _, task_id, stands, ranking in sorted(_happened(rows), key=lambda one: one[0]):
         if stands:
             standing[task_id] = ranking
         else:
             standing.pop(task_id)
-        if len(standing) == len(wanted):
+        if len(standing) == wanted:
             return standing
-    return None if wanted else standing
+    return None
+
+
+def _happened(rows: Sequence[Any]) -> Iterator[tuple[int, str, bool, Any]]:
+    """(Position in the log, task id, whether it is settled from then on, the ranking or None)."""
+    for row in rows:
+        if row.ranking is not None:
+            yield row.seq, row.id, True, None if row.withdrawn else row.ranking
+            if (row.superseded_by or "").startswith(TAKEN_BACK):
+                yield int(row.superseded_by.removeprefix(TAKEN_BACK)), row.id, False, None
+        if row.state == AssignmentState.SKIPPED or (row.ranking is None and row.state == AssignmentState.DONE):
+            yield row.given_seq, row.id, True, None  # skipped or written since it was given, the last time
 
 
 def _agreement(gold: list[list[str]], ranking: list[list[str]] | None) -> list[bool]:

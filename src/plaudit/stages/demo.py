@@ -128,9 +128,8 @@ def demo(
         if fresh:
             shutil.rmtree(folder)
     if not _is_done(asked):
-        model = (
-            None if (folder / SETTINGS_FILE).exists() else _load(asked.model)
-        )  # an unknown one leaves nothing behind
+        is_new = not (folder / SETTINGS_FILE).exists()
+        model = _load(asked.model) if is_new else None  # before anything is made: an unknown one leaves nothing behind
         workspace = _workspace(asked)
         write(f"The demo works in {folder} (model {asked.model}, seed {asked.seed}).")
         proof = _Loop(asked, workspace, read, write, model).run()
