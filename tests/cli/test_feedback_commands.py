@@ -11,6 +11,7 @@ import pytest
 from plaudit.cli import main
 from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.store import FeedbackStore
+from plaudit.runs import Source
 from plaudit.stages.feedback import feedback_read
 from plaudit.stages.stage import command_for
 from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, TaskPurpose
@@ -193,13 +194,18 @@ def test_withdrawing_names_the_runs_that_learnt_from_it_and_those_made_of_them(
     assert "Withdrew 19 entries" in capsys.readouterr().out
 
 
-def test_weights_come_from_all_sources_and_so_does_what_a_weighted_run_rests_on(
-    workspace: Workspace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def judged_by_ana(workspace: Workspace) -> Source:
+    """Tasks for everything, all of them judged by ana; what a run records that reads it now."""
     run(workspace, "tasks")
     judge_all(workspace, "ana")
     with FeedbackStore.open(workspace.database) as store:
-        read = feedback_read(store)
+        return feedback_read(store)
+
+
+def test_weights_come_from_all_sources_and_so_does_what_a_weighted_run_rests_on(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = judged_by_ana(workspace)
     for weighted in (True, False):
         config = {"source": "other", "weighted": weighted}
         with workspace.start("reward", config, 0, {"feedback": read}).recording():
@@ -213,10 +219,7 @@ def test_weights_come_from_all_sources_and_so_does_what_a_weighted_run_rests_on(
 def test_the_commands_name_no_run_that_is_made_again_itself(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(workspace, "tasks")
-    judge_all(workspace, "ana")
-    with FeedbackStore.open(workspace.database) as store:
-        read = feedback_read(store)
+    read = judged_by_ana(workspace)
     inputs: dict[str, object] = {"feedback": read}
     for stage, config in (
         ("reward", {}),

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ import pytest
 from fastapi import FastAPI
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from plaudit.feedback.actions import Action
+from plaudit.feedback.log import timestamp
+from plaudit.feedback.schema import invitations, sessions, throttles
 from plaudit.types import Prompt, Response, Task
 from plaudit.web import people
 from plaudit.web.app import create_app
@@ -25,6 +29,7 @@ from plaudit.web.site import Site
 from plaudit.web.visitors import cookie_name
 
 PASSWORD = "correct horse battery"
+OWNER = Account("the test", Role.OWNER, "en", "")
 CSRF = re.compile(r'<meta name="csrf" content="([^"]+)"')
 
 
@@ -97,7 +102,7 @@ def join(site: Site, app: FastAPI) -> Callable[..., Browser]:
     """A browser signed in as a new person."""
 
     def joined(name: str, role: Role = Role.ANNOTATOR, language: str = "en") -> Browser:
-        token = site.accounts.invite(Account("the test", Role.OWNER, "en", ""), role)
+        token = site.accounts.invite(OWNER, role)
         return signed_in(app, site.accounts.join(token, name, PASSWORD, language))
 
     return joined
@@ -143,3 +148,26 @@ def add_tasks(site: Site, number: int, answers: int = 2, **about: Any) -> list[T
         tasks.append(Task(prompt.id, tuple(r.id for r in given), **about))
     site.store.add_tasks(tasks)
     return tasks
+
+
+def days_pass(site: Site, days: float) -> None:
+    """Everything that the database remembers is so much older."""
+    with site.store.writing() as connection:
+        for table, columns in (
+            (sessions, ("created_at", "seen_at")),
+            (invitations, ("expires_at",)),
+            (throttles, ("since",)),
+        ):
+            for row in connection.execute(select(table)).all():
+                past = {c: timestamp(datetime.fromisoformat(getattr(row, c)) - timedelta(days=days)) for c in columns}
+                connection.execute(update(table).where(table.c.id == row.id).values(**past))
+
+
+def fill_in(browser: Browser, token: str, name: str = "ann", password: str = PASSWORD) -> Any:
+    browser.get(f"/join/{token}")
+    return browser.send(f"/join/{token}", name=name, password=password, language="en")
+
+
+def sign_in(browser: Browser, name: str, password: str, **more: str) -> Any:
+    browser.get("/signin")
+    return browser.send("/signin", name=name, password=password, **more)

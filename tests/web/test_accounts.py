@@ -1,11 +1,10 @@
-"""Getting in, staying in and being put out: links, passwords, sessions, limits."""
+"""Names and passwords, signing in and out, and what an account may be made to do."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,98 +12,17 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.log import timestamp
-from plaudit.feedback.schema import accounts, invitations, sessions, throttles
-from plaudit.web import people, throttle
+from plaudit.feedback.schema import accounts
+from plaudit.web import people
 from plaudit.web.app import create_app
-from plaudit.web.people import Account, Role, proper_name
-from plaudit.web.secret import fingerprint
+from plaudit.web.people import Role, proper_name
 from plaudit.web.sentences import RefusalError
 from plaudit.web.site import Site
-from plaudit.web.throttle import ATTEMPTS_BY_ADDRESS, ATTEMPTS_BY_NAME
 from plaudit.web.visitors import own_path
-from tests.web.conftest import PASSWORD, Browser, browser_of, done
-
-OWNER = Account("the test", Role.OWNER, "en", "")
-
-
-def days_pass(site: Site, days: float) -> None:
-    """Everything that the database remembers is so much older."""
-    with site.store.writing() as connection:
-        for table, columns in (
-            (sessions, ("created_at", "seen_at")),
-            (invitations, ("expires_at",)),
-            (throttles, ("since",)),
-        ):
-            for row in connection.execute(select(table)).all():
-                past = {c: timestamp(datetime.fromisoformat(getattr(row, c)) - timedelta(days=days)) for c in columns}
-                connection.execute(update(table).where(table.c.id == row.id).values(**past))
-
-
-def fill_in(browser: Browser, token: str, name: str = "ann", password: str = PASSWORD) -> Any:
-    browser.get(f"/join/{token}")
-    return browser.send(f"/join/{token}", name=name, password=password, language="en")
-
-
-def sign_in(browser: Browser, name: str, password: str, **more: str) -> Any:
-    browser.get("/signin")
-    return browser.send("/signin", name=name, password=password, **more)
-
-
-def test_the_first_owner_comes_by_a_link_that_serves_once(site: Site, browser: Callable[[], Browser]) -> None:
-    token = site.accounts.first_invitation()
-    first, second = browser(), browser()
-    assert fill_in(first, token).headers["location"] == "/lead"
-    assert first.get("/lead/people").status_code == 200
-    assert second.get(f"/join/{token}").status_code == 404
-    assert [account.name for account in site.accounts.all()] == ["ann"]
-    [joined] = site.store.actions(10)
-    assert (joined.actor, joined.action, dict(joined.details)) == (
-        "ann", "joined", {"role": "owner", "invited by": "plaudit"},
-    )  # fmt: skip
-
-
-def test_a_new_first_link_ends_the_one_before(site: Site, browser: Callable[[], Browser]) -> None:
-    old, new = site.accounts.first_invitation(), site.accounts.first_invitation()
-    assert browser().get(f"/join/{old}").status_code == 404
-    assert fill_in(browser(), new).status_code == 303
-
-
-def test_of_two_who_use_a_link_at_once_one_gets_in(site: Site) -> None:
-    token = site.accounts.invite(OWNER, Role.ANNOTATOR)
-    results: list[str] = []
-    start = threading.Barrier(6)
-
-    def use(name: str) -> None:
-        start.wait()
-        try:
-            results.append(site.accounts.join(token, name, PASSWORD, "en").name)
-        except RefusalError as refusal:
-            results.append(refusal.code)
-
-    threads = [threading.Thread(target=use, args=(f"person {n}",)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(results)[:5] == ["link-used"] * 5
-    assert len(site.accounts.all()) == 1
-    assert len(site.store.annotators()) == 1
-
-
-def test_links_end(site: Site, browser: Callable[[], Browser]) -> None:
-    token = site.accounts.invite(OWNER, Role.ANNOTATOR)
-    days_pass(site, 8)
-    assert browser().get(f"/join/{token}").status_code == 404
-    taken_back = site.accounts.invite(OWNER, Role.ANNOTATOR)
-    site.accounts.uninvite(OWNER, fingerprint(taken_back))
-    assert browser().get(f"/join/{taken_back}").status_code == 404
-    with pytest.raises(RefusalError):
-        site.accounts.join(taken_back, "ann", PASSWORD, "en")
-    assert site.accounts.all() == []
+from tests.web.conftest import OWNER, PASSWORD, Browser, browser_of, days_pass, done, fill_in, sign_in
 
 
 def test_the_database_holds_no_token_and_no_password(
@@ -165,29 +83,6 @@ def test_improper_names_are_refused(name: str) -> None:
 )
 def test_names_are_kept_tidy(typed: str, kept: str) -> None:
     assert proper_name(typed) == kept
-
-
-@pytest.mark.parametrize("password", ["short", "x" * 201, "ann"], ids=["short", "long", "the name"])
-def test_poor_passwords_are_refused_and_the_link_still_serves(
-    password: str, site: Site, browser: Callable[[], Browser]
-) -> None:
-    token = site.accounts.invite(OWNER, Role.ANNOTATOR)
-    ann = browser()
-    answer = fill_in(
-        ann, token, "annannannann" if password == "ann" else "ann", password * (4 if password == "ann" else 1)
-    )
-    assert answer.status_code == 422
-    assert 'role="alert"' in answer.text
-    assert fill_in(ann, token).status_code == 303
-
-
-def test_a_name_that_gave_feedback_already_is_taken(site: Site, browser: Callable[[], Browser], join: Any) -> None:
-    site.store.add_annotators([Annotator("Ben")])
-    join("Ann")
-    for number, name in enumerate(("ann", "ANN", "ben")):
-        token = site.accounts.invite(OWNER, Role.ANNOTATOR)
-        assert fill_in(browser(), token, name).status_code == 409
-        assert fill_in(browser(), token, f"{name} {number}").status_code == 303
 
 
 def test_signing_in_and_out(browser: Callable[[], Browser], join: Any) -> None:
@@ -290,56 +185,6 @@ def test_a_signature_for_one_use_is_none_for_another(site: Site) -> None:
     assert site.secret.unsigned("session", site.secret.signed("form", "x")) is None
 
 
-def test_guessing_is_slowed_down_by_name(site: Site, browser: Callable[[], Browser], join: Any) -> None:
-    join("ann")
-    for attempt in range(ATTEMPTS_BY_NAME):
-        assert sign_in(browser(), "ann" if attempt % 2 else "ANN ", "wrong password").status_code == 422
-    refused = sign_in(browser(), "ann", PASSWORD)
-    assert refused.status_code == 429
-    assert int(refused.headers["retry-after"]) > 0
-    assert sign_in(browser(), "ben", "wrong password").status_code == 422, "others are not kept out"
-    days_pass(site, 1)
-    assert sign_in(browser(), "ann", PASSWORD).status_code == 303
-
-
-def test_guessing_is_slowed_down_by_address(site: Site, browser: Callable[[], Browser], join: Any) -> None:
-    join("ann")
-    guesser = browser()
-    for attempt in range(ATTEMPTS_BY_ADDRESS):
-        assert sign_in(guesser, f"name {attempt}", "wrong password").status_code == 422
-    assert sign_in(guesser, "ann", PASSWORD).status_code == 429
-    assert sign_in(browser(), "ann", PASSWORD).status_code == 303
-
-
-def test_who_is_right_is_not_slowed_down(browser: Callable[[], Browser], join: Any) -> None:
-    join("ann")
-    one = browser()
-    for _ in range(3):
-        for _ in range(ATTEMPTS_BY_NAME - 1):
-            sign_in(one, "ann", "wrong password")
-        assert sign_in(one, "ann", PASSWORD).status_code == 303
-        one.get("/account")
-        one.send("/signout")
-
-
-def test_of_many_guesses_at_once_only_so_many_are_looked_at(site: Site, join: Any) -> None:
-    refused: list[bool] = []
-
-    def guess() -> None:
-        try:
-            site.throttle.attempt("ann", "10.1.1.1")
-            refused.append(False)
-        except RefusalError:
-            refused.append(True)
-
-    threads = [threading.Thread(target=guess) for _ in range(25)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert refused.count(False) == ATTEMPTS_BY_NAME
-
-
 def test_a_new_password_signs_everybody_else_out(browser: Callable[[], Browser], join: Any) -> None:
     ann = join("ann")
     elsewhere = browser()
@@ -391,24 +236,6 @@ def test_a_lead_puts_somebody_out(site: Site, browser: Callable[[], Browser], jo
     assert "revoked" in lead.get("/lead/log").text
 
 
-def test_a_forgotten_password_is_set_anew(site: Site, browser: Callable[[], Browser], join: Any) -> None:
-    import re
-
-    lead, ann = join("lea", Role.LEAD), join("ann")
-    page = lead.send("/lead/people/reset", name="ann").text
-    token = re.search(r"http://localhost/join/([\w-]+)", page)[1]
-    new = browser()
-    assert 'value="ann"' in new.get(f"/join/{token}").text
-    assert (
-        new.send(f"/join/{token}", name="somebody else", password="a new one, long", language="ja").status_code == 303
-    )
-    assert "ann" in new.get("/account").text
-    assert ann.get("/work").status_code == 303
-    assert sign_in(browser(), "ann", PASSWORD).status_code == 422
-    assert browser().get(f"/join/{token}").status_code == 404
-    assert {account.name for account in site.accounts.all()} == {"lea", "ann"}
-
-
 def test_a_changed_role_holds_at_once(join: Any) -> None:
     owner, ann = join("olga", Role.OWNER), join("ann")
     assert ann.get("/lead/people").status_code == 403
@@ -438,72 +265,3 @@ def test_time_is_noted_only_now_and_then(site: Site, join: Any) -> None:
     days_pass(site, 0.02)
     ann.get("/work")
     assert site.sessions.of("ann")[0].seen > timestamp(datetime.now(UTC) - timedelta(minutes=1))
-
-
-class TestLinksEnd:
-    """A link serves no longer than what gave the right to it."""
-
-    def test_a_reset_link_ends_where_the_account_rises(self, site: Site, join: Any) -> None:
-        join("ann")
-        lead, owner = (
-            self.account(site, join, name, role) for name, role in (("lea", Role.LEAD), ("olga", Role.OWNER))
-        )
-        link = site.accounts.invite_again(lead, "ann")
-        site.accounts.change_role(owner, "ann", Role.OWNER)
-        with pytest.raises(RefusalError, match="link-used"):
-            site.accounts.join(link, "", PASSWORD, "en")
-
-    def test_the_links_of_who_is_disabled_end(self, site: Site, join: Any) -> None:
-        first, second = (self.account(site, join, name, Role.OWNER) for name in ("olga", "omar"))
-        link = site.accounts.invite(first, Role.OWNER)
-        site.accounts.disable(second, "olga")
-        with pytest.raises(RefusalError, match="link-used"):
-            site.accounts.join(link, "olga again", PASSWORD, "en")
-
-    @pytest.mark.parametrize("by_link", [True, False])
-    def test_a_new_password_ends_the_other_links_to_one(self, site: Site, join: Any, by_link: bool) -> None:
-        join("ann")
-        owner = self.account(site, join, "olga", Role.OWNER)
-        one, other = site.accounts.invite_again(owner, "ann"), site.accounts.invite_again(owner, "ann")
-        if by_link:
-            site.accounts.join(one, "", "another password", "en")
-        else:
-            site.accounts.change_password("ann", PASSWORD, "another password")
-        with pytest.raises(RefusalError, match="link-used"):
-            site.accounts.join(other, "", "a third password", "en")
-
-    def test_who_was_disabled_meanwhile_disables_nobody(self, site: Site, join: Any) -> None:
-        olga, omar = (self.account(site, join, name, Role.OWNER) for name in ("olga", "omar"))
-        site.accounts.disable(olga, "omar")
-        with pytest.raises(RefusalError, match="not-yours-to-change"):
-            site.accounts.disable(omar, "olga")  # as he was when he was asked for
-
-    @staticmethod
-    def account(site: Site, join: Any, name: str, role: Role) -> Account:
-        join(name, role)
-        return site.accounts.known(name)
-
-
-def test_all_spellings_of_a_name_are_counted_as_one(site: Site) -> None:
-    spellings = ("ana maria", " ANA  maria", "Ana\tMaria ")
-    for number in range(ATTEMPTS_BY_NAME):
-        site.throttle.attempt(spellings[number % 3], f"10.0.0.{number}")
-    for spelling in spellings:
-        with pytest.raises(RefusalError, match="slow-down"):
-            site.throttle.attempt(spelling, "10.0.1.1")
-
-
-def test_an_address_over_its_limit_leaves_no_more_traces_and_what_is_over_is_deleted(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def rows() -> int:
-        with site.store.reading() as connection:
-            return len(connection.execute(select(throttles)).all())
-
-    for number in range(ATTEMPTS_BY_ADDRESS + 20):
-        with suppress(RefusalError):
-            site.throttle.attempt(f"nobody {number}", "10.0.0.1")
-    assert rows() == ATTEMPTS_BY_ADDRESS + 1
-    monkeypatch.setattr(throttle, "WINDOW", timedelta(0))
-    site.throttle.attempt("somebody", "10.0.0.2")
-    assert rows() == 2

@@ -14,9 +14,9 @@ from sqlalchemy import update
 from plaudit.feedback.schema import throttles
 from plaudit.types import Prompt, Task
 from plaudit.web.app import create_app
-from plaudit.web.people import Account, Role
+from plaudit.web.people import Role
 from plaudit.web.site import Site
-from tests.web.conftest import PASSWORD, add_tasks, signed_in
+from tests.web.conftest import OWNER, PASSWORD, add_tasks, signed_in
 
 schemathesis = pytest.importorskip("schemathesis", reason="Schemathesis is not installed")
 
@@ -32,7 +32,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     prompt = Prompt.from_text("Write!", "made")
     site.store.add_prompts([prompt])
     site.store.add_tasks([Task(prompt.id, ())])
-    token = site.accounts.invite(Account("the test", Role.OWNER, "en", ""), Role.OWNER)
+    token = site.accounts.invite(OWNER, Role.OWNER)
     site.accounts.join(token, "olga", PASSWORD, "en")
     yield create_app(site)
     site.close()

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from plaudit.web.people import Account, Role
+from plaudit.web.people import Role
 from plaudit.web.sentences import RefusalError
 from plaudit.web.site import Site
 from plaudit.web.throttle import ATTEMPTS_BY_NAME
-from tests.web.conftest import PASSWORD, add_tasks
+from tests.web.conftest import OWNER, PASSWORD, add_tasks
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def at_once(*calls: Any) -> list[Any]:
 
 
 def test_a_link_serves_once_and_guesses_are_counted_across_workers(site: Site, other: Site) -> None:
-    token = site.accounts.invite(Account("the test", Role.OWNER, "en", ""), Role.ANNOTATOR)
+    token = site.accounts.invite(OWNER, Role.ANNOTATOR)
     joins = [
         lambda s=s, n=n: s.accounts.join(token, f"p{n}", PASSWORD, "en").name for n, s in enumerate([site, other] * 3)
     ]
@@ -64,7 +64,7 @@ def test_a_link_serves_once_and_guesses_are_counted_across_workers(site: Site, o
 
 
 def test_sessions_are_shared_and_end_everywhere(site: Site, other: Site) -> None:
-    token = site.accounts.invite(Account("the test", Role.OWNER, "en", ""), Role.ANNOTATOR)
+    token = site.accounts.invite(OWNER, Role.ANNOTATOR)
     ann = site.accounts.join(token, "ann", PASSWORD, "en")
     cookie = site.sessions.begin(ann)
     assert other.sessions.find(cookie) is not None

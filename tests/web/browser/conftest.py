@@ -170,6 +170,11 @@ class Person:
         assert sent.value.status == 200
         self.settles()
 
+    def changes_the_last(self) -> None:
+        """Opens the newest entry of the history to edit it."""
+        self.page.goto(f"{self.app.url}/history")
+        self.page.get_by_role("link", name="Change").first.click()
+
     def settles(self) -> None:
         """What was submitted is dealt with, and the page shows what comes next."""
         expect(self.page.locator("body")).not_to_have_class(re.compile("busy"))

@@ -37,8 +37,7 @@ def test_a_cancelled_edit_leaves_nothing_behind(app: App, ana: Person) -> None:
     ana.works()
     ana.presses("9")
     ana.submits()
-    ana.page.goto(f"{app.url}/history")
-    ana.page.get_by_role("link", name="Change").click()
+    ana.changes_the_last()
     expect(ana.page.locator("#readout")).to_have_text("B is far better")
     ana.presses("1", "s", "z")  # an edit is neither skipped nor undone
     expect(ana.page.locator("#readout")).to_have_text("A is far better")
