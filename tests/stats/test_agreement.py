@@ -1,5 +1,8 @@
 """Agreement coefficients against what was published, against crowd-kit, and against what must hold of any."""
 
+from fractions import Fraction
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -75,6 +78,35 @@ def test_the_paradox_of_kappa() -> None:
     assert percent_agreement(ratings).value == pytest.approx(0.944)
     assert cohen(ratings).value == pytest.approx(-0.0234, abs=5e-5)
     assert ac1(ratings).value == pytest.approx(0.9408, abs=5e-5)
+
+
+def test_published_tables_by_exact_fractions() -> None:
+    """The printed digits end early; the formulas of Gwet 2008 and Fleiss 1971, in fractions, do not."""
+    paradox = two_raters([[118, 5], [2, 0]])
+    observed, first = Fraction(118, 125), Fraction(123 + 120, 250)
+    by_chance = 2 * first * (1 - first)
+    assert ac1(paradox).value == pytest.approx(float((observed - by_chance) / (1 - by_chance)), abs=1e-9)
+    counts = [[int(n) for n in row] for row in FLEISS.split()]
+    agreed = sum(Fraction(n * (n - 1), 6 * 5) for row in counts for n in row) / len(counts)
+    chance = sum(Fraction(sum(column), 6 * len(counts)) ** 2 for column in zip(*counts, strict=True))
+    assert fleiss(from_counts(counts)).value == pytest.approx(float((agreed - chance) / (1 - chance)), abs=1e-9)
+
+
+def test_ordinal_alpha_by_its_definition() -> None:
+    """Krippendorff 2011: 1 − D_o/D_e, where two values are as far apart as there are values between them, squared."""
+    units = [[int(value) for value in row if not np.isnan(value)] for row in KRIPPENDORFF]
+    units = [values for values in units if len(values) > 1]
+    everything = [value for values in units for value in values]
+
+    def apart(a: int, b: int) -> float:
+        low, high = sorted((a, b))
+        between = sum(low <= value <= high for value in everything)
+        return (between - (everything.count(a) + everything.count(b)) / 2) ** 2
+
+    observed = sum(apart(a, b) / (len(values) - 1) for values in units for a, b in permutations(values, 2))
+    expected = sum(apart(a, b) for a, b in permutations(everything, 2)) / (len(everything) - 1)
+    found = alpha(Ratings.from_table(KRIPPENDORFF), "ordinal").value
+    assert found == pytest.approx(1 - observed / expected, abs=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore::Warning:crowdkit")
