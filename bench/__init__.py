@@ -1,7 +1,7 @@
 """One way to a figure: every number in the docs is measured here, written to JSON, and put into the docs from there.
 
     python -m bench                               list what can be measured
-    python -m bench NAME [--quick] [--json FILE]  measure it
+    python -m bench NAME [--quick] [--json FILE]  measure it; `--isa avx2` as on a processor with nothing wider
     python -m bench --docs                        put bench/results/*.json into the docs' tables
 
 A bench is a file beside this one: its docstring says what is measured and how, `SEEDS` are its seeds, and
@@ -104,10 +104,18 @@ def markdown(result: Mapping[str, Any]) -> str:
     heading, *lines = [f"| {' | '.join(line)} |" for line in cells(result["rows"])]
     rule = f"|{' --- |' * len(cells(result['rows'])[0])}"
     machine, seeds = result["machine"], ", ".join(map(str, result["seeds"]))
-    origin = [f"`{result['command']}`", f"commit {result['commit']}", f"{machine['cores']} cores of {machine['cpu']}"]
+    origin = [
+        f"`{result['command']}`",
+        f"commit {result['commit']}",
+        f"{machine['cores']} cores of {machine['cpu']}{_instructions(machine)}",
+    ]
     origin += [f"Python {machine['python']}", f"torch {machine['torch']}", f"took {duration_text(result['seconds'])}"]
     origin += [f"seeds {seeds}"] * bool(seeds)
     return "\n".join([heading, rule, *lines, "", f"Measured by {', '.join(origin)}.", ""])
+
+
+def _instructions(machine: Mapping[str, Any]) -> str:
+    return f" ({machine['instructions']})" if "instructions" in machine else ""
 
 
 def with_tables(text: str, results: Path = RESULTS) -> str:
@@ -115,7 +123,8 @@ def with_tables(text: str, results: Path = RESULTS) -> str:
 
     def filled(block: re.Match[str]) -> str:
         path = results / f"{block['name']}.json"
-        again = f"measure it by `python -m bench {block['name']} --json {path}`"
+        name, restricted = block["name"].removesuffix("-avx2"), block["name"].endswith("-avx2")
+        again = f"measure it by `python -m bench {name}{' --isa avx2' * restricted} --json {path}`"
         if not path.is_file():
             raise UsageError(f"The docs show bench:{block['name']}, but there is no {path}: {again}.")
         result = json.loads(path.read_text(encoding="utf-8"))

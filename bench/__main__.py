@@ -17,6 +17,7 @@ from typing import Any
 from bench import Row, cells, commit_name, with_tables
 from plaudit.errors import PlauditError, UsageError, did_you_mean
 from plaudit.files import to_json, write_atomically
+from plaudit.models.processor import ONLY_AVX2, instruction_set, processor_name
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -26,16 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure a figure that the docs claim.")
     parser.add_argument("name", nargs="?", help="what to measure; without it, what there is")
     parser.add_argument("--quick", action="store_true", help="measure less, to see that the bench works")
+    parser.add_argument("--isa", choices=["avx2"], help="use no wider instructions, as on a processor without them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
     parser.add_argument("--docs", action="store_true", help="put bench/results/*.json into the docs' tables")
     asked = parser.parse_args(arguments)
+    if asked.isa:  # before torch is loaded, and for every process that a bench starts
+        assert "torch" not in sys.modules
+        os.environ |= ONLY_AVX2
     try:
         if asked.docs:
             rewrite_docs()
         elif asked.name is None:
             print("\n".join(f"{name:<16} {what}" for name, what in benches().items()) or "There are no benches yet.")
         else:
-            result = measure(asked.name, asked.quick)
+            result = measure(asked.name, asked.quick, asked.isa)
             print_table(result["rows"])
             if asked.json:
                 write_atomically(asked.json, to_json(result, indent=1) + "\n")
@@ -52,7 +57,7 @@ def benches() -> dict[str, str]:
     return {path.stem.replace("_", "-"): doc.partition("\n")[0] for path, doc in docs.items()}
 
 
-def measure(name: str, quick: bool) -> dict[str, Any]:
+def measure(name: str, quick: bool, isa: str | None = None) -> dict[str, Any]:
     """Run a bench; its rows, and all that is needed to measure them again."""
     if name not in benches():
         near = did_you_mean(name, benches())
@@ -66,7 +71,7 @@ def measure(name: str, quick: bool) -> dict[str, Any]:
         "commit": commit,
         "machine": machine(),
         "seeds": list(getattr(bench, "SEEDS", ())),
-        "command": shlex.join(["python", "-m", "bench", name, *["--quick"] * quick]),
+        "command": shlex.join(["python", "-m", "bench", name, *["--quick"] * quick, *(["--isa", isa] if isa else [])]),
         "seconds": round(time.monotonic() - began, 1),
         "rows": [row.record() for row in rows],
     }
@@ -74,18 +79,12 @@ def measure(name: str, quick: bool) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     return {
-        "cpu": cpu_model(),
+        "cpu": processor_name(),
+        "instructions": instruction_set(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
     }
-
-
-def cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

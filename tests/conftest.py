@@ -63,11 +63,10 @@ def tiny_folder(tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny(tiny_folder):
     """The tiny model, freshly loaded in fp32 so that equal means equal."""
-    import torch
 
     from plaudit.models.catalog import load
 
-    return load(str(tiny_folder), dtype=torch.float32)
+    return load(str(tiny_folder), dtype="fp32")
 
 
 @pytest.fixture(scope="session")

@@ -115,9 +115,10 @@ def made_up_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("made_up_data")
-def test_reward_folds_finds_what_people_like(monkeypatch: pytest.MonkeyPatch, tiny, capsys) -> None:
+def test_reward_folds_finds_what_people_like(monkeypatch: pytest.MonkeyPatch, tiny, capsys, tmp_path) -> None:
     from bench import reward_folds
 
+    monkeypatch.setattr("bench.RESULTS", tmp_path)  # what an earlier run of the same commit kept would be taken
     monkeypatch.setattr(reward_folds, "load", lambda name: tiny)
     rows = {row.what: row for row in reward_folds.main(quick=True)}
     assert len(rows) == 10
@@ -168,6 +169,7 @@ SUMMARY = {
     "win_rate": 0.9, "win_rate_low": 0.85, "win_rate_high": 0.94, "kl_nats": 8.0, "reward_of_ceiling": 0.95,
     "reward_accuracy": 0.8, "reward_accuracy_low": 0.7, "reward_accuracy_high": 0.9, "finished_before": 0.1,
     "finished_after": 0.9, "seconds": 300.0, "peak_memory_mb": 1500.0, "stage_seconds": {"align": 120.0},
+    "arithmetic": {"dtype": "bf16"},
 }  # fmt: skip
 
 
@@ -181,6 +183,10 @@ def demos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         out = Path(command[command.index("--out") + 1])
         out.mkdir(parents=True)
         aligning = 240.0 if "ppo" in command else 120.0
+        run = out / "seed" / "runs" / "align-001"
+        run.mkdir(parents=True)
+        lines = [json.dumps({"step": i, "reward_mean": i / 8, "kl_nats": i}) for i in range(10)]
+        (run / "metrics.jsonl").write_text("\n".join(lines))
         (out / "summary.json").write_text(json.dumps(SUMMARY | {"stage_seconds": {"align": aligning}}))
         return subprocess.CompletedProcess(command, 0)
 
@@ -199,6 +205,8 @@ def test_demo_seeds_runs_every_seed_and_one_by_ppo(demos, capsys) -> None:
     assert (mean.value, mean.low, mean.goal) == (pytest.approx(0.9), pytest.approx(0.9), None)
     assert ["--iterations" in line for line in demos] == [False, False, False, True]
     assert rows["RLOO peak memory (peer: PPO)"].goal == "<= 1800"
+    assert rows["training KL, iterations 1 to 8, mean"].value == 3.5
+    assert rows["training reward, iterations 9 to 16, mean"].value == 17 / 16
     aligning = rows["RLOO time of the align stage (peer: PPO)"]
     assert (aligning.value, aligning.peer, aligning.ratio) == (120, 240, 0.5)
     assert "rloo, seed 2: win_rate 0.9, kl_nats 8," in capsys.readouterr().err

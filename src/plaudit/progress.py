@@ -109,10 +109,19 @@ def quiet() -> Iterator[None]:
         _output.silenced = before
 
 
+def say(sentence: str) -> None:
+    """One line on standard error, above any bar."""
+    if _output.silenced:
+        return
+    if _output.screen is not None:
+        _output.screen.console.print(sentence, highlight=False, markup=False)
+    else:
+        print(sentence, file=sys.stderr, flush=True)
+
+
 def _print_line(progress: Bar) -> None:
-    if not _output.silenced:
-        _output.line_at = time.monotonic()
-        print(f"{progress.what}: {progress.figures()}", file=sys.stderr, flush=True)
+    _output.line_at = time.monotonic()
+    say(f"{progress.what}: {progress.figures()}")
 
 
 @contextmanager

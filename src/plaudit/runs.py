@@ -83,6 +83,7 @@ class Run:
     results: dict[str, Any] = field(default_factory=dict)  # headline figures: set them while recording
     costs: Costs = field(default_factory=Costs)
     versions: dict[str, str] = field(default_factory=dict)
+    arithmetic: dict[str, Any] = field(default_factory=dict)  # `models.arithmetic.Arithmetic`, where a model computed
     created_at: str = ""  # UTC, ISO 8601
     finished_digest: str | None = None  # `digest()` at the moment it finished
     _saved_at: float = field(default=math.inf, init=False, repr=False)  # monotonic seconds; never, outside recording

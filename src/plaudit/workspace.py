@@ -1,6 +1,6 @@
 """A Workspace: the folder of one project, which every command finds by `--workspace`.
 
-    plaudit.toml    what holds for all its stages: name, model, seed, share of prompts held out
+    plaudit.toml    what holds for all its stages: name, model, seed, share of prompts held out, how to compute
     feedback.db     the feedback store, unless plaudit.toml names another database
     runs/           one folder a run
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -34,12 +34,16 @@ class Settings:
     seed: int = 0  # where a command is given none
     heldout_share: float = 0.2  # of prompts, decided by their hash before anything is trained
     feedback: str = "feedback.db"  # the feedback store: a file, relative to the folder, or a database URL
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # that models compute in; auto: what is fastest here
+    threads: int = 0  # that models compute on; 0: as many as there are cores to use
 
     def __post_init__(self) -> None:
         if not 0 < self.heldout_share < 1:
             raise ValueError(f"heldout_share must lie between 0 and 1, not {self.heldout_share}")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ValueError(f"seed must lie between 0 and {LARGEST_SEED}, not {self.seed}")
+        if self.threads < 0:
+            raise ValueError(f"threads must be at least 0, not {self.threads}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Workspace(Settings):
         seed: int = 0,
         name: str | None = None,
         feedback: str = "feedback.db",
+        dtype: str = "auto",
     ) -> Workspace:
         """Make a new workspace; the folder may exist, but hold none yet."""
         path = Path(path)
@@ -61,8 +66,8 @@ class Workspace(Settings):
             raise UsageError(f"{path} is a workspace already; choose another folder, or work on with this one.")
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; a workspace needs a folder.")
-        asked = {"name": name or path.resolve().name, "model": model, "seed": seed, "feedback": feedback}
-        settings = config_from(Settings, asked, "the new workspace")
+        asked = {"name": name or path.resolve().name, "model": model, "seed": seed}
+        settings = config_from(Settings, asked | {"feedback": feedback, "dtype": dtype}, "the new workspace")
         lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in asdict(settings).items()]
         write_atomically(path / SETTINGS_FILE, "\n".join(lines) + "\n")
         return cls.open(path)
@@ -79,6 +84,13 @@ class Workspace(Settings):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{file} is not valid TOML: {error}.") from error
         return cls(**asdict(config_from(Settings, stored, str(file))), path=path)
+
+    def override(self, **changes: Any) -> Workspace:
+        """With other settings, for one command; None leaves a setting as it is. UsageError for what cannot be."""
+        settings = {field.name: getattr(self, field.name) for field in fields(Settings)}
+        given = {name: value for name, value in changes.items() if value is not None}
+        checked = config_from(Settings, settings | given, "the command")
+        return replace(self, **asdict(checked))
 
     @property
     def database(self) -> Path | str:

@@ -108,7 +108,7 @@ def made(tmp_path: Path) -> list[Path]:
 
 
 def test_the_converted_model_reads_and_says_the_same(fetched: list[list[str]], tiny_folder: Path) -> None:
-    ours, original = load("smollm2", dtype=torch.float32), load(str(tiny_folder), dtype=torch.float32)
+    ours, original = load("smollm2", dtype="fp32"), load(str(tiny_folder), dtype="fp32")
     ids = original.tokenizer(TEXT, add_special_tokens=False)["input_ids"]
     assert ours.tokenizer(TEXT, add_special_tokens=False)["input_ids"] == ids
     assert ours.tokenizer.pad_token_id != ours.tokenizer.eos_token_id == original.tokenizer.eos_token_id

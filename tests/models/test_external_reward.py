@@ -32,7 +32,7 @@ def classifier(tiny_folder: Path, folder: Path, labels: int = 1) -> str:
 
 @pytest.fixture
 def reward(tiny_folder: Path, tmp_path: Path) -> ExternalReward:
-    return ExternalReward.load(classifier(tiny_folder, tmp_path / "rm"), dtype=torch.float32)
+    return ExternalReward.load(classifier(tiny_folder, tmp_path / "rm"), dtype="fp32")
 
 
 def test_a_score_does_not_depend_on_the_batch(reward: ExternalReward) -> None:

@@ -84,8 +84,12 @@ def test_a_panel_does_not_rank_the_same_answers_twice(chain, capsys: pytest.Capt
 
 
 def test_every_stage_has_a_line_to_say(chain) -> None:
-    assert headline(chain.sample).startswith("Sampled 40 answers to 10 prompts; 0% end by themselves. (sample-001, ")
-    assert "A simulated panel of 13 ranked them in 30 judgements; 25% of" in headline(chain.panel)
+    finished, flipped = (
+        f"{100 * share:.0f}%" for share in (chain.sample.results["finished_share"], chain.panel.results["flip_share"])
+    )
+    said = f"Sampled 40 answers to 10 prompts; {finished} end by themselves. (sample-001, "
+    assert headline(chain.sample).startswith(said)
+    assert f"A simulated panel of 13 ranked them in 30 judgements; {flipped} of" in headline(chain.panel)
     assert "% of what can be predicted; betting" in headline(chain.reward)
     assert "Aligned the model by RLOO in 3 iterations; reward" in headline(chain.align)
     assert "On 3 held-out prompts the aligned model's answers win" in headline(chain.evaluate)
@@ -173,13 +177,13 @@ def test_without_held_out_preferences_the_reward_run_says_so(chain, tmp_path) ->
 def test_a_run_records_the_moment_at_which_it_read(copied: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said while the model loads is learnt from; withdrawn later, it makes the run stale."""
 
-    def while_loading(name: str) -> LanguageModel:
+    def while_loading(name: str, **settings: object) -> LanguageModel:
         with open_feedback(copied) as store:
             task = store.tasks()[0]
             store.add_annotators([Annotator("ana")])
             store.submit(Judgement("late", task.id, "ana", Ranking(tuple((r,) for r in task.response_ids))))
             store.write(Demonstration("written", store.prompts(Split.HELDOUT)[0].id, "Like so.", annotator_id="ana"))
-        return load(name)
+        return load(name, **settings)
 
     monkeypatch.setattr("plaudit.models.catalog.load", while_loading)
     learnt = reward(copied, RewardStageConfig(), seed=0)

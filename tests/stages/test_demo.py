@@ -78,7 +78,8 @@ def test_a_cut_demo_goes_on_and_ends_as_it_would_have(asked: Demo, monkeypatch, 
         demo(asked, write=lambda line: None)
     said: list[str] = []
     assert demo(asked, write=said.append)
-    assert [line.endswith("Done before.") for line in said[1:6]] == [True, True, True, False, False]
+    assert said[1].startswith("It will take about ")
+    assert [line.endswith("Done before.") for line in said[2:7]] == [True, True, True, False, False]
     runs = Workspace.open(asked.folder).runs()
     assert [run.status for run in runs] == [RunStatus.FINISHED] * 5
     whole = Demo.asked(out=tmp_path / "whole", model=asked.model, quick=True, iterations=None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
+from plaudit.cli.options import HERE, Dtype, Resume, Seed, Threads, WorkspaceDir
 from plaudit.cli.staging import Settings, Source, open_with_model, refuse_changes, run_stage
 
 REWARD_MODEL_HELP = "A sequence classifier instead of a reward run: a folder or Hugging Face id."
@@ -20,15 +20,16 @@ def align(
     source: Source = None,
     reward_model: Annotated[str | None, typer.Option(metavar="PATH_OR_ID", help=REWARD_MODEL_HELP)] = None,
     settings: Settings = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
     resume: Resume = False,
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    opened = open_with_model(workspace)
+    opened = open_with_model(workspace, dtype, threads)
     flags = {"iterations": iterations, "learning_rate": learning_rate}
-    refuse_changes(
-        resume, {**flags, "algorithm": algorithm, "source": source, "reward_model": reward_model}, settings, seed
-    )
+    others = {"algorithm": algorithm, "source": source, "reward_model": reward_model, "dtype": dtype}
+    refuse_changes(resume, flags | others, settings, seed)
     if not resume and not reward_model:
         opened.latest("reward")  # says what is missing before torch is loaded
     from plaudit.stages.align import align as stage

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from plaudit.cli.options import Threads
+
 PREFERENCES_HELP = "Learn from these preferences: a file, a folder or a Hugging Face data set."
 
 
@@ -18,6 +20,8 @@ def demo(
     algorithm: Annotated[str, typer.Option(metavar="NAME", help="rloo or ppo.")] = "rloo",
     people: Annotated[bool, typer.Option("--people", help="Rank the answers yourself, here in the terminal.")] = False,
     preferences: Annotated[str | None, typer.Option(metavar="SOURCE", help=PREFERENCES_HELP)] = None,
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="auto, bf16, fp16 or fp32: what to compute in.")] = "auto",
+    threads: Threads = None,
     iterations: Annotated[int | None, typer.Option(metavar="N", help="Of reinforcement learning.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Much smaller, to see that it works; proves nothing.")] = False,
 ) -> None:
@@ -26,6 +30,6 @@ def demo(
 
     asked = Demo.asked(
         out=out, seed=seed, model=model, algorithm=algorithm, people=people, preferences=preferences,
-        iterations=iterations, quick=quick,
+        iterations=iterations, quick=quick, dtype=dtype, threads=threads or 0,
     )  # fmt: skip
     run(asked, fresh=fresh)

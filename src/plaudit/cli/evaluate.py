@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
+from plaudit.cli.options import HERE, Dtype, Resume, Seed, Threads, WorkspaceDir
 from plaudit.cli.staging import Settings, Source, open_with_model, refuse_changes, run_stage
 
 
@@ -18,13 +18,15 @@ def evaluate(
     prompts: Annotated[int | None, typer.Option(metavar="N", help="At most so many prompts. Default: 200.")] = None,
     source: Source = None,
     settings: Settings = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
     resume: Resume = False,
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    opened = open_with_model(workspace)
+    opened = open_with_model(workspace, dtype, threads)
     flags = {"align": align, "answers": answers, "prompts": prompts, "source": source}
-    refuse_changes(resume, flags, settings, seed)
+    refuse_changes(resume, flags | {"dtype": dtype}, settings, seed)
     if not resume and not align:
         opened.latest("align")  # says what is missing before torch is loaded
     from plaudit.stages.overrides import configured

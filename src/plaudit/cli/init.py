@@ -20,6 +20,7 @@ def init(
     feedback: Annotated[
         str, typer.Option(metavar="PLACE", help="The feedback store: a file in it, or a PostgreSQL URL.")
     ] = "feedback.db",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="That models compute in.")] = "auto",
     name: Annotated[str | None, typer.Option(help="What reports call it. Default: the folder's name.")] = None,
 ) -> None:
     from plaudit.models.names import folder_of
@@ -27,7 +28,7 @@ def init(
     if folder is not None and workspace != HERE:
         raise UsageError("Two folders were given: name the workspace by DIR or by --workspace, not both.")
     folder_of(model)  # says where there is none, before a workspace is made for it
-    made = Workspace.create(folder or workspace, model, seed, name, feedback)
+    made = Workspace.create(folder or workspace, model, seed, name, feedback, dtype)
     print(f"Made workspace {made.name} in {made.path} (model {made.model}, seed {made.seed}).")
     print(
         f"Next: `plaudit import FILE -w {made.path}` for preferences that you have, or "

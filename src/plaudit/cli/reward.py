@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
+from plaudit.cli.options import HERE, Dtype, Resume, Seed, Threads, WorkspaceDir
 from plaudit.cli.staging import Settings, Source, open_with_model, refuse_changes, run_stage
 
 
@@ -16,13 +16,15 @@ def reward(
         bool, typer.Option("--weighted", help="Let votes count by their annotator's reliability.")
     ] = False,
     settings: Settings = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
     resume: Resume = False,
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    opened = open_with_model(workspace)
+    opened = open_with_model(workspace, dtype, threads)
     flags = {"source": source, "weighted": weighted or None}
-    refuse_changes(resume, flags, settings, seed)
+    refuse_changes(resume, flags | {"dtype": dtype}, settings, seed)
     from plaudit.stages.feedback import open_feedback
     from plaudit.stages.overrides import configured
 

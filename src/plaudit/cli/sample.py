@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import HERE, Resume, Seed, WorkspaceDir
+from plaudit.cli.options import HERE, Dtype, Resume, Seed, Threads, WorkspaceDir
 from plaudit.cli.staging import Settings, Source, open_with_model, refuse_changes, run_stage
 
 
@@ -18,14 +18,16 @@ def sample(
     source: Source = None,
     policy: Annotated[str | None, typer.Option(metavar="ID", help="The align run that answers.")] = None,
     settings: Settings = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
     resume: Resume = False,
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
     flags = {"answers": answers, "max_tokens": max_tokens, "temperature": temperature, "split": split}
     flags |= {"source": source, "policy": policy}
-    opened = open_with_model(workspace)
-    refuse_changes(resume, flags, settings, seed)
+    opened = open_with_model(workspace, dtype, threads)
+    refuse_changes(resume, flags | {"dtype": dtype}, settings, seed)
     from plaudit.stages.feedback import open_feedback
     from plaudit.stages.overrides import configured
 

@@ -32,11 +32,11 @@ def refuse_changes(resume: bool, flags: Mapping[str, Any], settings: Sequence[st
         raise UsageError(f"--resume goes on with the run's own settings; leave --{changed.replace('_', '-')} out.")
 
 
-def open_with_model(folder: Path) -> Workspace:
-    """The workspace. UsageError where its model's folder is gone: a run would be begun only to fail."""
+def open_with_model(folder: Path, dtype: str | None = None, threads: int | None = None) -> Workspace:
+    """The workspace, computing as asked. UsageError where its model's folder is gone: a run would only fail."""
     from plaudit.models.names import folder_of
 
-    workspace = Workspace.open(folder)
+    workspace = Workspace.open(folder).override(dtype=dtype, threads=threads)
     folder_of(workspace.model)
     return workspace
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import HERE, Seed, WorkspaceDir
+from plaudit.cli.options import HERE, Dtype, Seed, Threads, WorkspaceDir
 from plaudit.types import Split, Task, TaskPurpose
 from plaudit.workspace import Workspace
 
@@ -32,6 +32,8 @@ def tasks(
     sample: Annotated[str | None, typer.Option(metavar="ID", help="Only this sample run's answers.")] = None,
     source: Annotated[str | None, typer.Option(metavar="NAME", help="Only prompts imported under this name.")] = None,
     split: Annotated[Split | None, typer.Option(help="Only prompts on this side of the split.")] = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
@@ -40,7 +42,7 @@ def tasks(
     from plaudit.stages.feedback import open_feedback
     from plaudit.stages.tasks import TaskPlan
 
-    opened = Workspace.open(workspace)
+    opened = Workspace.open(workspace).override(dtype=dtype, threads=threads)
     scope, seed = Scope(sample, source, split), opened.seed if seed is None else seed
     with open_feedback(opened) as store:
         question = question or store.settings().question

@@ -11,6 +11,7 @@ import torch
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
+from plaudit.models.arithmetic import DTYPES, Arithmetic, choose_arithmetic
 from plaudit.models.embedded import embedded_model
 from plaudit.models.machine import tune
 from plaudit.models.names import ANOTHER, EMBEDDED, folder_of
@@ -19,11 +20,12 @@ from plaudit.models.trunk import Trunk
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A trunk, its tokenizer, and the name that loads both again."""
+    """A trunk, its tokenizer, the name that loads both again, and how it computes here."""
 
     name: str
     trunk: Trunk
     tokenizer: Any
+    arithmetic: Arithmetic
 
     @property
     def end_ids(self) -> tuple[int, ...]:
@@ -33,30 +35,34 @@ class LanguageModel:
         return tuple({self.tokenizer.eos_token_id, *(e for e in extra if e is not None)})
 
 
-def load(name: str, *, split: int | None = None, dtype: torch.dtype = torch.bfloat16) -> LanguageModel:
+def load(name: str, *, split: int | None = None, dtype: str = "auto", threads: int = 0) -> LanguageModel:
     """Load the model `name` on the best device there is.
 
     Args:
         name: `smollm2`, a folder in Hugging Face format, or a Hugging Face id.
         split: see `Trunk`.
+        dtype: `bf16`, `fp16` or `fp32`, or `auto` for what is fastest here.
+        threads: to compute on, for the whole process; 0 for as many as there are cores to use.
 
     Raises:
-        UsageError: there is no such model, or its architecture cannot be the trunk.
+        UsageError: there is no such model, its architecture cannot be the trunk, or the device does not compute so.
         PlauditError: the embedded model could not be fetched, or the model's files may not be read.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tune()
+    tune(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    arithmetic = choose_arithmetic(dtype, device)
     quiet_transformers()
     path = locate(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[arithmetic.dtype])
     except (OSError, ValueError, KeyError) as error:
         raise _no_such_model(name, path, error) from error
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
     separate_pad(tokenizer)
-    return LanguageModel(name, Trunk(model, split), tokenizer)
+    return LanguageModel(name, Trunk(model, split), tokenizer, arithmetic)
 
 
 def locate(name: str) -> str:

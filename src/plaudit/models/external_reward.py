@@ -16,6 +16,7 @@ from torch import Tensor
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
+from plaudit.models.arithmetic import DTYPES
 from plaudit.models.catalog import quiet_transformers, separate_pad
 from plaudit.models.conversation import Packed, microbatches
 from plaudit.types import Prompt, Response, Role
@@ -40,8 +41,8 @@ class ExternalReward:
         self.scale = scale or Scale()
 
     @classmethod
-    def load(cls, name: str, dtype: torch.dtype = torch.bfloat16) -> ExternalReward:
-        """Load a folder or Hugging Face id.
+    def load(cls, name: str, dtype: str = "fp32") -> ExternalReward:
+        """Load a folder or Hugging Face id, to compute in `dtype`: the policy's, as the models share a machine.
 
         Raises:
             UsageError: there is no such model, or it does not give one number for a text.
@@ -53,7 +54,7 @@ class ExternalReward:
             hub.ready()
         try:
             tokenizer = AutoTokenizer.from_pretrained(name)
-            network: Any = AutoModelForSequenceClassification.from_pretrained(name, dtype=dtype)
+            network: Any = AutoModelForSequenceClassification.from_pretrained(name, dtype=DTYPES[dtype])
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise UsageError(

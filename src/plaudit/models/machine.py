@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from plaudit.models.processor import usable_cores
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 HOLD_BYTES = 1 << 30
 # oneDNN keeps the kernels of the last 1,024 shapes, in two caches, with up to 10 MB of scratch memory each, and the
@@ -24,8 +26,9 @@ def _glibc() -> Any:
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
 
 
-def tune() -> None:
-    """Keep freed memory in the process, few compiled kernels, and flush denormal numbers to zero.
+def tune(threads: int = 0) -> None:
+    """Compute on `threads` threads, keep freed memory in the process, few compiled kernels, and flush denormal numbers
+    to zero. 0 threads are as many as OMP_NUM_THREADS says or else as there are cores to use.
 
     glibc hands every large freed block back to the kernel, and the next tensor of that size then pays for each page
     again: keeping them made a forward pass over 2,048 tokens a third faster. Softmax over 49,152 tokens is full of
@@ -33,6 +36,8 @@ def tune() -> None:
     """
     for name, capacity in KERNELS_KEPT.items():
         os.environ.setdefault(name, capacity)  # read when the first kernel is built
+    if threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads or usable_cores())
     torch.set_flush_denormal(True)
     if library := _glibc():
         library.mallopt(M_MMAP_THRESHOLD, HOLD_BYTES)

@@ -77,6 +77,23 @@ class Active:
     name: str | None = None
 
 
+FEW_ROWS = 256
+ROWS_AT_ONCE = 16  # that BLAS computes as fast as any fewer; 30 rows take nearly twice the time of 32
+
+
+def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`, for the few rows of a decode step in fp32 on a CPU as W xᵀ, of a multiple of ROWS_AT_ONCE rows.
+
+    BLAS takes two thirds of the time that way round (32 rows, 576 by 1,536, AVX2), of 30 rows even more is saved.
+    """
+    rows = x.numel() // x.shape[-1]
+    if rows > FEW_ROWS or torch.is_grad_enabled() or x.dtype != torch.float32 or x.is_cuda:
+        return F.linear(x, weight, bias)
+    flat = F.pad(x.reshape(rows, -1), (0, 0, 0, -rows % ROWS_AT_ONCE if rows > ROWS_AT_ONCE // 2 else 0))
+    out = (weight @ flat.t())[:, :rows].t().reshape(*x.shape[:-1], -1)
+    return out if bias is None else out + bias
+
+
 class AdaptedLinear(nn.Module):
     """A frozen linear layer, plus `scale · B A x` of the active adapter: fp32, computed in the trunk's dtype."""
 
@@ -105,9 +122,9 @@ class AdaptedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         name = self.active.name
         if name is None or name not in self.a:
-            return F.linear(x, self.weight, self.bias)
+            return project(x, self.weight, self.bias)
         if self.merged is not None:
-            return F.linear(x, self.merged, self.bias)
+            return project(x, self.merged, self.bias)
         low = F.linear(x, self.a[name].to(x.dtype)) * self.scales[name]
         return F.linear(x, self.weight, self.bias) + F.linear(low, self.b[name].to(x.dtype))
 
@@ -143,7 +160,7 @@ class Trunk:
         check(self)
         self._path = next(name for name, module in model.named_modules() if module is base.layers)  # "model.layers"
         self.layers_name = self._path.rpartition(".")[2]
-        for index in range(self.split, len(self.layers)):
+        for index in range(len(self.layers)):
             self._wrap(index)
 
     def _wrap(self, index: int) -> None:
@@ -153,7 +170,8 @@ class Trunk:
                 parent = layer.get_submodule(path.rpartition(".")[0])
                 adapted = AdaptedLinear(module, self.active)
                 setattr(parent, path.rpartition(".")[2], adapted)
-                self.adapted[f"{self._path}.{index}.{path}"] = adapted
+                if index >= self.split:
+                    self.adapted[f"{self._path}.{index}.{path}"] = adapted
 
     @property
     def device(self) -> torch.device:
@@ -245,7 +263,7 @@ class Trunk:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits for hidden states of any shape (..., D)."""
-        return F.linear(hidden, self.head.weight)
+        return project(hidden, self.head.weight)
 
     def token_logprobs(self, hidden_ND: Tensor, targets_N: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Log-probability of each target and the entropy (both (N,), nats, fp32) of softmax(logits / temperature).

@@ -90,6 +90,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Arithmetic:
+    """`models.arithmetic.Arithmetic`: how the models computed, and why so."""
+
+    dtype: str = ""
+    why: str = ""
+    threads: int | None = None
+    processor: str = ""
+    instructions: str = ""
+
+
+@dataclass(frozen=True)
 class RunView:
     """What provenance says about one run."""
 
@@ -100,10 +111,20 @@ class RunView:
     seconds: float
     versions: Mapping[str, str]
     command: str = ""
+    dtype: str = ""
 
     @classmethod
     def from_run(cls, run: Run, command: str = "") -> RunView:
-        return cls(run.id, run.stage, run.seed, run.finished_digest, run.costs.wall_seconds, run.versions, command)
+        return cls(
+            run.id,
+            run.stage,
+            run.seed,
+            run.finished_digest,
+            run.costs.wall_seconds,
+            run.versions,
+            command,
+            run.arithmetic.get("dtype", ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -157,6 +178,7 @@ class ReportData:
     seconds: float | None = None
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_mb: float | None = None
+    arithmetic: Arithmetic | None = None
     tokens_generated: int | None = None
     tokens_trained: int | None = None
     metrics: tuple[Mapping[str, Any], ...] = ()

@@ -18,7 +18,7 @@ from plaudit.models.adapters import save_adapter
 from plaudit.models.catalog import LanguageModel
 from plaudit.runs import Run
 from plaudit.stages.feedback import open_feedback
-from plaudit.stages.scorers import prepare_scorer, reward_run_of
+from plaudit.stages.scorers import prepare_scorer, reward_run_of, score_gap
 from plaudit.stages.stage import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.train.ppo import PpoConfig, train_ppo
 from plaudit.train.rloo import RlooConfig, train_rloo
@@ -73,9 +73,10 @@ def align(
         run, config = begin(
             workspace, "align", config, seed, resume, lambda: _reward_input(workspace, config), align_config
         )
-        with recorded(run, workspace, default_config(config.algorithm)), loaded(workspace, model) as language:
+        with recorded(run, workspace, default_config(config.algorithm)), loaded(workspace, model, run) as language:
             prompts = pinned(run, store, found)
             scorer = prepare_scorer(workspace, run, store, prompts, language)
+            run.results |= score_gap(workspace, run, store, scorer, language)
             log = _logger(run, config.training)
             if isinstance(config.training, PpoConfig):
                 train_ppo(language, scorer, prompts, config.training, run.seed, run.checkpoint_dir, log)

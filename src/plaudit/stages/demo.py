@@ -1,7 +1,8 @@
 """`plaudit demo`: the whole loop with one command, in a workspace of its own that any other command can go on with.
 
     demo/report.html, summary.json     of the run that was last asked for
-    demo/seed-0/                       its workspace; one for each seed, model, and kind of feedback
+    demo/seed-0/                       its workspace; one for each seed, model, dtype that was asked for, and kind of
+                                       feedback
 
 One process, one loaded model. What is finished is not done again, and what was cut goes on where it was.
 """
@@ -23,12 +24,14 @@ from plaudit.feedback.importers import import_preferences
 from plaudit.feedback.sources import name_of
 from plaudit.feedback.store import FeedbackStore
 from plaudit.files import content_digest, to_json, write_atomically
+from plaudit.progress import duration_text, say
 from plaudit.runs import Run
 from plaudit.stages.collect import rank_by_person
+from plaudit.stages.demo_settings import QUICK, DemoSettings
 from plaudit.stages.headlines import headline
 from plaudit.stages.outcome import QUICK_NAME, outcome
 from plaudit.stages.reuse import ensure, is_of, refuse_company
-from plaudit.types import Prompt, content_id
+from plaudit.types import Prompt, Split, content_id
 from plaudit.workspace import SETTINGS_FILE, Workspace
 
 if TYPE_CHECKING:
@@ -36,33 +39,9 @@ if TYPE_CHECKING:
     from plaudit.stages.align import AlignConfig
 
 DEFAULT_MODEL = "smollm2"
+STAGES = ("sample", "reward", "align", "evaluate")  # that compute
 ALGORITHMS = ("rloo", "ppo")
 PROMPTS_FROM = "everyday"  # what the demo's prompts say as their source
-
-
-@dataclass(frozen=True)
-class DemoSettings:
-    """What the demo's figures in docs/results.md were measured with, with the defaults of each stage."""
-
-    every: int = 1  # of the project's prompts, one in so many is used
-    answers: int = 4  # to each prompt, for the panel
-    max_tokens: int = 48
-    # The base finishes one answer in thirty within 48 tokens. Half of what the panel ranks is asked to be short, so
-    # that there are finished answers to prefer; nobody sees the hint, and the policy is aligned and tested without it.
-    hint: str = "Answer in one short sentence."
-    hinted: int = 2
-    temperature: float = 1.0  # of all sampling
-    annotators: int = 13
-    overlap: int = 5
-    reward_epochs: int = 2
-    iterations: int = 32
-    rollout_prompts: int = 8
-    rollout_answers: int = 4
-    evaluate_answers: int = 4
-    people_tasks: int = 24  # that a person is asked to rank with --people; a quarter of them on held-out prompts
-
-
-QUICK = DemoSettings(every=8, max_tokens=16, iterations=2, rollout_prompts=2, evaluate_answers=2, people_tasks=4)
 
 
 @dataclass(frozen=True)
@@ -76,6 +55,8 @@ class Demo:
     people: bool = False
     preferences: str | None = None  # a file or data set
     quick: bool = False
+    dtype: str = "auto"
+    threads: int = 0
     settings: DemoSettings = field(default_factory=DemoSettings)
 
     @classmethod
@@ -98,6 +79,7 @@ class Demo:
         """Whatever would give other feedback has a folder of its own."""
         parts = [f"seed-{self.seed}"]
         parts += [_slug(self.model)] if self.model != DEFAULT_MODEL else []
+        parts += [self.dtype] if self.dtype != "auto" else []
         parts += ["quick"] if self.quick else []
         parts += ["people"] if self.people else []
         parts += ["preferences", _slug(self.preferences)] if self.preferences else []
@@ -106,7 +88,7 @@ class Demo:
     def stamp(self) -> dict[str, Any]:
         """Everything that the result depends on."""
         source = Path(self.preferences).expanduser() if self.preferences else None
-        asked = {name: value for name, value in asdict(self).items() if name != "out"}
+        asked = {name: value for name, value in asdict(self).items() if name not in ("out", "threads")}
         digest = content_digest(source) if source and source.exists() else None
         return json.loads(to_json({**asked, "preferences_digest": digest, "plaudit": plaudit.__version__}))
 
@@ -129,8 +111,9 @@ def demo(
             shutil.rmtree(folder)
     if not _is_done(asked):
         is_new = not (folder / SETTINGS_FILE).exists()
-        model = _load(asked.model) if is_new else None  # before anything is made: an unknown one leaves nothing behind
-        workspace = _workspace(asked)
+        # A new one's model is loaded before anything is made: an unknown one leaves nothing behind.
+        model = _load(asked.model, asked.dtype, asked.threads) if is_new else None
+        workspace = _workspace(asked).override(threads=asked.threads)
         write(f"The demo works in {folder} (model {asked.model}, seed {asked.seed}).")
         proof = _Loop(asked, workspace, read, write, model).run()
         if proof is None:
@@ -154,15 +137,19 @@ def _is_done(asked: Demo) -> bool:
 
 def _workspace(asked: Demo) -> Workspace:
     """The demo's workspace, with its feedback or prompts in it."""
-    name = f"{QUICK_NAME if asked.quick else 'demo'}, seed {asked.seed}"
     there = (asked.folder / SETTINGS_FILE).exists()
-    workspace = Workspace.open(asked.folder) if there else Workspace.create(asked.folder, asked.model, asked.seed, name)
+    workspace = Workspace.open(asked.folder) if there else _new_workspace(asked)
     with FeedbackStore.open(workspace.database) as store:
         if asked.preferences:
             import_preferences(store, asked.preferences, heldout_share=workspace.heldout_share)
         else:
             add_everyday_prompts(store, asked.settings.every)
     return workspace
+
+
+def _new_workspace(asked: Demo) -> Workspace:
+    name = f"{QUICK_NAME if asked.quick else 'demo'}, seed {asked.seed}"
+    return Workspace.create(asked.folder, asked.model, asked.seed, name, dtype=asked.dtype)
 
 
 def add_everyday_prompts(store: FeedbackStore, every: int = 1) -> None:
@@ -197,6 +184,7 @@ class _Loop:
         from plaudit.stages.reward import RewardStageConfig, reward
         from plaudit.train.reward import RewardConfig
 
+        self._say_how_long()
         if not self.asked.preferences and not self._collect():
             return None
         learned = self._do(
@@ -205,6 +193,25 @@ class _Loop:
         aligned = self._do("align", align, self._align_config(learned))
         answers = self.asked.settings.evaluate_answers
         return self._do("evaluate", evaluate, EvaluateConfig(answers=answers, align=aligned.id))
+
+    def _say_how_long(self) -> None:
+        """What the stages that are not done yet will take here, before the first of them begins."""
+        with FeedbackStore.open(self.workspace.database) as store:
+            prompts, held_out = store.prompts(), store.prompts(Split.HELDOUT)
+        waiting = {stage for stage in STAGES if self.workspace.latest(stage, required=False) is None}
+        if self.asked.preferences:
+            waiting -= {"sample"}
+        if not waiting:
+            return
+        from plaudit.stages.demo_time import measure_pace, stage_seconds
+
+        model = self._loaded()
+        seconds = stage_seconds(
+            measure_pace(model, prompts), self.asked.settings, self.asked.algorithm, model, prompts, len(held_out)
+        )
+        left = duration_text(sum(seconds[stage] for stage in waiting))
+        ranking = " besides your ranking" if self.asked.people else ""
+        self.write(f"It will take about {left} here{ranking}.")
 
     def _collect(self) -> bool:
         """Sample answers and have them ranked; whether they are."""
@@ -241,11 +248,13 @@ class _Loop:
 
     def _loaded(self) -> LanguageModel:
         if self._model is None:
-            self._model = _load(self.workspace.model)
+            self._model = _load(self.workspace.model, self.workspace.dtype, self.workspace.threads)
         return self._model
 
 
-def _load(name: str) -> LanguageModel:
+def _load(name: str, dtype: str, threads: int) -> LanguageModel:
     from plaudit.models.catalog import load
 
-    return load(name)
+    model = load(name, dtype=dtype, threads=threads)
+    say(f"Computing in {model.arithmetic}.")
+    return model

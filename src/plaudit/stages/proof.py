@@ -70,7 +70,7 @@ def evaluate(
             resume,
             lambda: {"align": finished_run(workspace, "align", config.align), ROLE: feedback_read(store)},
         )
-        with recorded(run, workspace, EvaluateConfig()), loaded(workspace, model) as language:
+        with recorded(run, workspace, EvaluateConfig()), loaded(workspace, model, run) as language:
             prompts = pinned(run, store, found)
             with reading_for(run, store):
                 references = store.demonstrations({prompt.id for prompt in prompts})

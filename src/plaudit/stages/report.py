@@ -78,6 +78,8 @@ def summarise(newest: dict[str, Run], runs: Sequence[Run]) -> dict[str, Any]:
     if evaluate := newest.get("evaluate"):
         found = evaluate.read_json("summary.json")
         summary |= {name: value for name, value in found.items() if value is not None}
+    if computed := [run.arithmetic for run in runs if run.arithmetic]:
+        summary["arithmetic"] = computed[-1]
     return {**_headline_first(summary), **_costs(runs), "seed": runs[-1].seed, "runs": [asdict(v) for v in views(runs)]}
 
 

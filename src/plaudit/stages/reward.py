@@ -19,6 +19,7 @@ from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages.feedback import ROLE, feedback_read, open_feedback, reading_for
 from plaudit.stages.panel import is_member, utilities
 from plaudit.stages.reward_proof import HeldOut, measure
+from plaudit.stages.scorers import SCORES_FILE
 from plaudit.stages.stage import begin, loaded, recorded
 from plaudit.train.reward import Group, RewardConfig, group_by_prompt, make_batches, train_reward
 from plaudit.types import Judgement, Preference, Split
@@ -62,12 +63,14 @@ def reward(
     """
     with open_feedback(workspace) as store:
         run, config = begin(workspace, "reward", config, seed, resume, lambda: _inputs(workspace, store, config))
-        with recorded(run, workspace, RewardStageConfig()), loaded(workspace, model) as language:
+        with recorded(run, workspace, RewardStageConfig()), loaded(workspace, model, run) as language:
             run.drop_metrics_after(0)
             with reading_for(run, store):
                 feedback = gather(workspace, store, config)
             trained = _train(run, feedback.train, config.training, language)
-            details, figures = measure(_held_out(store, feedback, trained, language), run.seed)
+            held = _held_out(store, feedback, trained, language)
+            run.write_json(SCORES_FILE, held.scores)
+            details, figures = measure(held, run.seed)
             run.write_json("evaluation.json", details | {"annotator_weights": feedback.weights})
             run.results |= figures | _about(feedback, language)
     return run

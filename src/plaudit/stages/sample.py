@@ -70,7 +70,7 @@ def sample(
         found = [] if resume else prompts_of(workspace, store, config.side, config.source)
         # The feedback itself is no recorded input: this stage writes into it. The prompts are in prompts.json.
         run, config = begin(workspace, "sample", config, seed, resume, lambda: _policy_run(workspace, config))
-        with recorded(run, workspace, SampleConfig()), loaded(workspace, model) as language:
+        with recorded(run, workspace, SampleConfig()), loaded(workspace, model, run) as language:
             policy = "policy" if config.policy else None
             if policy:
                 load_adapter(language.trunk, policy, workspace.run(str(config.policy)).adapter_dir)

@@ -1,20 +1,28 @@
-"""What guides the policy: a reward run of this workspace on the shared trunk, or a reward model from elsewhere."""
+"""What guides the policy: a reward run of this workspace on the shared trunk, or a reward model from elsewhere.
+
+A reward run may have been trained in another dtype than the policy computes in, for instance on another machine. Its
+scores are then not quite those that were measured when it was trained, and `score_gap` says how far they are off.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from plaudit.errors import UsageError
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.external_reward import ExternalReward, Scale
 from plaudit.models.reward_model import RewardModel, Scorer
+from plaudit.progress import say
 from plaudit.runs import Run
-from plaudit.types import Prompt
+from plaudit.types import Prompt, Response
 from plaudit.workspace import Workspace
 
+SCORES_FILE = "scores.json"  # in the reward run: its scores of the held-out answers, by response id
+MOST_COMPARED = 32  # of those, where they are compared with the scores here
 SCALE_FILE = "reward_scale.json"  # in the align run: mean and standard deviation of an external model's scores
 MOST_ANSWERS = 64  # that the scale is taken from
 FEWEST_ANSWERS = 8
@@ -30,7 +38,7 @@ def scorer_of(workspace: Workspace, align: Run, model: LanguageModel) -> Scorer:
     reward = reward_run_of(workspace, align)
     if reward:
         return RewardModel.load(model.trunk, reward.adapter_dir)
-    external = ExternalReward.load(align.config["reward_model"])
+    external = ExternalReward.load(align.config["reward_model"], model.arithmetic.dtype)
     external.scale = Scale(**align.read_json(SCALE_FILE))
     return external
 
@@ -45,7 +53,7 @@ def prepare_scorer(
     """
     if reward_run_of(workspace, align) or (align.path / SCALE_FILE).exists():
         return scorer_of(workspace, align, model)
-    external = ExternalReward.load(align.config["reward_model"])
+    external = ExternalReward.load(align.config["reward_model"], model.arithmetic.dtype)
     by_id = {prompt.id: prompt for prompt in prompts}
     stored = sorted(store.responses(by_id.keys()), key=lambda answer: answer.id)
     if len(stored) < FEWEST_ANSWERS:
@@ -57,3 +65,35 @@ def prepare_scorer(
     external.normalise([by_id[answer.prompt_id] for answer in chosen], chosen)
     align.write_json(SCALE_FILE, asdict(external.scale))
     return external
+
+
+def score_gap(
+    workspace: Workspace, align: Run, store: FeedbackStore, scorer: Scorer, model: LanguageModel
+) -> dict[str, Any]:
+    """How far scores differ from those in the reward run, where that was trained in another dtype; else nothing.
+
+    In standard deviations of the score, over at most MOST_COMPARED held-out answers. Said on standard error, and what
+    is returned is for the align run's results.
+    """
+    reward = reward_run_of(workspace, align)
+    trained_in = reward.arithmetic.get("dtype") if reward else None
+    if not (reward and isinstance(scorer, RewardModel)) or trained_in in (None, model.arithmetic.dtype):
+        return {}
+    found: dict[str, Any] = {"reward_trained_in": trained_in, "score_gap_answers": 0}
+    scores: dict[str, float] = reward.read_json(SCORES_FILE)
+    answers = [answer for answer in store.responses() if answer.id in scores]
+    groups: dict[str, list[Response]] = {}
+    for answer in sorted(answers, key=lambda answer: (answer.prompt_id, answer.id))[:MOST_COMPARED]:
+        groups.setdefault(answer.prompt_id, []).append(answer)
+    if not groups:
+        return found
+    prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=groups)}
+    here = scorer.score_texts(model, [(prompts[prompt_id], given) for prompt_id, given in groups.items()])
+    gaps = [abs(score - scores[answer_id]) for answer_id, score in here.items()]
+    found |= {"score_gap_answers": len(gaps), "score_gap_mean": sum(gaps) / len(gaps), "score_gap_largest": max(gaps)}
+    say(
+        f"{reward.id} was trained in {trained_in} and scores in {model.arithmetic.dtype} here: {len(gaps)} held-out "
+        f"answers differ by {found['score_gap_mean']:.3f} standard deviations on average, at most by "
+        f"{found['score_gap_largest']:.3f}."
+    )
+    return found

@@ -17,6 +17,7 @@ from plaudit.errors import UsageError
 from plaudit.feedback.checks import without_checks
 from plaudit.feedback.store import FeedbackStore
 from plaudit.files import to_json
+from plaudit.progress import say
 from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages.feedback import stale_inputs
 from plaudit.stages.overrides import leaves
@@ -43,6 +44,8 @@ def begin(
 ) -> tuple[Run, C]:
     """A new run of `stage`, or with `resume` the newest cut one, and the configuration that holds for it.
 
+    A cut one also keeps the dtype that it began in.
+
     `inputs` is asked only for a new run; a cut one keeps its own. `parse` makes a configuration from what run.json
     holds, where `config_from` does not suffice.
 
@@ -57,6 +60,7 @@ def begin(
             f"{run.id} cannot go on: its input {stale[0]} ({run.inputs[stale[0]]['id']}) is not what it was when the "
             "run began. Leave --resume out to start a new run."
         )
+    run.arithmetic = run.arithmetic or {"dtype": "bf16"}  # runs that do not say so were begun when there was no other
     where = f"the configuration of {run.id}"
     return run, parse(run.config) if parse else config_from(type(config), run.config, where)
 
@@ -76,6 +80,8 @@ def command_for(run: Run, workspace: Workspace, default: Any) -> str:
     """The command line that makes `run` again: its seed, and what differs from the default configuration."""
     standard = dict(leaves(asdict(default)))
     options = [_option(key, value) for key, value in leaves(run.config) if standard.get(key) != value]
+    if workspace.dtype != "auto" and run.arithmetic:
+        options.append(f"--dtype {run.arithmetic['dtype']}")
     return " ".join(["plaudit", run.stage, "-w", shlex.quote(str(workspace.path)), "--seed", str(run.seed), *options])
 
 
@@ -85,12 +91,20 @@ def _option(key: str, value: Any) -> str:
 
 
 @contextmanager
-def loaded(workspace: Workspace, model: LanguageModel | None) -> Iterator[LanguageModel]:
-    """`model`, or else the workspace's; without the adapters that were added inside once it is over."""
-    if model is None:
+def loaded(workspace: Workspace, model: LanguageModel | None, run: Run | None = None) -> Iterator[LanguageModel]:
+    """`model`, or else the workspace's; without the adapters that were added inside once it is over.
+
+    Where `run` was begun in another dtype than `model` computes in, the workspace's model is loaded in that one.
+    """
+    began_in = run.arithmetic.get("dtype") if run else None
+    if model is None or began_in not in (None, model.arithmetic.dtype):
         from plaudit.models.catalog import load  # the first to need torch
 
-        model = load(workspace.model)
+        model = load(workspace.model, dtype=began_in or workspace.dtype, threads=workspace.threads)
+        say(f"Computing in {model.arithmetic}.")
+    if run:
+        run.arithmetic = asdict(model.arithmetic)
+        run.save()
     before = set(model.trunk.adapters)
     try:
         yield model

@@ -1,0 +1,115 @@
+"""How long a demo will take on this machine: a few seconds of its own work are measured, and the rest is counted.
+
+Nearly all of the time goes into three kinds of work: decode steps, passes over whole rows without a gradient, and
+passes with one. Each is timed once, on the demo's model and at a rollout's shapes. What the stages do of each follows
+from their settings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from plaudit.models.catalog import LanguageModel
+from plaudit.models.conversation import encode_prompt, pack
+from plaudit.models.heads import default_depth
+from plaudit.models.machine import release
+from plaudit.models.sampling import Sampling, sample
+from plaudit.models.trunk import LoraSettings
+from plaudit.stages.demo_settings import DemoSettings
+from plaudit.train.ppo import PpoConfig
+from plaudit.train.rollouts import answer_logprobs
+from plaudit.types import Prompt
+
+PROMPTS, ANSWERS, STEPS = 8, 4, 5  # 32 rows are decoded
+ROWS = PROMPTS * ANSWERS
+PACKED_PROMPTS, PACKED_TOKENS = 2, 24  # of a pass over whole rows, with ANSWERS to each prompt
+WRITTEN = 0.9  # of the decode steps: answers that end early leave
+ADAPTER = "demo_time"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that this machine takes."""
+
+    step: float  # one token for each of ROWS answers
+    forward: float  # one position through all layers, answers' positions through the head
+    learn: float  # one position forward and backward through the adapted layers and the head
+
+
+def measure_pace(model: LanguageModel, prompts: Sequence[Prompt]) -> Pace:
+    """Time each kind of work on answers to some of `prompts`; takes seconds and leaves the model as it was."""
+    trunk = model.trunk
+    encoded = [encode_prompt(model.tokenizer, prompt) for prompt in (list(prompts) * PROMPTS)[:PROMPTS]]
+    trunk.add_adapter(ADAPTER, LoraSettings(), seed=0)
+    try:
+        times: list[float] = []
+        sample(
+            trunk, encoded, ANSWERS, Sampling(STEPS), (), torch.Generator().manual_seed(0), adapter=ADAPTER,
+            on_token=lambda rows: times.append(time.perf_counter()),
+        )  # fmt: skip
+        answers = [[[*range(3, 3 + PACKED_TOKENS)]] * ANSWERS] * PACKED_PROMPTS
+        packed = pack(encoded[:PACKED_PROMPTS], answers, dtype=trunk.dtype, device=trunk.device)
+
+        def forward() -> None:
+            with torch.no_grad():
+                answer_logprobs(trunk, None, trunk.lower(packed.tokens), packed, 1.0)
+
+        lower = trunk.lower(packed.tokens)
+
+        def learn() -> None:
+            answer_logprobs(trunk, ADAPTER, lower, packed, 1.0)[0].sum().backward()
+
+        positions = packed.tokens.ids.numel()
+        step = min(after - before for before, after in itertools.pairwise(times))
+        return Pace(step, _shortest(forward) / positions, _shortest(learn) / positions)
+    finally:
+        trunk.drop_adapter(ADAPTER)
+        release()
+
+
+def _shortest(work: Callable[[], None]) -> float:
+    """Seconds of the faster of two runs: the first one prepares kernels."""
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def stage_seconds(
+    pace: Pace, settings: DemoSettings, algorithm: str, model: LanguageModel, prompts: Sequence[Prompt], held_out: int
+) -> dict[str, float]:
+    """What each stage of the demo will take, where `held_out` of `prompts` are held out."""
+    s, trunk = settings, model.trunk
+    asked = sum(len(encode_prompt(model.tokenizer, prompt)) for prompt in prompts) / len(prompts)  # tokens, the mean
+    layers, depth = len(trunk.layers), default_depth(trunk)
+    judging = (depth - trunk.split) / layers * pace.forward  # the reward model's own layers
+
+    def decode(count: float, answers: int) -> float:
+        return count * answers / ROWS * s.max_tokens * WRITTEN * pace.step
+
+    def positions(count: float, answers: int) -> float:
+        return count * (asked + answers * s.max_tokens)
+
+    learning = len(prompts) - held_out
+    passes = s.reward_epochs * (depth - trunk.split) / (layers - trunk.split) * pace.learn
+    rollout = positions(s.rollout_prompts, s.rollout_answers)
+    learn = pace.learn
+    if algorithm == "ppo":
+        critic = (depth - trunk.split) / (layers - trunk.split) * pace.learn
+        learn = PpoConfig.epochs * (pace.learn + critic)
+    iteration = decode(s.rollout_prompts, s.rollout_answers) + rollout * (pace.forward + judging + learn)
+    return {
+        "sample": decode(len(prompts), s.answers) + len(prompts) * asked * pace.forward,
+        "reward": positions(learning, s.answers) * (depth / layers * pace.forward + judging + passes)
+        + positions(held_out, s.answers) * depth / layers * pace.forward,
+        "align": s.iterations * iteration,
+        "evaluate": 2 * decode(held_out, s.evaluate_answers)
+        + positions(held_out, s.evaluate_answers) * (3.5 * pace.forward),
+    }
