@@ -238,7 +238,7 @@ class _Loop:
             "max_tokens": s.max_tokens,
             "temperature": s.temperature,
         }
-        training = {"iterations": s.iterations, "rollout": rollout}
+        training = {"iterations": s.iterations, "learning_rate": s.learning_rate, "rollout": rollout}
         return align_config({"algorithm": self.asked.algorithm, "training": training, "reward": learned.id})
 
     def _do(self, name: str, stage: Callable[..., Run], config: Any) -> Run:

@@ -28,7 +28,7 @@ from plaudit.types import Prompt
 PROMPTS, ANSWERS, STEPS = 8, 4, 5  # 32 rows are decoded
 ROWS = PROMPTS * ANSWERS
 PACKED_PROMPTS, PACKED_TOKENS = 2, 24  # of a pass over whole rows, with ANSWERS to each prompt
-WRITTEN = 0.9  # of the decode steps: answers that end early leave
+WRITTEN = 0.85  # of the tokens that answers may have: those that end early leave
 ADAPTER = "demo_time"
 
 
@@ -95,7 +95,7 @@ def stage_seconds(
         return count * answers / ROWS * s.max_tokens * WRITTEN * pace.step
 
     def positions(count: float, answers: int) -> float:
-        return count * (asked + answers * s.max_tokens)
+        return count * (asked + answers * s.max_tokens * WRITTEN)
 
     learning = len(prompts) - held_out
     passes = s.reward_epochs * (depth - trunk.split) / (layers - trunk.split) * pace.learn
