@@ -219,3 +219,20 @@ def test_a_demo_that_measured_too_little_is_no_figure(demos, monkeypatch, tmp_pa
     monkeypatch.setitem(SUMMARY, "win_rate", None)
     with pytest.raises(PlauditError, match=r"summary\.json lacks win_rate"):
         demo_seeds.run_demo(tmp_path, 0, "rloo", quick=False)
+
+
+def test_a_bench_can_be_held_to_avx2(tmp_path: Path) -> None:
+    """The switches have to be there before torch is, and in every process that a bench starts."""
+    program = """
+import os, sys, types
+from bench import Row, __main__
+stand_in = types.ModuleType("bench.demo_seeds")
+stand_in.main = lambda quick: [Row(os.environ["ONEDNN_MAX_CPU_ISA"] + " late" * ("torch" in sys.modules), 1.0)]
+sys.modules["bench.demo_seeds"] = stand_in
+sys.exit(__main__.main(["demo-seeds", "--quick", "--isa", "avx2", "--json", sys.argv[1]]))
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "r.json")], check=True, cwd=Path(__file__).parents[1])
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["rows"][0]["what"] == "AVX2"
+    assert result["command"] == "python -m bench demo-seeds --quick --isa avx2"
+    assert result["machine"]["instructions"].startswith("AVX2") or "NEON" in result["machine"]["instructions"]

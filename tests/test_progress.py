@@ -35,6 +35,13 @@ def test_a_log_gets_a_line_every_ten_seconds_and_one_at_the_end(clock: Clock, ca
     ]
 
 
+def test_a_sentence_stands_on_a_line_of_its_own_unless_it_is_quiet(capsys: pytest.CaptureFixture) -> None:
+    progress.say("Computing in fp32.")
+    with progress.quiet():
+        progress.say("Nobody hears this.")
+    assert capsys.readouterr().err == "Computing in fp32.\n"
+
+
 def test_what_was_done_before_does_not_flatter_the_rate(clock: Clock) -> None:
     with progress.quiet(), progress.bar("Aligning", 40, "steps", done=20) as bar:
         clock.seconds += 100

@@ -37,6 +37,16 @@ def test_settings_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert made.database == tmp_path / "w" / "feedback.db"
 
 
+def test_a_command_computes_as_it_is_told_and_the_workspace_stays(workspace: Workspace) -> None:
+    other = workspace.override(dtype="fp32", threads=None)
+    assert (other.dtype, other.threads, other.path, other.seed) == ("fp32", 0, workspace.path, 7)
+    assert (workspace.dtype, Workspace.open(workspace.path).dtype) == ("auto", "auto")
+    with pytest.raises(
+        UsageError, match="`dtype` in the command must be one of 'auto', 'bf16', 'fp16', 'fp32', not 'f8'"
+    ):
+        workspace.override(dtype="f8")
+
+
 def test_the_name_is_the_folder_s_unless_given(workspace: Workspace) -> None:
     assert workspace.name == "clinic"
 
@@ -52,6 +62,8 @@ def test_a_workspace_is_made_once(workspace: Workspace) -> None:
         ('name = "x"\nsed = 1', "Unknown key `sed` in .*Did you mean `seed`"),
         ('name = "x"\nseed = "1"', "`seed` in .* must be a whole number, not '1'"),
         ('name = "x"\nseed = 3000000000', "seed must lie between 0 and 2147483647, not 3000000000"),
+        ('name = "x"\ndtype = "float"', "`dtype` in .* must be one of 'auto', 'bf16'"),
+        ('name = "x"\nthreads = -1', "threads must be at least 0, not -1"),
         ('name = "x"\nheldout_share = 2', "heldout_share must lie between 0 and 1"),
         ("seed = 1", "`name` is missing"),
         ("name = ", "not valid TOML"),

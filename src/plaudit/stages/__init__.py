@@ -6,3 +6,5 @@ A stage is `NAME(workspace, config, *, seed, resume=False, model=None) -> Run`. 
 was cut, by that run's own configuration and seed. `model` shares one loaded model between stages of one process; the
 adapters that a stage adds are gone when it returns.
 """
+
+import plaudit.models  # noqa: F401 (settles how threads wait, before a stage loads torch)
