@@ -20,9 +20,8 @@ class DemoSettings:
     annotators: int = 13
     overlap: int = 5
     reward_epochs: int = 2
-    # Enough for the win rate's goal in fp32 as in bf16: with 32 at a rate of 5e-4, fp32 reached .81, .86 and .90.
-    iterations: int = 36
-    learning_rate: float = 6e-4
+    iterations: int = 32
+    learning_rate: float = 8e-4  # at 5e-4 three seeds of fp32 had not got far enough; at 1e-3 one was at 10.5 nats
     rollout_prompts: int = 8
     rollout_answers: int = 4
     evaluate_answers: int = 4
