@@ -57,7 +57,15 @@ def test_a_resumed_run_keeps_its_dtype(workspace: Workspace, monkeypatch: pytest
     assert workspace.resumable("sample").arithmetic["dtype"] == "bf16"
     in_fp32 = load(workspace.model, dtype="fp32")  # what a demo has loaded already
     done = sample(workspace.override(dtype="fp32"), SampleConfig(), seed=0, resume=True, model=in_fp32)
-    assert done.arithmetic["dtype"] == "bf16"
+    assert (done.arithmetic["dtype"], done.arithmetic["why"]) == ("bf16", "as asked")
+
+
+def test_a_run_that_was_cut_before_it_computed_has_no_dtype_to_keep(workspace: Workspace) -> None:
+    run = workspace.start("sample", SampleConfig(answers=1, max_tokens=4), 0, {})
+    with pytest.raises(KeyboardInterrupt), run.recording():
+        raise KeyboardInterrupt
+    done = sample(workspace.override(dtype="fp32"), SampleConfig(), seed=0, resume=True)
+    assert done.arithmetic["dtype"] == "fp32"
 
 
 def test_resume_takes_no_other_dtype(workspace: Workspace, capsys: pytest.CaptureFixture) -> None:

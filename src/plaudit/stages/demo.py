@@ -25,7 +25,7 @@ from plaudit.feedback.sources import name_of
 from plaudit.feedback.store import FeedbackStore
 from plaudit.files import content_digest, to_json, write_atomically
 from plaudit.progress import duration_text, say
-from plaudit.runs import Run
+from plaudit.runs import Run, RunStatus
 from plaudit.stages.collect import rank_by_person
 from plaudit.stages.demo_settings import QUICK, DemoSettings
 from plaudit.stages.headlines import headline
@@ -113,7 +113,7 @@ def demo(
         is_new = not (folder / SETTINGS_FILE).exists()
         # A new one's model is loaded before anything is made: an unknown one leaves nothing behind.
         model = _load(asked.model, asked.dtype, asked.threads) if is_new else None
-        workspace = _workspace(asked).override(threads=asked.threads)
+        workspace = _workspace(asked).override(threads=asked.threads or None)
         write(f"The demo works in {folder} (model {asked.model}, seed {asked.seed}).")
         proof = _Loop(asked, workspace, read, write, model).run()
         if proof is None:
@@ -198,9 +198,7 @@ class _Loop:
         """What the stages that are not done yet will take here, before the first of them begins."""
         with FeedbackStore.open(self.workspace.database) as store:
             prompts, held_out = store.prompts(), store.prompts(Split.HELDOUT)
-        waiting = {stage for stage in STAGES if self.workspace.latest(stage, required=False) is None}
-        if self.asked.preferences:
-            waiting -= {"sample"}
+        waiting = self._waiting()
         if not waiting:
             return
         from plaudit.stages.demo_time import measure_pace, stage_seconds
@@ -212,6 +210,16 @@ class _Loop:
         left = duration_text(sum(seconds[stage] for stage in waiting))
         ranking = " besides your ranking" if self.asked.people else ""
         self.write(f"It will take about {left} here{ranking}.")
+
+    def _waiting(self) -> set[str]:
+        """The stages that have to compute yet, as far as can be seen before the first of them ends."""
+        finished = [run for run in self.workspace.runs() if run.status is RunStatus.FINISHED]
+        waiting = set(STAGES) - {run.stage for run in finished} - ({"sample"} if self.asked.preferences else set())
+        training = {"algorithm": self.asked.algorithm, "iterations": self.asked.settings.iterations}
+        aligned = [run.results for run in finished if run.stage == "align"]
+        if not any(results.items() >= training.items() for results in aligned):
+            waiting |= {"align", "evaluate"}
+        return waiting
 
     def _collect(self) -> bool:
         """Sample answers and have them ranked; whether they are."""

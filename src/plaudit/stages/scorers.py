@@ -77,7 +77,8 @@ def score_gap(
     """
     reward = reward_run_of(workspace, align)
     trained_in = reward.arithmetic.get("dtype") if reward else None
-    if not (reward and isinstance(scorer, RewardModel)) or trained_in in (None, model.arithmetic.dtype):
+    same = trained_in in (None, model.arithmetic.dtype)
+    if same or not (reward and isinstance(scorer, RewardModel)) or "reward_trained_in" in align.results:
         return {}
     found: dict[str, Any] = {"reward_trained_in": trained_in, "score_gap_answers": 0}
     scores: dict[str, float] = reward.read_json(SCORES_FILE)

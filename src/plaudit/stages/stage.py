@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,7 +44,7 @@ def begin(
 ) -> tuple[Run, C]:
     """A new run of `stage`, or with `resume` the newest cut one, and the configuration that holds for it.
 
-    A cut one also keeps the dtype that it began in.
+    A cut one also keeps the dtype that it began to compute in.
 
     `inputs` is asked only for a new run; a cut one keeps its own. `parse` makes a configuration from what run.json
     holds, where `config_from` does not suffice.
@@ -60,7 +60,6 @@ def begin(
             f"{run.id} cannot go on: its input {stale[0]} ({run.inputs[stale[0]]['id']}) is not what it was when the "
             "run began. Leave --resume out to start a new run."
         )
-    run.arithmetic = run.arithmetic or {"dtype": "bf16"}  # runs that do not say so were begun when there was no other
     where = f"the configuration of {run.id}"
     return run, parse(run.config) if parse else config_from(type(config), run.config, where)
 
@@ -101,9 +100,10 @@ def loaded(workspace: Workspace, model: LanguageModel | None, run: Run | None = 
         from plaudit.models.catalog import load  # the first to need torch
 
         model = load(workspace.model, dtype=began_in or workspace.dtype, threads=workspace.threads)
-        say(f"Computing in {model.arithmetic}.")
+        said = replace(model.arithmetic, why="as when the run began") if began_in else model.arithmetic
+        say(f"Computing in {said}.")
     if run:
-        run.arithmetic = asdict(model.arithmetic)
+        run.arithmetic = asdict(model.arithmetic) | {"why": run.arithmetic.get("why", model.arithmetic.why)}
         run.save()
     before = set(model.trunk.adapters)
     try:
