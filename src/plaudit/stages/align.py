@@ -22,7 +22,7 @@ from plaudit.stages.scorers import prepare_scorer, reward_run_of, score_gap
 from plaudit.stages.stage import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.train.ppo import PpoConfig, train_ppo
 from plaudit.train.rloo import RlooConfig, train_rloo
-from plaudit.types import Split
+from plaudit.types import Prompt, Split
 from plaudit.workspace import Workspace
 
 Training = RlooConfig | PpoConfig
@@ -69,12 +69,17 @@ def align(
 ) -> Run:
     """Train the adapter `policy` and leave it in the run's `adapter/`."""
     with open_feedback(workspace) as store:
-        found = [] if resume else prompts_of(workspace, store, Split.TRAIN, config.source)
+
+        def find() -> list[Prompt]:
+            return prompts_of(workspace, store, Split.TRAIN, config.source)
+
+        if not resume:
+            find()  # says that there are none before a run is begun
         run, config = begin(
             workspace, "align", config, seed, resume, lambda: _reward_input(workspace, config), align_config
         )
         with recorded(run, workspace, default_config(config.algorithm)), loaded(workspace, model, run) as language:
-            prompts = pinned(run, store, found)
+            prompts = pinned(run, store, find)
             scorer = prepare_scorer(workspace, run, store, prompts, language)
             run.results |= score_gap(workspace, run, store, scorer, language)
             log = _logger(run, config.training)

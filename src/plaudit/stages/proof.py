@@ -61,7 +61,12 @@ def evaluate(
     It takes a minute and keeps no checkpoint: a resumed run draws the same answers again.
     """
     with open_feedback(workspace) as store:
-        found = [] if resume else _drawn(prompts_of(workspace, store, Split.HELDOUT, config.source), config, seed)
+
+        def find(seed: int) -> list[Prompt]:
+            return _drawn(prompts_of(workspace, store, Split.HELDOUT, config.source), config, seed)
+
+        if not resume:
+            find(seed)  # says that there are none before a run is begun
         run, config = begin(
             workspace,
             "evaluate",
@@ -71,7 +76,7 @@ def evaluate(
             lambda: {"align": finished_run(workspace, "align", config.align), ROLE: feedback_read(store)},
         )
         with recorded(run, workspace, EvaluateConfig()), loaded(workspace, model, run) as language:
-            prompts = pinned(run, store, found)
+            prompts = pinned(run, store, lambda: find(run.seed))
             with reading_for(run, store):
                 references = store.demonstrations({prompt.id for prompt in prompts})
             aligned = workspace.run(run.inputs["align"]["id"])

@@ -67,14 +67,19 @@ def sample(
 ) -> Run:
     """Draw `config.answers` answers to each prompt and put them into the feedback store under the run's id."""
     with open_feedback(workspace) as store:
-        found = [] if resume else prompts_of(workspace, store, config.side, config.source)
+
+        def find() -> list[Prompt]:
+            return prompts_of(workspace, store, config.side, config.source)
+
+        if not resume:
+            find()  # says that there are none before a run is begun
         # The feedback itself is no recorded input: this stage writes into it. The prompts are in prompts.json.
         run, config = begin(workspace, "sample", config, seed, resume, lambda: _policy_run(workspace, config))
         with recorded(run, workspace, SampleConfig()), loaded(workspace, model, run) as language:
             policy = "policy" if config.policy else None
             if policy:
                 load_adapter(language.trunk, policy, workspace.run(str(config.policy)).adapter_dir)
-            prompts = pinned(run, store, found)
+            prompts = pinned(run, store, find)
             _draw_missing(run, store, language, policy, chunks(language, prompts, config.drawing), config)
             _conclude(run, store, prompts, language)
     return run

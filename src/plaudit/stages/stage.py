@@ -138,12 +138,13 @@ def prompts_of(workspace: Workspace, store: FeedbackStore, split: Split | None, 
     return found
 
 
-def pinned(run: Run, store: FeedbackStore, found: Sequence[Prompt]) -> list[Prompt]:
-    """The prompts that `run` works on: `found` in a new run, and in a resumed one those that it began with.
+def pinned(run: Run, store: FeedbackStore, find: Callable[[], Sequence[Prompt]]) -> list[Prompt]:
+    """The prompts that `run` works on: those that `find` finds, and from then on the same, however often it is resumed.
 
     What is imported in the meantime must not change what a resumed run draws.
     """
     if not (run.path / PROMPTS_FILE).exists():
+        found = find()
         run.write_json(PROMPTS_FILE, [prompt.id for prompt in found])
         return list(found)
     ids: list[str] = run.read_json(PROMPTS_FILE)
