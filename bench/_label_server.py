@@ -25,9 +25,8 @@ from sqlalchemy import insert
 
 from bench._crowd import Person
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.annotator import Annotator
-from plaudit.feedback.schema import accounts
-from plaudit.types import Prompt, Response, Task, TaskPurpose
+from plaudit.feedback.events.schema import accounts
+from plaudit.types import Annotator, Prompt, Response, Task, TaskPurpose
 from plaudit.web.people import Account, Role
 from plaudit.web.site import Site
 from plaudit.web.visitors import cookie_name

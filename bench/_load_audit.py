@@ -7,7 +7,7 @@ from collections import Counter
 from sqlalchemy import select
 
 from bench._crowd import Crowd
-from plaudit.feedback.schema import ASKED_OF_EVERYBODY, EventKind, assignments, events, judgements, tasks
+from plaudit.feedback.events.schema import ASKED_OF_EVERYBODY, EventKind, assignments, events, judgements, tasks
 from plaudit.web.label_store import LabelStore
 
 

@@ -8,8 +8,9 @@ Both were made by the authors with MACE, a model near the one used here: agreeme
 from its votes, not that it is true. So votes held out at random are predicted as well, which no model has made.
 
 crowd-kit's aggregators run on the same votes: those that finish, see CROWD_KIT. A panel of thirteen simulated
-annotators (`feedback/panel.py`), of whom one likes length, one takes what is shown first and one guesses, ranks 150
-tasks of four answers, five a task, with a quarter of all choices against the hidden utility; the rates are over seeds.
+annotators (`feedback/simulated/panel.py`), of whom one likes length, one takes what is shown first and one guesses,
+ranks 150 tasks of four answers, five a task, with a quarter of all choices against the hidden utility; the rates are
+over seeds.
 """
 
 from __future__ import annotations
@@ -30,15 +31,13 @@ import numpy as np
 
 from bench import Row
 from plaudit.errors import UsageError
-from plaudit.feedback.annotator import Annotator, AnnotatorKind
-from plaudit.feedback.annotator_quality import FlagKind, annotator_qualities
-from plaudit.feedback.choices import Choices
-from plaudit.feedback.columns import read_choices
-from plaudit.feedback.panel import Habit, Panel
-from plaudit.feedback.reliability import fit_reliability, fit_weights
+from plaudit.feedback.quality.annotators import FlagKind, annotator_qualities
+from plaudit.feedback.quality.choices import Choices, read_choices
+from plaudit.feedback.quality.reliability import fit_reliability, fit_weights
+from plaudit.feedback.simulated.panel import Habit, Panel
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stats.preferences import rank_correlation
-from plaudit.types import Judgement, Prompt, Ranking, Response, Task
+from plaudit.types import Annotator, AnnotatorKind, Judgement, Prompt, Ranking, Response, Task
 
 SEEDS = tuple(range(20))
 QUICK_SEEDS = 3

@@ -24,7 +24,7 @@ import numpy as np
 from sqlalchemy import Connection, Table, insert
 
 from bench import Row
-from plaudit.feedback.schema import annotators, events, judgements, prompts, responses, tasks
+from plaudit.feedback.events.schema import annotators, events, judgements, prompts, responses, tasks
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import content_id
 
@@ -38,7 +38,7 @@ BATCH = 20_000
 NOW = "2026-01-01T00:00:00.000000+00:00"
 REPORT = """
 import json, resource, sys
-from plaudit.feedback.quality import quality_report
+from plaudit.feedback.quality.report import quality_report
 from plaudit.feedback.store import FeedbackStore
 with FeedbackStore.open(sys.argv[1], create=False) as store:
     report = quality_report(store).as_dict()

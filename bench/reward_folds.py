@@ -33,12 +33,12 @@ from torch.nn.utils.rnn import pad_sequence
 from bench import Partial, Row
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import preferences
-from plaudit.feedback.importers import import_preferences
+from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
 from plaudit.models.conversation import microbatches
 from plaudit.models.heads import final_features
-from plaudit.models.machine import release
+from plaudit.models.process import release
 from plaudit.models.reward_model import EncodedGroup, encode_group, pack_groups
 from plaudit.progress import duration_text, quiet, track
 from plaudit.train.reward import (

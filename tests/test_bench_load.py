@@ -12,7 +12,7 @@ from bench._crowd import Crowd
 from bench._label_server import Size, furnish
 from bench._load_audit import audit
 from bench.feedback_load import QUICK_ROUGH, Scene, safety
-from plaudit.feedback.schema import EventKind, events, judgements
+from plaudit.feedback.events.schema import EventKind, events, judgements
 from plaudit.types import Judgement, Ranking
 from plaudit.web.label_store import LabelStore
 from plaudit.workspace import Workspace

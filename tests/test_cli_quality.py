@@ -5,9 +5,8 @@ import json
 import pytest
 
 from plaudit.cli import main
-from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Judgement, Prompt, Ranking, Response, Task
+from plaudit.types import Annotator, Judgement, Prompt, Ranking, Response, Task
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 SOURCE = Path(__file__).parent.parent / "src" / "plaudit"
 
 LAYERS = (
@@ -22,6 +24,19 @@ LAYERS = (
     {"cli"},
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does not import each other
+    "feedback": (
+        {"events"},
+        {"labelling"},
+        {"store"},
+        {"aggregate"},
+        {"quality"},
+        {"exchange", "simulated", "terminal"},
+    ),
+}
+FLOOR = {(room, part): n for room, floors in FLOORS.items() for n, parts in enumerate(floors) for part in parts}
+CHAINS = (*(f"plaudit.{room}.{part}" for room, part in sorted(FLOOR)), "plaudit.feedback.exchange.formats")
+LONGEST_CHAIN = 6  # of imports inside one part of a room
 NEIGHBOURS = {("runs", "files"), ("workspace", "files"), ("workspace", "config"), ("workspace", "runs")}
 
 HEAVY = {"torch", "transformers", "datasets", "peft", "accelerate", "matplotlib", "pandas", "sklearn", "gguf"}
@@ -45,6 +60,11 @@ class Import:
 def room(module: str) -> str:
     """`plaudit.train.ppo` -> `train`"""
     return module.split(".")[1] if "." in module else ""
+
+
+def part(module: str) -> str:
+    """`plaudit.feedback.events.log` -> `events`"""
+    return [*module.split("."), "", "", ""][2]
 
 
 def sources() -> dict[str, str]:
@@ -84,6 +104,7 @@ def violations(modules: Mapping[str, str]) -> list[str]:
     return [
         *_unknown_rooms(modules),
         *(f"{it}, which is not in a lower layer" for it in found if _climbs(it)),
+        *(f"{it}, which is not on a lower floor" for it in found if _climbs_inside(it)),
         *(f"{it} while it is itself imported" for it in found if it.at_import_time and _is_heavy(it)),
         *(f"{it}: the labelling app never loads a model" for it in found if _brings_torch_to_the_web(it)),
         *(f"{it}: layer 0 is standard library only" for it in found if _is_foreign_to_layer_0(it)),
@@ -96,6 +117,8 @@ def _unknown_rooms(modules: Mapping[str, str]) -> Iterator[str]:
     for module in modules:
         if room(module) and room(module) not in LAYER:
             yield f"{module} stands in no layer: put `{room(module)}` into the table"
+        if room(module) in FLOORS and part(module) and (room(module), part(module)) not in FLOOR:
+            yield f"{module} stands on no floor: put `{part(module)}` into the table of {room(module)}"
         if NO_NOUN.intersection(module.split(".")):
             yield f"{module}: a function lives with the noun it serves"
 
@@ -105,6 +128,26 @@ def _climbs(it: Import) -> bool:
     if not it.imported.startswith("plaudit.") or ours == theirs or ours not in LAYER or theirs not in LAYER:
         return False
     return LAYER[theirs] >= LAYER[ours] and (ours, theirs) not in NEIGHBOURS
+
+
+def _climbs_inside(it: Import) -> bool:
+    here, there = (room(it.importer), part(it.importer)), (room(it.imported), part(it.imported))
+    return here != there and here in FLOOR and there in FLOOR and here[0] == there[0] and FLOOR[there] >= FLOOR[here]
+
+
+def longest_chain(modules: Mapping[str, str], inside: str) -> int:
+    """How many modules import one another in a row, of those in the package `inside`, rooms of its own left out."""
+    own = [other for other in CHAINS if other.startswith(f"{inside}.")]
+    graph: dict[str, set[str]] = {
+        m: set() for m in modules if f"{m}.".startswith(f"{inside}.") and not m.startswith(tuple(own))
+    }
+    for it in imports(modules):
+        if it.importer in graph and it.imported in graph and it.imported != it.importer:
+            graph[it.importer].add(it.imported)
+    length: dict[str, int] = {}
+    for module in TopologicalSorter(graph).static_order():
+        length[module] = 1 + max((length[other] for other in graph[module]), default=0)
+    return max(length.values(), default=0)
 
 
 def _is_heavy(it: Import) -> bool:
@@ -148,6 +191,11 @@ def test_the_house_is_in_order() -> None:
     assert violations(sources()) == []
 
 
+@pytest.mark.parametrize("inside", CHAINS)
+def test_no_part_of_a_room_is_a_long_corridor(inside: str) -> None:
+    assert longest_chain(sources(), inside) <= LONGEST_CHAIN
+
+
 def test_what_is_read_is_the_house() -> None:
     """An empty reading would be in order, too."""
     read = sources()
@@ -164,8 +212,14 @@ BAD_HOUSE = {
     "plaudit.stats.intervals": "from . import agreement",
     "plaudit.stats.agreement": "def f():\n    from plaudit.stats.intervals import g",
     "plaudit.feedback": "",
+    "plaudit.feedback.events": "",
+    "plaudit.feedback.events.log": "from plaudit.feedback import store",
+    "plaudit.feedback.terminal": "from plaudit.feedback.simulated import panel",
+    "plaudit.feedback.corridor": "",
     "plaudit.feedback.store": "import torch.nn\ndef f():\n    import transformers",
     "plaudit.web": "def f():\n    import torch",
+    "plaudit.feedback.simulated": "",
+    "plaudit.feedback.simulated.panel": "",
     "plaudit.models": "from plaudit import web",
     "plaudit.train": "",
     "plaudit.train.losses": "from plaudit.train import ppo",
@@ -182,7 +236,10 @@ def test_a_bad_house_is_found_out() -> None:
     assert sorted(sentence for sentence in found if "cycle" not in sentence) == [
         "plaudit.cli imports transformers while it is itself imported",
         "plaudit.cli.reward imports plaudit.train.rloo while it is itself imported",
+        "plaudit.feedback.corridor stands on no floor: put `corridor` into the table of feedback",
+        "plaudit.feedback.events.log imports plaudit.feedback.store, which is not on a lower floor",
         "plaudit.feedback.store imports torch.nn while it is itself imported",
+        "plaudit.feedback.terminal imports plaudit.feedback.simulated.panel, which is not on a lower floor",
         "plaudit.models imports plaudit.web, which is not in a lower layer",
         "plaudit.progress imports plaudit.runs, which is not in a lower layer",
         "plaudit.runs imports plaudit.feedback.store, which is not in a lower layer",

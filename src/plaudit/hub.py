@@ -1,8 +1,8 @@
-"""The Hugging Face hub, asked once and briefly whether it is there.
+"""Model names, and the Hugging Face hub behind some of them. Nothing is loaded here: `plaudit init` must not wait.
 
-Its libraries try every file five times before they give up: most of a minute with nothing to be seen, even for what is
-in the cache. Where nobody answers they are told to work offline: what is cached loads at once, the rest is refused at
-once.
+The hub is asked once and briefly whether it is there: its libraries try every file five times before they give up, most
+of a minute with nothing to be seen, even for what is in the cache. Where nobody answers they are told to work offline:
+what is cached loads at once, the rest is refused at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
+
+from plaudit.errors import UsageError
 
 SECONDS = 5.0
 
@@ -33,3 +36,25 @@ def _answers(endpoint: str) -> bool:
     except OSError:
         return False
     return True
+
+
+EMBEDDED = "smollm2"
+ANOTHER = f"name another model, such as {EMBEDDED} (a workspace's is named in its plaudit.toml)"
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder that `name` names; None for the embedded model and for an id, which only the hub knows.
+
+    Raises:
+        UsageError: `name` is a path, and there is no model in Hugging Face format.
+    """
+    folder = Path(name).expanduser()
+    if name == EMBEDDED:
+        return None
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise UsageError(f"The folder {name} holds no config.json, so it is not a model in Hugging Face format.")
+        return folder
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UsageError(f"There is no model folder {name}: check the path, or {ANOTHER}.")
+    return None

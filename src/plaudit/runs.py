@@ -15,12 +15,10 @@ with the process tells a running run from a dead one (a process number could be 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import math
 import os
 import platform
-import resource
 import sys
 import time
 import uuid
@@ -32,6 +30,8 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.files import content_digest, one_line, to_json, write_atomically, writing
@@ -213,11 +213,11 @@ class Run:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with (self.path / ".lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(f"Run {self.id} is being written by another process; wait for it to end.") from None
+        try:
+            held = FileLock(self.path / ".lock", timeout=0).acquire()
+        except Timeout:
+            raise UsageError(f"Run {self.id} is being written by another process; wait for it to end.") from None
+        with held:
             yield
 
 
@@ -255,6 +255,12 @@ def versions() -> dict[str, str]:
 
 def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, in units of 10^6 bytes."""
+    if sys.platform == "win32":  # never tried there
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset / 1e6)
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in kibibytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 

@@ -247,3 +247,18 @@ class Preference:
 def chosen_first(preferences: Sequence[Preference]) -> list[Preference]:
     """Each preference told from the side of its winner; ties are left out."""
     return [p if p.probability > 0.5 else p.swapped() for p in preferences if not p.is_tie]
+
+
+class AnnotatorKind(StrEnum):
+    PERSON = "person"
+    DATASET = "dataset"  # of imported labels: one of those that the data set names, or all together where it names none
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """Somebody whose judgements are kept apart from other people's."""
+
+    id: str  # a person's name, `simulated-NN`, or whom an import names (`labelled.annotator`)
+    kind: AnnotatorKind = AnnotatorKind.PERSON
+    note: str = ""  # what a reader of the results should know, such as a simulated annotator's planted habit

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from plaudit.cli import main
-from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Source
-from plaudit.stages.feedback import feedback_read
-from plaudit.stages.stage import command_for
-from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, TaskPurpose
+from plaudit.stages.inputs import feedback_read
+from plaudit.stages.lifecycle import command_for
+from plaudit.types import Annotator, Demonstration, Judgement, Prompt, Ranking, Response, TaskPurpose
 from plaudit.workspace import Workspace
 
 

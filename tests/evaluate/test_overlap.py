@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.errors import PlauditError
-from plaudit.evaluate.overlap import overlap
+from plaudit.evaluate.text import overlap
 
 ANSWERS = ["the cat sat on the mat today", "a dog barked at the postman this morning", "no rain is expected here"]
 REFERENCES = [

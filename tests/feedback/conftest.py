@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.feedback.annotator import Annotator
-from plaudit.feedback.connection import engine_for, writing_transaction
-from plaudit.feedback.schema import metadata
+from plaudit.feedback.events.connection import engine_for, writing_transaction
+from plaudit.feedback.events.schema import metadata
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Prompt, Response, Task
+from plaudit.types import Annotator, Prompt, Response, Task
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.feedback.display import printable, quoted
+from plaudit.feedback.terminal import printable, quoted
 
 
 @pytest.mark.parametrize(

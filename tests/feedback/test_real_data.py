@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.feedback.aggregate import preferences
-from plaudit.feedback.importers import import_preferences, import_prompts
+from plaudit.feedback.exchange.imports import import_preferences, import_prompts
 from plaudit.feedback.store import FeedbackStore
 
 DATA = Path(os.environ.get("PLAUDIT_DATA") or Path(__file__).parents[3] / "shared" / "data")

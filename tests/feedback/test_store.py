@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from plaudit.errors import PlauditError
-from plaudit.feedback.annotator import Annotator, AnnotatorKind
-from plaudit.feedback.connection import writing_transaction
+from plaudit.feedback.events.connection import writing_transaction
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import (
+    Annotator,
+    AnnotatorKind,
     Assignment,
     Judgement,
     Message,

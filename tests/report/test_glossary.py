@@ -4,9 +4,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from plaudit.evaluate.overlap import ROUGE
-from plaudit.evaluate.text import TextFigures
-from plaudit.feedback import annotator_quality, quality_figures
+from plaudit.evaluate.text import ROUGE, TextFigures
+from plaudit.feedback.quality import annotators, figures
 from plaudit.report import data
 from plaudit.report.page import CURVES, TEXT_ROWS
 from plaudit.stats.agreement import Agreement
@@ -15,9 +14,9 @@ from plaudit.stats.ratings import Coefficient
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 PARTS = (
     data.ReportData, data.Panel, data.Reliability, data.ReliabilityBin, data.RewardLength, data.BeforeAfter,
-    data.TextBeforeAfter, data.Sample, TextFigures, quality_figures.QualityReport, quality_figures.GroupAgreement,
-    quality_figures.Effort, quality_figures.Skips, annotator_quality.AnnotatorQuality, annotator_quality.Flag,
-    annotator_quality.Share, Agreement, Coefficient,
+    data.TextBeforeAfter, data.Sample, TextFigures, figures.QualityReport, figures.GroupAgreement,
+    figures.Effort, figures.Skips, annotators.AnnotatorQuality, annotators.Flag,
+    annotators.Share, Agreement, Coefficient,
 )  # fmt: skip
 ENTRIES = re.findall(r"^### (.*)\n((?:- .*\n?)+)", PAGE, flags=re.MULTILINE)
 

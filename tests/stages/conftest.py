@@ -64,8 +64,8 @@ def quick_training() -> Callable[..., dict[str, object]]:
 def chain(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Chain:
     from plaudit.models.catalog import load
     from plaudit.stages.align import align, align_config
+    from plaudit.stages.evaluate import EvaluateConfig, evaluate
     from plaudit.stages.panel import PanelConfig, panel
-    from plaudit.stages.proof import EvaluateConfig, evaluate
     from plaudit.stages.reward import RewardStageConfig, reward
     from plaudit.stages.sample import SampleConfig, sample
 

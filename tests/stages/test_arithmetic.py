@@ -11,8 +11,7 @@ from plaudit.cli import main
 from plaudit.models.catalog import load
 from plaudit.runs import Run
 from plaudit.stages.align import align, align_config
-from plaudit.stages.demo_settings import DemoSettings
-from plaudit.stages.demo_time import Pace, measure_pace, stage_seconds
+from plaudit.stages.demo_time import DemoSettings, Pace, measure_pace, stage_seconds
 from plaudit.stages.report import report
 from plaudit.stages.sample import SampleConfig, sample
 from plaudit.types import Prompt

@@ -10,19 +10,18 @@ from safetensors.torch import load_file
 
 from plaudit.cli import main
 from plaudit.errors import UsageError
-from plaudit.feedback.annotator import Annotator
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
+from plaudit.report.headlines import headline
 from plaudit.runs import RunStatus
 from plaudit.stages.align import AlignConfig, align
-from plaudit.stages.feedback import open_feedback
-from plaudit.stages.headlines import headline
+from plaudit.stages.evaluate import EvaluateConfig, evaluate
+from plaudit.stages.inputs import open_feedback
+from plaudit.stages.lifecycle import ancestry
 from plaudit.stages.panel import PanelConfig, panel
-from plaudit.stages.proof import EvaluateConfig, evaluate
 from plaudit.stages.reward import RewardStageConfig, gather, reward
-from plaudit.stages.stage import ancestry
-from plaudit.stages.withdrawn import resting_on_withdrawn
-from plaudit.types import Demonstration, Judgement, Ranking, Split
+from plaudit.stages.stale import resting_on_withdrawn
+from plaudit.types import Annotator, Demonstration, Judgement, Ranking, Split
 from plaudit.workspace import Workspace
 
 

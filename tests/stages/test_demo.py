@@ -12,9 +12,9 @@ import pytest
 from plaudit.cli import main
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.store import FeedbackStore
+from plaudit.report.headlines import QUICK_NOTE
 from plaudit.runs import Run, RunStatus
 from plaudit.stages.demo import Demo, demo
-from plaudit.stages.outcome import QUICK_NOTE
 from plaudit.types import Split
 from plaudit.workspace import Workspace
 

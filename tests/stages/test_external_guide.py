@@ -9,7 +9,7 @@ import torch
 
 from plaudit.cli import main
 from plaudit.stages.align import AlignConfig, align
-from plaudit.stages.stage import ancestry
+from plaudit.stages.lifecycle import ancestry
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from plaudit.cli import main
 from plaudit.errors import UsageError
 from plaudit.feedback.store import FeedbackStore
+from plaudit.models import sampling
 from plaudit.runs import Run, RunStatus
-from plaudit.stages import chunks
 from plaudit.stages.align import align, align_config
-from plaudit.stages.proof import EvaluateConfig, evaluate
+from plaudit.stages.evaluate import EvaluateConfig, evaluate
 from plaudit.stages.sample import SampleConfig, sample
 from plaudit.types import Prompt
 from plaudit.workspace import Workspace
@@ -48,7 +48,7 @@ def answers_of(workspace: Workspace, run: Run) -> dict[str, list[str]]:
 def test_sampling_goes_on_with_the_answers_that_it_would_have_drawn(
     workspace: Workspace, cut_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "CHUNK_PROMPTS", 3)
+    monkeypatch.setattr(sampling, "CHUNK_PROMPTS", 3)
     config = SampleConfig(answers=2, max_tokens=6)
     whole = sample(workspace, config, seed=5)
     cut_at(2)
@@ -85,12 +85,12 @@ def test_alignment_ends_with_the_very_adapter(
 
 
 def test_a_cut_evaluation_is_done_again_by_its_own_settings(chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plaudit.stages import proof
+    from plaudit.stages import evaluate as evaluation
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(proof, "_conclude", interrupted)
+    monkeypatch.setattr(evaluation, "_conclude", interrupted)
     with pytest.raises(KeyboardInterrupt):
         evaluate(chain.workspace, EvaluateConfig(answers=2, align=chain.align.id), seed=0)
     monkeypatch.undo()

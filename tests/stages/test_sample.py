@@ -6,7 +6,7 @@ import pytest
 
 from plaudit.cli import main
 from plaudit.errors import UsageError
-from plaudit.feedback.checks import add_checks, checks_in
+from plaudit.feedback.exchange.checks import add_checks, checks_in
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stages.sample import SampleConfig, hinted, sample
 from plaudit.types import Prompt, Split, TaskPurpose

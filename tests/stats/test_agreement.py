@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from plaudit.errors import PlauditError
-from plaudit.stats.agreement import ac1, agreement, alpha, fleiss, percent_agreement
+from plaudit.stats.agreement import ac1, agreement, alpha, cohen, fleiss, percent_agreement
 from plaudit.stats.intervals import wilson
-from plaudit.stats.kappa import cohen
 from plaudit.stats.ratings import Ratings, Undefined
 
 _ = np.nan

@@ -6,8 +6,15 @@ import torch
 from plaudit.errors import UsageError
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
-from plaudit.train.head_fit import RIDGES, choose_ridge, fit_head
-from plaudit.train.reward import RewardConfig, group_by_prompt, make_batches, train_reward
+from plaudit.train.reward import (
+    RIDGES,
+    RewardConfig,
+    choose_ridge,
+    fit_head,
+    group_by_prompt,
+    make_batches,
+    train_reward,
+)
 from plaudit.types import Preference, Prompt, Response
 
 CONFIG = RewardConfig(rank=4, epochs=2)

@@ -18,9 +18,8 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
-from plaudit.feedback.actions import Action
-from plaudit.feedback.log import timestamp
-from plaudit.feedback.schema import invitations, sessions, throttles
+from plaudit.feedback.events.log import Action, timestamp
+from plaudit.feedback.events.schema import invitations, sessions, throttles
 from plaudit.types import Prompt, Response, Task
 from plaudit.web import people
 from plaudit.web.app import create_app

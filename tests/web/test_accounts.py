@@ -14,13 +14,13 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from plaudit.feedback.log import timestamp
-from plaudit.feedback.schema import accounts
+from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.schema import accounts
 from plaudit.web import people
 from plaudit.web.app import create_app
 from plaudit.web.people import Role, proper_name
-from plaudit.web.sentences import RefusalError
 from plaudit.web.site import Site
+from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import own_path
 from tests.web.conftest import OWNER, PASSWORD, Browser, browser_of, days_pass, done, fill_in, sign_in
 

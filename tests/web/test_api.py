@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.project import ProjectSettings
+from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.types import Judgement, Message, Prompt, Ranking, Response, Role, Task, TaskPurpose
 from plaudit.web.site import Site
 from tests.web.conftest import add_tasks
@@ -146,7 +146,7 @@ def test_a_late_submit_is_kept_and_nobody_is_told(site: Site, join: Any) -> None
     ann, ben = join("ann"), join("ben")
     task = ann.task()
     with site.store.writing() as connection:
-        from plaudit.feedback.schema import assignments
+        from plaudit.feedback.events.schema import assignments
 
         connection.execute(assignments.update().values(leased_until="2020-01-01T00:00:00.000000+00:00"))
     assert ben.judge().json() == {"stored": True}

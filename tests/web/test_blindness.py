@@ -12,9 +12,19 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.annotator import Annotator, AnnotatorKind
-from plaudit.feedback.leases import assignment_id
-from plaudit.types import Demonstration, Judgement, Prompt, Ranking, Response, Split, Task, TaskPurpose
+from plaudit.feedback.labelling.leases import assignment_id
+from plaudit.types import (
+    Annotator,
+    AnnotatorKind,
+    Demonstration,
+    Judgement,
+    Prompt,
+    Ranking,
+    Response,
+    Split,
+    Task,
+    TaskPurpose,
+)
 from plaudit.web import showing
 from plaudit.web.people import Role
 from plaudit.web.site import Site

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.project import ProjectSettings
+from plaudit.feedback.labelling.settings import ProjectSettings
+from plaudit.feedback.quality import report
 from plaudit.types import Judgement, Ranking
 from plaudit.web.people import Role
 from plaudit.web.site import Site
@@ -115,11 +116,10 @@ def test_the_dashboard_says_what_there_is_to_know(site: Site, lead: Any, join: A
 
 
 def test_the_figures_are_not_computed_for_every_reader(site: Site, lead: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plaudit.feedback import quality
 
     add_tasks(site, 1)
     computed = []
-    honest = quality.quality_report
+    honest = report.quality_report
 
     def slow(store: Any) -> Any:
         computed.append(1)
@@ -128,7 +128,7 @@ def test_the_figures_are_not_computed_for_every_reader(site: Site, lead: Any, mo
         time.sleep(0.2)
         return honest(store)
 
-    monkeypatch.setattr(quality, "quality_report", slow)
+    monkeypatch.setattr(report, "quality_report", slow)
     for _ in range(4):
         assert lead.get("/lead").status_code == 200
     assert len(computed) == 1

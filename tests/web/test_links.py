@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.annotator import Annotator
+from plaudit.types import Annotator
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
-from plaudit.web.sentences import RefusalError
 from plaudit.web.site import Site
+from plaudit.web.texts import RefusalError
 from tests.web.conftest import OWNER, PASSWORD, Browser, days_pass, fill_in, sign_in
 
 

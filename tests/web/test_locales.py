@@ -12,11 +12,10 @@ from types import ModuleType
 import pytest
 
 import plaudit.web
-from plaudit.feedback import advice, annotator_quality
-from plaudit.feedback.annotator_quality import FlagKind
-from plaudit.feedback.sentence import sentence
+from plaudit.feedback.quality import annotators, report
+from plaudit.feedback.quality.annotators import FlagKind, sentence
 from plaudit.stats.ratings import Undefined
-from plaudit.web.figures import COMPUTING
+from plaudit.web.site import COMPUTING
 from plaudit.web.texts import patterns, teller
 
 WEB = Path(plaudit.web.__file__).parent
@@ -51,7 +50,7 @@ def test_languages_have_the_same_keys_and_holes(language: str) -> None:
 @pytest.mark.parametrize("language", sorted(set(TEXTS) - {"en"}))
 def test_every_sentence_about_figures_is_there_with_its_holes(language: str) -> None:
     known = patterns(language)
-    written = patterns_in(advice) | patterns_in(annotator_quality)
+    written = patterns_in(report) | patterns_in(annotators)
     whole = {"Nobody has judged anything yet: there is no quality to report.", COMPUTING}
     assert set(known) == written | set(FlagKind) | set(Undefined) | whole
     for pattern, text in known.items():

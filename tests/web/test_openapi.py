@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from sqlalchemy import update
 
-from plaudit.feedback.schema import throttles
+from plaudit.feedback.events.schema import throttles
 from plaudit.types import Prompt, Task
 from plaudit.web.app import create_app
 from plaudit.web.people import Role

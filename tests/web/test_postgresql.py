@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from plaudit.web.people import Role
-from plaudit.web.sentences import RefusalError
+from plaudit.web.sessions import ATTEMPTS_BY_NAME
 from plaudit.web.site import Site
-from plaudit.web.throttle import ATTEMPTS_BY_NAME
+from plaudit.web.texts import RefusalError
 from tests.web.conftest import OWNER, PASSWORD, add_tasks
 
 

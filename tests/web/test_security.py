@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from plaudit.errors import PlauditError
 from plaudit.web.people import Role
 from plaudit.web.security import CONTENT_SECURITY_POLICY, LARGEST_BODY_BYTES, Guard, answered_names
-from plaudit.web.sentences import LANGUAGES, SENTENCES
 from plaudit.web.site import Site
+from plaudit.web.texts import LANGUAGES, SENTENCES
 from tests.web.conftest import Browser, add_tasks
 
 PATHS = ("/", "/signin", "/work", "/nothing", "/api/task", "/api/nothing", "/static/plaudit.css", "/join/x", "/lead")

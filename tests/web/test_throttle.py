@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from plaudit.feedback.schema import throttles
-from plaudit.web import throttle
-from plaudit.web.sentences import RefusalError
+from plaudit.feedback.events.schema import throttles
+from plaudit.web import sessions
+from plaudit.web.sessions import ATTEMPTS_BY_ADDRESS, ATTEMPTS_BY_NAME
 from plaudit.web.site import Site
-from plaudit.web.throttle import ATTEMPTS_BY_ADDRESS, ATTEMPTS_BY_NAME
+from plaudit.web.texts import RefusalError
 from tests.web.conftest import PASSWORD, Browser, days_pass, sign_in
 
 
@@ -89,6 +89,6 @@ def test_an_address_over_its_limit_leaves_no_more_traces_and_what_is_over_is_del
         with suppress(RefusalError):
             site.throttle.attempt(f"nobody {number}", "10.0.0.1")
     assert rows() == ATTEMPTS_BY_ADDRESS + 1
-    monkeypatch.setattr(throttle, "WINDOW", timedelta(0))
+    monkeypatch.setattr(sessions, "WINDOW", timedelta(0))
     site.throttle.attempt("somebody", "10.0.0.2")
     assert rows() == 2

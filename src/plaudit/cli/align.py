@@ -32,9 +32,9 @@ def align(
     refuse_changes(resume, flags | others, settings, seed)
     if not resume and not reward_model:
         opened.latest("reward")  # says what is missing before torch is loaded
+    from plaudit.config import merged
     from plaudit.stages.align import align as stage
     from plaudit.stages.align import align_config, default_config
-    from plaudit.stages.overrides import merged
 
     default = asdict(default_config(algorithm or "rloo"))
     chosen = {"algorithm": default.pop("algorithm")}  # no --set: it decides which other keys there are

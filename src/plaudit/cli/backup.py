@@ -15,7 +15,7 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to, such as feedback-2026-11.zip.")],
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.stages.feedback import open_feedback
+    from plaudit.stages.inputs import open_feedback
 
     with open_feedback(Workspace.open(workspace)) as store:
         print(f"Wrote {store.back_up(file):,} events and all accounts to {file}. It holds secrets: keep it safe.")

@@ -29,9 +29,9 @@ def evaluate(
     refuse_changes(resume, flags | {"dtype": dtype}, settings, seed)
     if not resume and not align:
         opened.latest("align")  # says what is missing before torch is loaded
-    from plaudit.stages.overrides import configured
-    from plaudit.stages.proof import EvaluateConfig
-    from plaudit.stages.proof import evaluate as stage
+    from plaudit.config import configured
+    from plaudit.stages.evaluate import EvaluateConfig
+    from plaudit.stages.evaluate import evaluate as stage
 
     config = configured(EvaluateConfig(), flags, settings or [])
     run_stage(stage, opened, config, seed, resume)

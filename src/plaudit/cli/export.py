@@ -72,7 +72,7 @@ def export(
         given = _licences(licenses or [], {prompt.source for prompt in store.prompts()})
         summary = _write(store, what, file, split, source, plain, weighted)
         if card:
-            from plaudit.feedback.card import write_card
+            from plaudit.feedback.exchange.card import write_card
 
             words = IN_WORDS[what] + (", votes weighted by how reliable their annotator is" if weighted else "")
             write_card(store, file.parent / CARD, summary, words, split, source, given)
@@ -82,8 +82,8 @@ def export(
 def _write(
     store: Any, what: What, file: Path, split: Split | None, source: str | None, plain: bool, weighted: bool
 ) -> Any:
-    from plaudit.feedback import export as trl
-    from plaudit.feedback import export_rewardbench as rewardbench
+    from plaudit.feedback.exchange import exports as trl
+    from plaudit.feedback.exchange import rewardbench
 
     how: dict[str, Any] = {"layout": trl.Layout.PLAIN} if plain else {}
     how |= {"weighted": True} if weighted else {}

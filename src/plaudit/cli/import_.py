@@ -21,7 +21,7 @@ def import_(
     limit: Annotated[int | None, typer.Option(metavar="N", help="Stop after N records that can be used.")] = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.feedback.importers import import_preferences, import_prompts
+    from plaudit.feedback.exchange.imports import import_preferences, import_prompts
     from plaudit.feedback.store import FeedbackStore
 
     opened = Workspace.open(workspace)

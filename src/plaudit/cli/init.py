@@ -23,7 +23,7 @@ def init(
     dtype: Annotated[str, typer.Option(metavar="NAME", help="That models compute in.")] = "auto",
     name: Annotated[str | None, typer.Option(help="What reports call it. Default: the folder's name.")] = None,
 ) -> None:
-    from plaudit.models.names import folder_of
+    from plaudit.hub import folder_of
 
     if folder is not None and workspace != HERE:
         raise UsageError("Two folders were given: name the workspace by DIR or by --workspace, not both.")

@@ -19,7 +19,7 @@ def panel(
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.stages.overrides import configured
+    from plaudit.config import configured
     from plaudit.stages.panel import PanelConfig
     from plaudit.stages.panel import panel as stage
 

@@ -36,7 +36,7 @@ def quality(workspace: WorkspaceDir = HERE, as_json: AsJson = False) -> None:
     if not opened.has_feedback():
         raise UsageError(f"{opened.path} holds no feedback yet: bring some in by `plaudit import` or `plaudit label`.")
 
-    from plaudit.feedback.quality import quality_report
+    from plaudit.feedback.quality.report import quality_report
     from plaudit.feedback.store import FeedbackStore
 
     with FeedbackStore.open(opened.database, create=False) as store:

@@ -25,8 +25,8 @@ def reward(
     opened = open_with_model(workspace, dtype, threads)
     flags = {"source": source, "weighted": weighted or None}
     refuse_changes(resume, flags | {"dtype": dtype}, settings, seed)
-    from plaudit.stages.feedback import open_feedback
-    from plaudit.stages.overrides import configured
+    from plaudit.config import configured
+    from plaudit.stages.inputs import open_feedback
 
     open_feedback(opened).close()  # says what is missing before torch is loaded
     from plaudit.stages.reward import RewardStageConfig

@@ -46,7 +46,7 @@ def _stale(workspace: Workspace, listed: list[Run]) -> list[tuple[str, str]]:
     """Ids and commands of those runs that rest on withdrawn feedback, oldest first."""
     if not any("seq" in source for run in workspace.runs() for source in run.inputs.values()):
         return []  # without opening the store
-    from plaudit.stages.withdrawn import resting_on_withdrawn
+    from plaudit.stages.stale import resting_on_withdrawn
 
     ids = {run.id for run in listed}
     return [(stale.run.id, stale.command) for stale in resting_on_withdrawn(workspace) if stale.run.id in ids]
@@ -79,7 +79,7 @@ def _details(run: Run, workspace: Workspace) -> Iterator[str]:
     }
     costs: dict[str, Any] = {"total": _cost(run.costs), "CPU": duration_text(run.costs.cpu_seconds)}
     costs |= {"tokens generated": run.costs.tokens_generated, "tokens trained": run.costs.tokens_trained}
-    from plaudit.stages.overrides import leaves
+    from plaudit.config import leaves
 
     sections: dict[str, dict[str, Any]] = {
         "inputs": inputs,

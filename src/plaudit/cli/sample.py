@@ -28,8 +28,8 @@ def sample(
     flags |= {"source": source, "policy": policy}
     opened = open_with_model(workspace, dtype, threads)
     refuse_changes(resume, flags | {"dtype": dtype}, settings, seed)
-    from plaudit.stages.feedback import open_feedback
-    from plaudit.stages.overrides import configured
+    from plaudit.config import configured
+    from plaudit.stages.inputs import open_feedback
 
     open_feedback(opened).close()  # says what is missing before torch is loaded
     from plaudit.stages.sample import SampleConfig

@@ -34,7 +34,7 @@ def refuse_changes(resume: bool, flags: Mapping[str, Any], settings: Sequence[st
 
 def open_with_model(folder: Path, dtype: str | None = None, threads: int | None = None) -> Workspace:
     """The workspace, computing as asked. UsageError where its model's folder is gone: a run would only fail."""
-    from plaudit.models.names import folder_of
+    from plaudit.hub import folder_of
 
     workspace = Workspace.open(folder).override(dtype=dtype, threads=threads)
     folder_of(workspace.model)
@@ -43,7 +43,7 @@ def open_with_model(folder: Path, dtype: str | None = None, threads: int | None 
 
 def run_stage(stage: Callable[..., Run], workspace: Workspace, config: Any, seed: int | None, resume: bool) -> None:
     """Run the stage and print its line. KeyboardInterrupt says which command goes on, once there is a run to resume."""
-    from plaudit.stages.headlines import headline
+    from plaudit.report.headlines import headline
 
     name = stage.__name__
     there = {run.id for run in workspace.runs(name)}

@@ -37,10 +37,10 @@ def tasks(
     seed: Seed = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.feedback.checks import add_checks, checks_in
-    from plaudit.stages.asking import Scope, rankings, writings
-    from plaudit.stages.feedback import open_feedback
-    from plaudit.stages.tasks import TaskPlan
+    from plaudit.feedback.exchange.checks import add_checks, checks_in
+    from plaudit.feedback.labelling.tasks import TaskPlan
+    from plaudit.stages.inputs import open_feedback
+    from plaudit.stages.tasks import Scope, rankings, writings
 
     opened = Workspace.open(workspace).override(dtype=dtype, threads=threads)
     scope, seed = Scope(sample, source, split), opened.seed if seed is None else seed

@@ -17,7 +17,7 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Make everything again from the events.")] = False,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.stages.feedback import open_feedback
+    from plaudit.stages.inputs import open_feedback
 
     opened = Workspace.open(workspace)
     with open_feedback(opened) as store:

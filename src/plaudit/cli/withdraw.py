@@ -19,8 +19,8 @@ def withdraw(
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.stages.feedback import open_feedback
-    from plaudit.stages.withdrawn import resting_on_withdrawn
+    from plaudit.stages.inputs import open_feedback
+    from plaudit.stages.stale import resting_on_withdrawn
 
     opened = Workspace.open(workspace)
     with open_feedback(opened) as store:

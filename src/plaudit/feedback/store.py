@@ -16,15 +16,15 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from plaudit.errors import PlauditError
-from plaudit.feedback import actions, backup, guidelines, project, replay, rows, withdrawal
-from plaudit.feedback.actions import Action
-from plaudit.feedback.annotating import Annotating
-from plaudit.feedback.annotator import Annotator
-from plaudit.feedback.guidelines import Guidelines
-from plaudit.feedback.log import append, require, rows_with
-from plaudit.feedback.project import ProjectSettings
-from plaudit.feedback.schema import EventKind, prompts, responses
-from plaudit.types import Prompt, Response, Split, Task
+from plaudit.feedback.events import backup, log, replay, rows
+from plaudit.feedback.events.log import Action, append, require, rows_with
+from plaudit.feedback.events.schema import EventKind, prompts, responses
+from plaudit.feedback.labelling import guidelines, withdrawal
+from plaudit.feedback.labelling import settings as project_settings
+from plaudit.feedback.labelling.annotating import Annotating
+from plaudit.feedback.labelling.guidelines import Guidelines
+from plaudit.feedback.labelling.settings import ProjectSettings
+from plaudit.types import Annotator, Prompt, Response, Split, Task
 
 HELDOUT_SHARE = 0.2
 
@@ -89,11 +89,11 @@ class FeedbackStore(Annotating):
     def settings(self) -> ProjectSettings:
         """What the project asks of its annotators."""
         with self._reading() as connection:
-            return project.settings_in(connection)
+            return project_settings.settings_in(connection)
 
     def change_settings(self, settings: ProjectSettings, actor: str) -> None:
         with self._writing() as connection:
-            project.change(connection, settings, actor, self._now())
+            project_settings.change(connection, settings, actor, self._now())
 
     def publish_guidelines(self, texts: Mapping[str, str], author: str) -> int:
         """Publish the texts (language -> Markdown); the new version's number, or the newest's if that says the same."""
@@ -132,12 +132,12 @@ class FeedbackStore(Annotating):
     def act(self, actor: str, action: str, target: str, details: Mapping[str, Any]) -> None:
         """Write into the audit log what an owner or lead did to whom or what."""
         with self._writing() as connection:
-            actions.act(connection, actor, action, target, details, self._now())
+            log.act(connection, actor, action, target, details, self._now())
 
     def actions(self, limit: int = 100) -> list[Action]:
         """The audit log, newest first."""
         with self._reading() as connection:
-            return actions.newest(connection, limit)
+            return log.newest(connection, limit)
 
     def back_up(self, file: Path) -> int:
         """Write the whole store into `file`, secrets included; how many events. UsageError when the file is there."""

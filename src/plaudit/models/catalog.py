@@ -11,10 +11,10 @@ import torch
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
+from plaudit.hub import ANOTHER, EMBEDDED, folder_of
 from plaudit.models.arithmetic import DTYPES, Arithmetic, choose_arithmetic
 from plaudit.models.embedded import embedded_model
-from plaudit.models.machine import tune
-from plaudit.models.names import ANOTHER, EMBEDDED, folder_of
+from plaudit.models.process import tune
 from plaudit.models.trunk import Trunk
 
 

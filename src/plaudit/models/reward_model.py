@@ -22,7 +22,7 @@ from plaudit.models.adapters import load_adapter, save_adapter
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import Packed, encode_answer, encode_prompt, microbatches, pack
 from plaudit.models.heads import ScalarHead, final_features
-from plaudit.models.machine import release
+from plaudit.models.process import release
 from plaudit.models.trunk import Trunk
 from plaudit.types import Prompt, Response
 

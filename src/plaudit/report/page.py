@@ -15,11 +15,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from plaudit.feedback.utility import WEIGHTS
+from plaudit.feedback.simulated.utility import WEIGHTS
 from plaudit.files import write_atomically
 from plaudit.report import plots
 from plaudit.report.data import BeforeAfter, ReportData, RunView, Sample, TextBeforeAfter
-from plaudit.report.reading import caveats, finding, number, percent, verdict
+from plaudit.report.verdict import caveats, finding, number, percent, verdict
 
 MOST_SAMPLES = 10
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -1,6 +1,6 @@
 """The stages of the loop: each reads the runs before it and leaves a Run. One file a stage, and `demo` for all of them.
 
-    sample -> panel -> reward -> align -> evaluate (proof.py) -> report
+    sample -> panel -> reward -> align -> evaluate -> report
 
 A stage is `NAME(workspace, config, *, seed, resume=False, model=None) -> Run`. With `resume` it finishes the run that
 was cut, by that run's own configuration and seed. `model` shares one loaded model between stages of one process; the

@@ -17,9 +17,9 @@ from plaudit.errors import UsageError
 from plaudit.models.adapters import save_adapter
 from plaudit.models.catalog import LanguageModel
 from plaudit.runs import Run
-from plaudit.stages.feedback import open_feedback
+from plaudit.stages.inputs import open_feedback
+from plaudit.stages.lifecycle import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.stages.scorers import prepare_scorer, reward_run_of, score_gap
-from plaudit.stages.stage import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.train.ppo import PpoConfig, train_ppo
 from plaudit.train.rloo import RlooConfig, train_rloo
 from plaudit.types import Prompt, Split

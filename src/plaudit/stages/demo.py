@@ -10,6 +10,7 @@ One process, one loaded model. What is finished is not done again, and what was 
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 from collections.abc import Callable
@@ -20,23 +21,25 @@ from typing import TYPE_CHECKING, Any
 
 import plaudit
 from plaudit.errors import UsageError
-from plaudit.feedback.importers import import_preferences
-from plaudit.feedback.sources import name_of
+from plaudit.feedback.exchange.imports import import_preferences
+from plaudit.feedback.exchange.sources import name_of
+from plaudit.feedback.labelling.tasks import tasks_from
 from plaudit.feedback.store import FeedbackStore
+from plaudit.feedback.terminal import ask
 from plaudit.files import content_digest, to_json, write_atomically
 from plaudit.progress import duration_text, say
+from plaudit.report.headlines import QUICK_NAME, headline, outcome
 from plaudit.runs import Run, RunStatus
-from plaudit.stages.collect import rank_by_person
-from plaudit.stages.demo_settings import QUICK, DemoSettings
-from plaudit.stages.headlines import headline
-from plaudit.stages.outcome import QUICK_NAME, outcome
-from plaudit.stages.reuse import ensure, is_of, refuse_company
-from plaudit.types import Prompt, Split, content_id
+from plaudit.stages.demo_time import QUICK, DemoSettings
+from plaudit.stages.inputs import open_feedback
+from plaudit.stages.lifecycle import ensure, is_of, refuse_company
+from plaudit.types import Prompt, Split, Task, content_id
 from plaudit.workspace import SETTINGS_FILE, Workspace
 
 if TYPE_CHECKING:
     from plaudit.models.catalog import LanguageModel
     from plaudit.stages.align import AlignConfig
+
 
 DEFAULT_MODEL = "smollm2"
 STAGES = ("sample", "reward", "align", "evaluate")  # that compute
@@ -154,7 +157,11 @@ def _new_workspace(asked: Demo) -> Workspace:
 
 def add_everyday_prompts(store: FeedbackStore, every: int = 1) -> None:
     """The project's own prompts, or one in `every` of them; those held out come with a reference answer."""
-    lines = (files("plaudit") / "feedback" / "everyday_prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (files("plaudit") / "feedback" / "simulated" / "everyday_prompts.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
     rows = [json.loads(line) for line in lines[::every]]
     prompts = [Prompt.from_text(r["prompt"], PROMPTS_FROM, topic=r["topic"], split=r["split"]) for r in rows]
     written = [(p.id, r["reference"]) for p, r in zip(prompts, rows, strict=True) if "reference" in r]
@@ -180,7 +187,7 @@ class _Loop:
     def run(self) -> Run | None:
         """The evaluate run; None when people have to rank first."""
         from plaudit.stages.align import align
-        from plaudit.stages.proof import EvaluateConfig, evaluate
+        from plaudit.stages.evaluate import EvaluateConfig, evaluate
         from plaudit.stages.reward import RewardStageConfig, reward
         from plaudit.train.reward import RewardConfig
 
@@ -266,3 +273,34 @@ def _load(name: str, dtype: str, threads: int) -> LanguageModel:
     model = load(name, dtype=dtype, threads=threads)
     say(f"Computing in {model.arithmetic}.")
     return model
+
+
+PERSON = "you"
+HELDOUT_SHARE = 0.25  # of the tasks: enough to say something about the reward model
+
+
+def rank_by_person(
+    workspace: Workspace, sampled: Run, count: int, read: Callable[[str], str], write: Callable[[str], None]
+) -> bool:
+    """Show up to `count` tasks from the run's answers; whether all are ranked or skipped. Every answer is kept."""
+    with open_feedback(workspace) as store:
+        tasks = choose_tasks(store, sampled, count)
+        store.add_tasks(tasks)
+        if any(task.id not in store.settled(PERSON) for task in tasks):
+            ask(store, tasks, PERSON, read, write)
+        left = sum(task.id not in store.settled(PERSON) for task in tasks)
+    if left:
+        write(f"The reward model is trained when all {len(tasks)} are ranked or skipped; {left} to go.")
+    return not left
+
+
+def choose_tasks(store: FeedbackStore, sampled: Run, count: int) -> list[Task]:
+    """The run's tasks that its seed chooses, a quarter of them on held-out prompts, in an order that mixes both."""
+    side, chance = store.splits(), random.Random(sampled.seed)
+    tasks = tasks_from(store.responses(run_id=sampled.id), overlap=1)
+    chance.shuffle(tasks)
+    heldout = [task for task in tasks if side[task.prompt_id] is Split.HELDOUT][: round(count * HELDOUT_SHARE)]
+    train = [task for task in tasks if side[task.prompt_id] is Split.TRAIN][: count - len(heldout)]
+    chosen = [*train, *heldout]
+    chance.shuffle(chosen)
+    return chosen

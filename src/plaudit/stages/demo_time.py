@@ -1,8 +1,9 @@
-"""How long a demo will take on this machine: a few seconds of its own work are measured, and the rest is counted.
+"""How large the demo is, and how long it will take on this machine.
 
-Nearly all of the time goes into three kinds of work: decode steps, passes over whole rows without a gradient, and
-passes with one. Each is timed once, on the demo's model and at a rollout's shapes. What the stages do of each follows
-from their settings.
+The settings are those that its figures in docs/results.md were measured with, and what `--quick` makes of them.
+A few seconds of the demo's own work are measured, and the rest is counted. Nearly all of the time goes into three kinds
+of work: decode steps, passes over whole rows without a gradient, and passes with one. Each is timed once, on the demo's
+model and at a rollout's shapes. What the stages do of each follows from their settings.
 """
 
 from __future__ import annotations
@@ -17,13 +18,39 @@ import torch
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import encode_prompt, pack
 from plaudit.models.heads import default_depth
-from plaudit.models.machine import release
+from plaudit.models.process import release
 from plaudit.models.sampling import Sampling, sample
 from plaudit.models.trunk import LoraSettings
-from plaudit.stages.demo_settings import DemoSettings
 from plaudit.train.ppo import PpoConfig
 from plaudit.train.rollouts import answer_logprobs
 from plaudit.types import Prompt
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the demo's figures in docs/results.md were measured with, with the defaults of each stage."""
+
+    every: int = 1  # of the project's prompts, one in so many is used
+    answers: int = 4  # to each prompt, for the panel
+    max_tokens: int = 48
+    # The base finishes one answer in thirty within 48 tokens. Half of what the panel ranks is asked to be short, so
+    # that there are finished answers to prefer; nobody sees the hint, and the policy is aligned and tested without it.
+    hint: str = "Answer in one short sentence."
+    hinted: int = 2
+    temperature: float = 1.0  # of all sampling
+    annotators: int = 13
+    overlap: int = 5
+    reward_epochs: int = 2
+    iterations: int = 32
+    learning_rate: float = 8e-4  # at 5e-4 three seeds of fp32 had not got far enough; at 1e-3 one was at 10.5 nats
+    rollout_prompts: int = 8
+    rollout_answers: int = 4
+    evaluate_answers: int = 4
+    people_tasks: int = 24  # that a person is asked to rank with --people; a quarter of them on held-out prompts
+
+
+QUICK = DemoSettings(every=8, max_tokens=16, iterations=2, rollout_prompts=2, evaluate_answers=2, people_tasks=4)
+
 
 PROMPTS, ANSWERS, STEPS = 8, 4, 5  # 32 rows are decoded
 ROWS = PROMPTS * ANSWERS

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError
-from plaudit.feedback.panel import FLIP_RATE, Habit, NoiseCeiling, Panel, noise_ceiling
+from plaudit.feedback.labelling.tasks import tasks_from
+from plaudit.feedback.simulated.panel import FLIP_RATE, Habit, NoiseCeiling, Panel, noise_ceiling
+from plaudit.feedback.simulated.utility import utility
 from plaudit.feedback.store import FeedbackStore
-from plaudit.feedback.utility import utility
 from plaudit.runs import Run
-from plaudit.stages.feedback import open_feedback
-from plaudit.stages.stage import begin, finished_run, recorded
-from plaudit.stages.tasks import tasks_from
+from plaudit.stages.inputs import open_feedback
+from plaudit.stages.lifecycle import begin, finished_run, recorded
 from plaudit.types import Judgement, Response, Split, Task
 from plaudit.workspace import Workspace
 

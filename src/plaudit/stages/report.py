@@ -14,10 +14,10 @@ from typing import Any
 from plaudit.errors import UsageError
 from plaudit.files import to_json, write_atomically
 from plaudit.report.data import RunView
+from plaudit.report.headlines import QUICK_NAME, QUICK_NOTE
 from plaudit.report.page import write_report
 from plaudit.runs import Run, RunStatus
-from plaudit.stages.outcome import QUICK_NAME, QUICK_NOTE
-from plaudit.stages.stage import ancestry
+from plaudit.stages.lifecycle import ancestry
 from plaudit.workspace import Workspace
 
 REWARD_FIGURES = (

@@ -7,22 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.errors import UsageError
+from plaudit.evaluate.reward_accuracy import HeldOut, measure
 from plaudit.feedback.aggregate import preferences
-from plaudit.feedback.annotator import AnnotatorKind
-from plaudit.feedback.reliability import annotator_weights
+from plaudit.feedback.quality.reliability import annotator_weights
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import encode_answer
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import bar
 from plaudit.runs import Run, RunStatus, Source
-from plaudit.stages.feedback import ROLE, feedback_read, open_feedback, reading_for
+from plaudit.stages.inputs import ROLE, feedback_read, open_feedback, reading_for
+from plaudit.stages.lifecycle import begin, loaded, recorded
 from plaudit.stages.panel import is_member, utilities
-from plaudit.stages.reward_proof import HeldOut, measure
 from plaudit.stages.scorers import SCORES_FILE
-from plaudit.stages.stage import begin, loaded, recorded
 from plaudit.train.reward import Group, RewardConfig, group_by_prompt, make_batches, train_reward
-from plaudit.types import Judgement, Preference, Split
+from plaudit.types import AnnotatorKind, Judgement, Preference, Split
 from plaudit.workspace import Workspace
 
 

@@ -15,13 +15,12 @@ from plaudit.feedback.store import FeedbackStore
 from plaudit.models.adapters import load_adapter
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import encode_prompt
-from plaudit.models.sampling import Sampling
+from plaudit.models.sampling import Chunk, Drawing, Sampling, chunks
 from plaudit.models.sampling import sample as draw
 from plaudit.progress import bar
 from plaudit.runs import Run
-from plaudit.stages.chunks import Chunk, Drawing, chunks
-from plaudit.stages.feedback import open_feedback
-from plaudit.stages.stage import begin, finished_run, loaded, pinned, prompts_of, recorded
+from plaudit.stages.inputs import open_feedback
+from plaudit.stages.lifecycle import begin, finished_run, loaded, pinned, prompts_of, recorded
 from plaudit.train.rollouts import as_response
 from plaudit.types import Prompt, Response, Split, StopReason
 from plaudit.workspace import Workspace

@@ -1,130 +1,109 @@
-"""Tasks for people, or for a simulated panel, out of sampled answers.
+"""Which tasks people are to get, to rank and to write. Nothing is stored here: scoring may take minutes.
 
-Which answers are shown together is random by default: active selection gains little over random (arXiv 2604.02766). It
-is there by option, by a score of how much a task would tell, and then a slice stays random: what the score is blind to
-is asked too.
+Where reward models are named, their disagreement chooses: an ensemble's spread says which comparisons would teach the
+next one most. For a pair, every model says with which probability one answer beats the other (Bradley–Terry: the
+logistic of their scores' difference); the standard deviation over the models is their disagreement. A task's is the
+mean over its pairs.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
 
 from plaudit.errors import UsageError
-from plaudit.types import Response, StopReason, Task, TaskPurpose
+from plaudit.feedback.store import FeedbackStore
+from plaudit.progress import bar
+from plaudit.stages.lifecycle import finished_run, loaded
+from plaudit.types import Response, Task
+from plaudit.workspace import Workspace
 
-MOST_ANSWERS = 9  # that a person can be asked to rank at once; `Task` allows no more
-MOST = 1_000  # people, or tasks a prompt, that can be meant
-RANDOM_SLICE = 0.2  # of the tasks, where the others are chosen
-CANDIDATES = 4  # for every task that is chosen by its score
+if TYPE_CHECKING:
+    from plaudit.models.catalog import LanguageModel
+import random
+from dataclasses import dataclass
+
+from plaudit.feedback.exchange.checks import is_check
+from plaudit.feedback.labelling.tasks import TaskPlan, comparable, ranking_tasks
+from plaudit.stages.lifecycle import prompts_of
+from plaudit.types import Split
 
 
 @dataclass(frozen=True)
-class TaskPlan:
-    """What to ask of people. UsageError for what cannot be."""
+class Scope:
+    """Which answers and prompts the tasks are about."""
 
-    answers: int = 2  # shown together
-    per_prompt: int = 1  # tasks
-    limit: int | None = None  # ranking tasks in all
-    overlap: int = 1  # people a task
-    shared: float = 0.15  # share of the tasks that more people answer, for agreement
-    shared_overlap: int = 3
-    sentinels: int = 0  # tasks that everybody answers, spread over time
-    question: str = "Which answer is better?"
-
-    def __post_init__(self) -> None:
-        problems = {
-            f"--answers must be from 2 to {MOST_ANSWERS}": not 2 <= self.answers <= MOST_ANSWERS,
-            f"--per-prompt must be from 1 to {MOST:,}": not 1 <= self.per_prompt <= MOST,
-            "--limit must be at least 1": self.limit is not None and self.limit < 1,
-            f"--overlap must be from 1 to {MOST:,}": not 1 <= self.overlap <= MOST,
-            "--shared must be from 0 to 1": not 0 <= self.shared <= 1,
-            f"--shared-overlap must be from 1 to {MOST:,}": not 1 <= self.shared_overlap <= MOST,
-            f"--sentinels must be from 0 to {MOST:,}": not 0 <= self.sentinels <= MOST,
-            "--question must say something": not self.question.strip(),
-        }
-        if wrong := [problem for problem, is_so in problems.items() if is_so]:
-            raise UsageError(f"{wrong[0]}.")
+    sample: str | None = None  # id of a sample run; None: every run, and what was imported
+    source: str | None = None  # of the prompts
+    split: Split | None = None
 
 
-def tasks_from(answers: Sequence[Response], overlap: int) -> list[Task]:
-    """One task a prompt that has at least two answers of different text. UsageError when no prompt has."""
-    return [
-        Task(prompt_id, tuple(answer.id for answer in distinct[:MOST_ANSWERS]), overlap=overlap)
-        for prompt_id, distinct in comparable(answers).items()
-    ]
-
-
-def ranking_tasks(
-    answers: Sequence[Response], plan: TaskPlan, seed: int, informative: Callable[[Task], float] | None = None
-) -> list[Task]:
-    """The plan's tasks over the answers, in random order, each with its purpose; the same seed chooses the same.
-
-    `informative` scores a candidate: the highest are taken, at most `per_prompt` a prompt, but for a random slice.
-    UsageError as `tasks_from`.
-    """
-    chance = random.Random(seed)
-    wanted = plan.per_prompt if informative is None else plan.per_prompt * CANDIDATES
-    by_prompt = [
-        list(islice(_subsets(distinct, plan, chance), wanted)) for _, distinct in sorted(comparable(answers).items())
-    ]
-    candidates = list(chain.from_iterable(by_prompt))
-    chance.shuffle(candidates)
-    many = min(plan.limit or len(candidates), sum(min(plan.per_prompt, len(found)) for found in by_prompt))
-    if informative is not None:
-        by_chance = _at_most(plan.per_prompt, candidates)[: math.ceil(RANDOM_SLICE * many)]
-        others = sorted(set(candidates) - set(by_chance), key=lambda task: (-informative(task), task.id))
-        candidates = _at_most(plan.per_prompt, [*by_chance, *others])[:many]
-        chance.shuffle(candidates)
-    return _with_purposes(candidates[:many], plan)
-
-
-def _at_most(per_prompt: int, tasks: Sequence[Task]) -> list[Task]:
-    """The first `per_prompt` tasks of each prompt."""
-    count: Counter[str] = Counter()
-    kept = []
-    for task in tasks:
-        count[task.prompt_id] += 1
-        if count[task.prompt_id] <= per_prompt:
-            kept.append(task)
-    return kept
-
-
-def comparable(answers: Sequence[Response]) -> dict[str, list[Response]]:
-    """Prompt id -> its answers of different text, for the prompts that have two. UsageError when no prompt has."""
-    by_prompt: dict[str, dict[str, Response]] = defaultdict(dict)
-    for answer in answers:
-        if answer.text or answer.stop_reason is StopReason.EOS:  # a cut answer of white space alone says nothing
-            by_prompt[answer.prompt_id].setdefault(answer.text, answer)
-    found = {prompt_id: list(distinct.values()) for prompt_id, distinct in by_prompt.items() if len(distinct) > 1}
+def answers_in(workspace: Workspace, store: FeedbackStore, scope: Scope) -> list[Response]:
+    """The answers to compare, those of checks aside. UsageError when there are none."""
+    run_id = finished_run(workspace, "sample", scope.sample).id if scope.sample else None
+    within = {prompt.id for prompt in prompts_of(workspace, store, scope.split, scope.source)}
+    found = [a for a in store.responses(run_id=run_id) if a.prompt_id in within and not is_check(a)]
     if not found:
-        raise UsageError("No prompt has two different answers to compare: sample with `--answers 2` or more.")
+        raise UsageError(f"There are no answers to compare in {workspace.path}: run `plaudit sample` first.")
     return found
 
 
-def _subsets(distinct: list[Response], plan: TaskPlan, chance: random.Random) -> Iterator[Task]:
-    """Every subset of the plan's size once, in random order."""
-    size = min(plan.answers, len(distinct))
-    ids = sorted(answer.id for answer in distinct)
-    seen: set[tuple[str, ...]] = set()
-    while len(seen) < math.comb(len(ids), size):
-        chosen = tuple(sorted(chance.sample(ids, size)))
-        if chosen not in seen:
-            seen.add(chosen)
-            yield Task(distinct[0].prompt_id, chosen, plan.question, plan.overlap)
+def rankings(
+    workspace: Workspace, store: FeedbackStore, scope: Scope, plan: TaskPlan, seed: int, active: Sequence[str] = ()
+) -> list[Task]:
+    """The plan's tasks, chosen by the disagreement of the reward runs `active` where any are named."""
+    answers = answers_in(workspace, store, scope)
+    informative = None
+    if active:
+        compared = [answer for distinct in comparable(answers).values() for answer in distinct]
+        informative = disagreement(scores_of(workspace, store, active, compared))
+    return ranking_tasks(answers, plan, seed, informative)
 
 
-def _with_purposes(tasks: list[Task], plan: TaskPlan) -> list[Task]:
-    """The first are sentinels, the next the shared pool; their order is random already."""
-    shared = round(plan.shared * len(tasks))
-    overlap = max(plan.overlap, plan.shared_overlap)
-    purposes = [TaskPurpose.SENTINEL] * plan.sentinels + [TaskPurpose.SHARED] * shared
-    special = [
-        replace(task, purpose=purpose, overlap=overlap if purpose is TaskPurpose.SHARED else task.overlap)
-        for task, purpose in zip(tasks, purposes, strict=False)
-    ]
-    return [*special, *tasks[len(special) :]]
+def writings(
+    workspace: Workspace, store: FeedbackStore, scope: Scope, count: int, question: str, seed: int
+) -> list[Task]:
+    """Ask for an answer from scratch to `count` of the prompts, or to all where there are fewer."""
+    prompts = sorted(prompts_of(workspace, store, scope.split, scope.source), key=lambda prompt: prompt.id)
+    chosen = random.Random(seed).sample(prompts, min(count, len(prompts)))
+    return [Task(prompt.id, (), question) for prompt in chosen]
+
+
+Scores = Mapping[str, float]  # response id -> normalised score of one model
+
+
+def disagreement(scores: Sequence[Scores]) -> Callable[[Task], float]:
+    """How much the models behind `scores` disagree about a task, from 0 (not at all) to 0.5."""
+
+    def of_pair(a: str, b: str) -> float:
+        return statistics.pstdev(1 / (1 + math.exp(min(700.0, one[b] - one[a]))) for one in scores)
+
+    return lambda task: statistics.mean(of_pair(a, b) for a, b in combinations(task.response_ids, 2))
+
+
+def scores_of(
+    workspace: Workspace,
+    store: FeedbackStore,
+    run_ids: Sequence[str],
+    answers: Sequence[Response],
+    model: LanguageModel | None = None,
+) -> list[Scores]:
+    """Every reward run's scores of the answers. UsageError for fewer than two runs, or one that is not finished."""
+    if len(set(run_ids)) < 2:
+        raise UsageError("--active needs two reward runs or more, such as `--active reward-001,reward-002`.")
+    runs = [finished_run(workspace, "reward", run_id) for run_id in dict.fromkeys(run_ids)]
+    by_prompt: dict[str, list[Response]] = {}
+    for answer in answers:
+        by_prompt.setdefault(answer.prompt_id, []).append(answer)
+    prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=by_prompt)}
+    groups = [(prompts[prompt_id], given) for prompt_id, given in by_prompt.items()]
+    with loaded(workspace, model) as language, bar("Scoring", len(groups) * len(runs), "prompts") as progress:
+        from plaudit.models.reward_model import RewardModel
+
+        return [
+            RewardModel.load(language.trunk, run.adapter_dir, run.id).score_texts(language, groups, progress.advance)
+            for run in runs
+        ]

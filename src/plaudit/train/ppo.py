@@ -23,7 +23,7 @@ from torch import Tensor
 
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.heads import ScalarHead, default_depth, prefix_features
-from plaudit.models.machine import release
+from plaudit.models.process import release
 from plaudit.models.reward_model import RewardModel, Scorer
 from plaudit.models.trunk import LoraSettings
 from plaudit.progress import bar

@@ -1,13 +1,14 @@
 """Stage two: a reward model from preferences, by Bradley–Terry on a LoRA adapter and a scalar head.
 
-Two steps. The head is fitted first on the frozen trunk, which is convex and takes seconds; then head and adapter are
+Two steps. The head is fitted first on the frozen trunk, which is convex and takes
+seconds, its ridge penalty chosen by cross-validation; then head and adapter are
 trained together for a few passes. Starting the adapter behind a fitted head keeps it from distorting good features to
 make up for a random one (Kumar et al. 2022, arXiv 2202.10054).
 
 All answers to a prompt go through the trunk in one row, and all their pairs are in one batch element (InstructGPT,
 section 3.5). The layers below the adapters are computed once and kept, since nothing there ever changes.
 
-Shapes: A answers, N pairs, D hidden size.
+Shapes: A answers, N pairs, D hidden size, F features of the head.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ from plaudit.errors import UsageError
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.conversation import Packed, microbatches
 from plaudit.models.heads import ScalarHead, default_depth
-from plaudit.models.machine import release
+from plaudit.models.process import release
 from plaudit.models.reward_model import EncodedGroup, Reading, RewardModel, encode_group, pack_groups
 from plaudit.models.trunk import LoraSettings, Trunk
 from plaudit.progress import bar
-from plaudit.train.head_fit import choose_ridge, fit_head
 from plaudit.train.losses import bradley_terry_loss
 from plaudit.types import Preference, Prompt, Response
 
@@ -244,3 +244,47 @@ def normalise(reward: RewardModel, batches: Sequence[Batch]) -> None:
         float(scores.mean()),
         max(1e-6, float(scores.std())),
     )
+
+
+RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+FOLDS = 5
+
+
+def fit_head(difference: Tensor, probability: Tensor, weight: Tensor, ridge: float) -> Tensor:
+    """(F,) weights w that minimise the Bradley–Terry loss of `difference @ w` plus ridge · |w|², by L-BFGS.
+
+    `difference` (N, F): features of a less those of b. `probability` (N,): that a beats b. `weight` (N,): votes.
+    """
+    w = torch.zeros(difference.shape[1], device=difference.device, requires_grad=True)
+    solver = torch.optim.LBFGS([w], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        loss: Tensor = bradley_terry_loss(difference @ w, probability, weight) + ridge * w.square().sum()
+        loss.backward()
+        return loss
+
+    solver.step(closure)
+    return w.detach()
+
+
+def choose_ridge(difference: Tensor, probability: Tensor, weight: Tensor, prompt: Tensor) -> float:
+    """The penalty of `RIDGES` with the least loss on held-out prompts, by five folds. `prompt` (N,): its index.
+
+    Few preferences want a strong penalty and many a weak one, by a factor of a hundred; no fixed value serves both.
+    """
+    fold = prompt % FOLDS
+    if len(fold.unique()) < FOLDS:
+        return RIDGES[-2]
+
+    def heldout_loss(ridge: float) -> float:
+        total = 0.0
+        for k in range(FOLDS):
+            train, test = fold != k, fold == k
+            w = fit_head(difference[train], probability[train], weight[train], ridge)
+            total += float(
+                bradley_terry_loss(difference[test] @ w, probability[test], weight[test]) * weight[test].sum()
+            )
+        return total
+
+    return min(RIDGES, key=heldout_loss)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.machine import release
+from plaudit.models.process import release
 from plaudit.models.reward_model import Scorer
 from plaudit.models.trunk import LoraSettings
 from plaudit.progress import bar

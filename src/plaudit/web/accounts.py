@@ -13,14 +13,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
-from plaudit.feedback.annotator import Annotator
-from plaudit.feedback.log import timestamp
-from plaudit.feedback.schema import accounts, annotators, invitations
+from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.schema import accounts, annotators, invitations
+from plaudit.types import Annotator
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, hashed, matches, proper_name, proper_password, same_name
 from plaudit.web.secret import fingerprint, new_token
-from plaudit.web.sentences import LANGUAGES, RefusalError
 from plaudit.web.sessions import end_sessions
+from plaudit.web.texts import LANGUAGES, RefusalError
 
 INVITATION_LASTS = timedelta(days=7)
 FIRST_LINK_LASTS = timedelta(hours=24)

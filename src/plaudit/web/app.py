@@ -26,8 +26,8 @@ import plaudit
 from plaudit.errors import ConflictError, NotThereError, PlauditError, UsageError
 from plaudit.web import api, lead_pages, pages, people, project_pages
 from plaudit.web.security import HEADERS, Guard
-from plaudit.web.sentences import RefusalError
 from plaudit.web.site import FOLDER, Site
+from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import Visitor, language_of, site_of
 
 DATABASE, WORKSPACE, PUBLIC_URL, NAMES = (f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES"))

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from plaudit.feedback.log import moment_of
-from plaudit.feedback.schema import assignments, demonstrations, judgements, readings
+from plaudit.feedback.events.log import moment_of
+from plaudit.feedback.events.schema import assignments, demonstrations, judgements, readings
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Demonstration, Judgement
 

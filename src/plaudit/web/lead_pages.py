@@ -39,7 +39,7 @@ from fastapi.responses import Response
 
 from plaudit.web.pages import Field, Filled, when
 from plaudit.web.people import Account, Role
-from plaudit.web.sentences import RefusalError
+from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import Leader, Visitor
 
 router = APIRouter(prefix="/lead", default_response_class=Response)

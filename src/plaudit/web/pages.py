@@ -42,10 +42,10 @@ from fastapi.responses import Response
 from markupsafe import Markup
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from plaudit.feedback.guidelines import Guidelines
+from plaudit.feedback.labelling.guidelines import Guidelines
 from plaudit.web.people import Account
-from plaudit.web.rendering import guidelines_to_html
-from plaudit.web.sentences import DEFAULT_LANGUAGE, RefusalError
+from plaudit.web.showing import guidelines_to_html
+from plaudit.web.texts import DEFAULT_LANGUAGE, RefusalError
 from plaudit.web.visitors import Anybody, Member, Visitor, own_path
 
 router = APIRouter(default_response_class=Response)

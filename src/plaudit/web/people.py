@@ -10,7 +10,7 @@ from functools import cache
 
 from pwdlib import PasswordHash
 
-from plaudit.web.sentences import RefusalError
+from plaudit.web.texts import RefusalError
 
 LONGEST_NAME = 60
 LEAST_CHARACTERS = 10  # of a password; length is what matters (NIST SP 800-63B, 5.1.1.2, asks for 8)

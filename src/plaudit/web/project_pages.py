@@ -13,10 +13,10 @@ from fastapi.responses import Response
 from pydantic import AfterValidator, StringConstraints
 
 from plaudit.errors import PlauditError
-from plaudit.feedback.project import ProjectSettings
+from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.web.lead_pages import ACTIONS_SHOWN, NOTICES
 from plaudit.web.pages import Field, Filled, when, without_nul
-from plaudit.web.sentences import sentence
+from plaudit.web.texts import sentence
 from plaudit.web.visitors import Leader, Visitor
 
 router = APIRouter(prefix="/lead", default_response_class=Response)

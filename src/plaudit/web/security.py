@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plaudit.web.sentences import RefusalError
+from plaudit.web.texts import RefusalError
 
 LARGEST_BODY_BYTES = 1 << 20
 STATIC = "/static/"

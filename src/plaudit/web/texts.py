@@ -1,6 +1,8 @@
-"""The words of the pages in the user's language: `locales/LANGUAGE.json`, a flat table from key to text.
+"""What the labelling app says, in the user's language: the pages' words, the server's own sentences, and the figures'.
 
-What the quality report says in words is English; `locales/figures/LANGUAGE.json` has those sentences by their patterns.
+The pages' words are in `locales/LANGUAGE.json`, a flat table from key to text. The server's own sentences are here, by
+code; the codes are part of the API: a refusal is `{"error": code, "message": sentence}`. What the quality report says
+in words is English; `locales/figures/LANGUAGE.json` has those sentences by their patterns.
 """
 
 from __future__ import annotations
@@ -11,8 +13,103 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from plaudit.feedback.sentence import Sentence
-from plaudit.web.sentences import DEFAULT_LANGUAGE, LANGUAGES
+from plaudit.feedback.quality.annotators import Sentence
+
+LANGUAGES = {"en": "English", "ja": "日本語"}
+DEFAULT_LANGUAGE = "en"
+
+SENTENCES: dict[str, dict[str, str]] = {
+    "signed-out": {"en": "Sign in to go on.", "ja": "続けるにはサインインしてください。"},
+    "csrf": {
+        "en": "This page is out of date: reload it and try again.",
+        "ja": "このページは古くなっています。再読み込みしてから、もう一度お試しください。",
+    },
+    "role": {"en": "Only a lead may do this.", "ja": "この操作はリードのみが行えます。"},
+    "not-found": {"en": "There is nothing here for you.", "ja": "ここに表示できるものはありません。"},
+    "method": {"en": "This cannot be done here.", "ja": "ここではこの操作はできません。"},
+    "conflict": {
+        "en": "This does not fit what is stored: it was changed or answered elsewhere meanwhile.",
+        "ja": "保存されている内容と一致しません。別の場所で変更または回答された可能性があります。",
+    },
+    "too-large": {"en": "This is too large: at most {limit} KB.", "ja": "大きすぎます。上限は {limit} KB です。"},
+    "malformed": {"en": "This cannot be read: {what}.", "ja": "内容を読み取れません：{what}"},
+    "slow-down": {
+        "en": "Too many attempts. Wait {minutes} minutes and try again.",
+        "ja": "試行回数が多すぎます。{minutes} 分待ってから、もう一度お試しください。",
+    },
+    "unavailable": {
+        "en": "The feedback store cannot be used right now. Try again in a moment.",
+        "ja": "現在データベースを利用できません。しばらくしてから、もう一度お試しください。",
+    },
+    "bug": {
+        "en": "Something went wrong on our side. It is in the server's log.",
+        "ja": "サーバーで問題が発生しました。詳細はサーバーのログに記録されています。",
+    },
+    "host": {
+        "en": "This server does not answer under that name.",
+        "ja": "このサーバーはその名前では応答しません。",
+    },
+    "wrong-sign-in": {
+        "en": "Name and password do not match.",
+        "ja": "名前とパスワードが一致しません。",
+    },
+    "link-used": {
+        "en": "This link was used already, or is no longer valid. Ask for a new one.",
+        "ja": "このリンクは使用済みか、有効期限が切れています。新しいリンクを依頼してください。",
+    },
+    "name-taken": {
+        "en": "This name is taken. Choose another.",
+        "ja": "この名前は使用されています。別の名前を選んでください。",
+    },
+    "name-improper": {
+        "en": "A name has 1 to 60 characters, without colons or line breaks, and is not one of the program's own.",
+        "ja": "名前は 1～60 文字で、コロンや改行は使えません。プログラムが使う名前も選べません。",
+    },
+    "password-short": {
+        "en": "A password has at least {least} characters.",
+        "ja": "パスワードは {least} 文字以上にしてください。",
+    },
+    "password-long": {
+        "en": "A password has at most {most} characters.",
+        "ja": "パスワードは {most} 文字以下にしてください。",
+    },
+    "password-name": {
+        "en": "A password must not be the name.",
+        "ja": "名前と同じパスワードは使えません。",
+    },
+    "password-wrong": {"en": "The current password is not right.", "ja": "現在のパスワードが正しくありません。"},
+    "language-unknown": {"en": "There is no such language here.", "ja": "その言語には対応していません。"},
+    "not-yours-to-change": {
+        "en": "You may not change this account.",
+        "ja": "このアカウントを変更する権限がありません。",
+    },
+    "guidelines-empty": {"en": "There is no text to publish.", "ja": "公開する文章がありません。"},
+    "settings-wrong": {"en": "The settings do not fit: {what}", "ja": "設定が正しくありません：{what}"},
+    "reason-missing": {"en": "Say why.", "ja": "理由を入力してください。"},
+}
+
+
+def sentence(code: str, language: str, **values: Any) -> str:
+    return SENTENCES[code].get(language, SENTENCES[code][DEFAULT_LANGUAGE]).format(**values)
+
+
+class RefusalError(Exception):
+    """A request that is turned down: the status, and the sentence's code and values."""
+
+    def __init__(self, status: int, code: str, *, retry_seconds: int | None = None, **values: Any) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.values = values
+        self.retry_seconds = retry_seconds
+
+    def sentence(self, language: str) -> str:
+        return sentence(self.code, language, **self.values)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.retry_seconds is None else {"Retry-After": str(self.retry_seconds)}
+
 
 LOCALES = Path(__file__).parent / "locales"
 

@@ -17,10 +17,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from plaudit.web.people import Account
 from plaudit.web.secret import new_token
-from plaudit.web.sentences import RefusalError
 from plaudit.web.sessions import Session
 from plaudit.web.site import Site
-from plaudit.web.texts import accepted_language
+from plaudit.web.texts import RefusalError, accepted_language
 
 CSRF_HEADER = "X-CSRF-Token"
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, expect
 
-from plaudit.web.judging import DemonstrationSent, JudgementSent
+from plaudit.web.api import DemonstrationSent, JudgementSent
 from tests.web.browser.conftest import App, Person
 
 NOTHING_CHOSEN = "Choose a point"

@@ -1,0 +1,145 @@
+"""Two sets of answers to the same prompts, compared by every measure: the figures of the proof, and samples to read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from plaudit.evaluate.text import describe, overlap
+from plaudit.feedback.simulated.utility import Utility, utility
+from plaudit.stats.intervals import cluster_bootstrap
+from plaudit.stats.winrate import win_rate
+from plaudit.types import Prompt, Response, Role, StopReason
+
+SAMPLES = 12
+BY_UTILITY = (
+    "The answers were compared by the simulated panel's hidden utility, which neither the reward model nor the policy "
+    "was shown. It proves that the loop finds a preference that is known, not what people would prefer."
+)
+BY_REWARD_ONLY = (
+    "No judge compared the answers but the reward model, which is what the policy was optimised for: its win rate says "
+    "that optimisation worked, not that the answers are better. Let people compare the samples."
+)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer, and what was measured of it."""
+
+    response: Response
+    reward: float  # the reward model's normalised score
+    kl_nats: float  # of the whole answer, policy against base; 0 for the base's own
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model's answers: to prompt i, those of `answered[i]`."""
+
+    prompts: list[Prompt]
+    answered: list[list[Answered]]
+
+    @cached_property
+    def flat(self) -> list[Answered]:
+        return [answer for group in self.answered for answer in group]
+
+    @cached_property
+    def clusters(self) -> list[str]:
+        """Prompt id of each of `flat`: what a bootstrap draws."""
+        return [answer.response.prompt_id for answer in self.flat]
+
+    @cached_property
+    def utilities(self) -> list[list[Utility]]:
+        return [
+            [utility(prompt, answer.response) for answer in group]
+            for prompt, group in zip(self.prompts, self.answered, strict=True)
+        ]
+
+    @property
+    def responses(self) -> list[Response]:
+        return [answer.response for answer in self.flat]
+
+    def by_prompt(self, value: Callable[[Answered], float]) -> dict[str, list[float]]:
+        return {p.id: [value(a) for a in group] for p, group in zip(self.prompts, self.answered, strict=True)}
+
+    def total_utilities(self) -> dict[str, list[float]]:
+        return {p.id: [u.total for u in group] for p, group in zip(self.prompts, self.utilities, strict=True)}
+
+
+def compare(
+    base: Side, aligned: Side, references: Mapping[str, Sequence[str]], *, hidden_utility: bool, seed: int
+) -> dict[str, Any]:
+    """Every figure of the summary that is about the answers. `win_rate` is None without a judge to trust."""
+    figures = _won(base, aligned, hidden_utility, seed)
+    figures |= cluster_bootstrap([a.kl_nats for a in aligned.flat], aligned.clusters, seed=seed).flat("kl_nats")
+    figures["text"] = {}
+    for when, side in (("before", base), ("after", aligned)):
+        rewards = [answer.reward for answer in side.flat]
+        figures |= cluster_bootstrap(rewards, side.clusters, seed=seed).flat(f"heldout_reward_{when}")
+        text = asdict(describe(side.responses))
+        figures["text"][when] = {name: value for name, value in text.items() if value is not None}
+        figures[f"finished_{when}"], figures[f"length_{when}"] = text["finished_share"], text["mean_tokens"]
+    figures["overlap"] = _overlap(base, aligned, references, seed)
+    if hidden_utility:
+        figures["utility"] = {"before": _mean_parts(base), "after": _mean_parts(aligned)}
+    return figures
+
+
+def _won(base: Side, aligned: Side, hidden_utility: bool, seed: int) -> dict[str, Any]:
+    by_reward = win_rate(*(side.by_prompt(lambda a: a.reward) for side in (base, aligned)), seed=seed)
+    won: dict[str, Any] = {"win_rate": None, "win_rate_low": None, "win_rate_high": None, "proof": BY_REWARD_ONLY}
+    if hidden_utility:
+        by_utility = win_rate(base.total_utilities(), aligned.total_utilities(), seed=seed)
+        won = {**by_utility.flat("win_rate"), "judge": "the panel’s hidden utility", "proof": BY_UTILITY}
+    return won | by_reward.flat("reward_win_rate")
+
+
+def _overlap(base: Side, aligned: Side, references: Mapping[str, Sequence[str]], seed: int) -> dict[str, Any]:
+    """Wording shared with the references, for the prompts that have any."""
+    found: dict[str, dict[str, float | None]] = {}
+    for when, side in (("before", base), ("after", aligned)):
+        compared = [r for r in side.responses if references.get(r.prompt_id)]
+        if not compared:
+            return {}
+        ids = [r.prompt_id for r in compared]
+        figures = overlap([r.text for r in compared], [references[i] for i in ids], ids, seed=seed)
+        for name, interval in figures.items():
+            found[name] = found.get(name, {}) | interval.flat(when)
+    return found
+
+
+def _mean_parts(side: Side) -> dict[str, float]:
+    """Means over answers of the hidden utility and of its parts."""
+    flat = [one for group in side.utilities for one in group]
+    parts = {name: sum(getattr(one, name) for one in flat) / len(flat) for name in asdict(flat[0])}
+    return {"total": sum(one.total for one in flat) / len(flat), **parts}
+
+
+def sample_pairs(
+    base: Side, aligned: Side, references: Mapping[str, Sequence[str]], *, hidden_utility: bool, seed: int
+) -> list[dict[str, Any]]:
+    """For prompts that the seed chooses, the first answer of each side: nobody chose what is shown."""
+    chosen = sorted(random.Random(seed).sample(range(len(base.prompts)), min(SAMPLES, len(base.prompts))))
+    return [_pair(i, base, aligned, references, hidden_utility) for i in chosen]
+
+
+def _pair(
+    i: int, base: Side, aligned: Side, references: Mapping[str, Sequence[str]], hidden_utility: bool
+) -> dict[str, Any]:
+    pair: dict[str, Any] = {"prompt": shown_prompt(base.prompts[i])}
+    for name, side in (("base", base), ("aligned", aligned)):
+        response = side.answered[i][0].response
+        pair |= {name: response.text, f"{name}_finished": response.stop_reason is StopReason.EOS}
+        if hidden_utility:
+            pair[f"{name}_utility"] = side.utilities[i][0].total
+    written = references.get(base.prompts[i].id)
+    return {**pair, "reference": written[0]} if written else pair
+
+
+def shown_prompt(prompt: Prompt) -> str:
+    """A single question as it is, a conversation with its speakers."""
+    if len(prompt.messages) == 1 and prompt.messages[0].role is Role.USER:
+        return prompt.question
+    return "\n\n".join(f"{message.role}: {message.content}" for message in prompt.messages)

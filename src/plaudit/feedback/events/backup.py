@@ -1,0 +1,130 @@
+"""A whole feedback store as one file, which either kind of database can be restored from.
+
+    manifest.json     format, revision, and for every part its rows and its SHA-256
+    events.jsonl      the event log: everything else that is not a secret is made from it
+    accounts.jsonl …  what stands beside the log (`schema.SECRETS`): keep a backup as you keep a password file
+
+A ZIP file of JSON lines: nothing is needed to read it but a program from any decade.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import os
+import struct
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy.exc import CompileError, DataError, IntegrityError
+
+from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback.events import replay
+from plaudit.feedback.events.projection import Event
+from plaudit.feedback.events.schema import REVISION, SECRETS, EventKind, events
+from plaudit.files import writing
+
+FORMAT = "plaudit-feedback-1"
+PARTS = (events, *SECRETS)
+ROWS_AT_ONCE = 5_000
+_NO_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError)
+_NO_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, IntegrityError, DataError, CompileError)
+
+
+def back_up(connection: Connection, file: Path) -> int:
+    """Write everything that the connection's snapshot holds into `file`, durably and whole or not at all; the events.
+
+    UsageError when the file is there already, PlauditError when the disk refuses.
+    """
+    if file.exists():
+        raise UsageError(f"{file} exists already; name another file, or remove it first.")
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.parent / f".{file.name}.{uuid.uuid4().hex}"
+        try:
+            with temporary.open("xb") as raw:
+                with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
+                    parts = {table.name: _write(connection, table, archive) for table in PARTS}
+                    manifest = {"format": FORMAT, "revision": REVISION, "parts": parts}
+                    archive.writestr("manifest.json", json.dumps(manifest, indent=2) + "\n")
+                raw.flush()
+                os.fsync(raw.fileno())
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return int(parts["events"]["rows"])
+
+
+def _write(connection: Connection, table: Table, archive: zipfile.ZipFile) -> dict[str, Any]:
+    digest, rows = hashlib.sha256(), 0
+    first = next(iter(table.primary_key))
+    with archive.open(f"{table.name}.jsonl", "w", force_zip64=True) as part:
+        query = select(table).order_by(first).execution_options(yield_per=ROWS_AT_ONCE)
+        for row in connection.execute(query):
+            line = (json.dumps(row._asdict(), ensure_ascii=False) + "\n").encode()
+            part.write(line)
+            digest.update(line)
+            rows += 1
+    return {"rows": rows, "sha256": digest.hexdigest()}
+
+
+def restore(connection: Connection, file: Path) -> int:
+    """Fill the empty store behind the connection from a backup, and check it; how many events there are.
+
+    Raises:
+        UsageError: the store is not empty, or the file is no backup, damaged, or of a newer Plaudit.
+        PlauditError: the restored store is not what its events say.
+    """
+    if any(connection.execute(select(func.count()).select_from(table)).scalar() for table in PARTS):
+        raise UsageError("A backup is restored into an empty feedback store only, and this one holds something.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            manifest = _manifest(archive, file)
+            for table in PARTS:  # all of them, before any row is believed
+                _compare(table, archive, manifest["parts"][table.name], file)
+            for table in PARTS:
+                for lines in _batches(table, archive):
+                    _insert(connection, table, [json.loads(line) for line in lines])
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except (*_NO_ZIP, *_NO_ROWS) as error:
+        raise UsageError(f"{file} is no whole backup of a feedback store; nothing was restored.") from error
+    if found := replay.differences(connection):
+        raise PlauditError(f"What {file} holds contradicts itself, so nothing was restored: {found[0]}")
+    return int(manifest["parts"]["events"]["rows"])
+
+
+def _manifest(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(archive.read("manifest.json"))
+    if manifest["format"] != FORMAT or manifest["revision"] > REVISION:
+        raise UsageError(f"{file} was written by a newer Plaudit. Update Plaudit to restore it.")
+    return manifest
+
+
+def _compare(table: Table, archive: zipfile.ZipFile, said: dict[str, Any], file: Path) -> None:
+    digest, rows = hashlib.sha256(), 0
+    for lines in _batches(table, archive):
+        rows += len(lines)
+        for line in lines:
+            digest.update(line)
+    if {"rows": rows, "sha256": digest.hexdigest()} != said:
+        raise UsageError(f"{file} is damaged: its {table.name} are not those that were written; nothing was restored.")
+
+
+def _batches(table: Table, archive: zipfile.ZipFile) -> Iterator[list[bytes]]:
+    with archive.open(f"{table.name}.jsonl") as part:
+        while batch := list(islice(part, ROWS_AT_ONCE)):
+            yield batch
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    connection.execute(insert(table), rows)
+    if table is events:
+        replay.play(connection, [Event(r["seq"], r["created_at"], EventKind(r["kind"]), r["payload"]) for r in rows])

@@ -1,0 +1,253 @@
+"""Opening the database, and its transactions. Here alone one database is known from another.
+
+SQLite is made durable and polite: a write-ahead log so that readers never wait, `synchronous=FULL` so that what was
+acknowledged survives a power cut, foreign keys on, and `BEGIN IMMEDIATE` for writes, so that a writer waits its turn at
+the beginning instead of failing in the middle. pysqlite's own transaction handling is switched off for that
+(SQLAlchemy's documentation, dialects/sqlite, "Enabling Non-Legacy SQLite Transactional Modes").
+
+PostgreSQL gets the same by an advisory lock that a writing transaction takes first and holds until it ends: writers
+follow each other, so that positions in the log have no gaps and what was checked still holds when it is written.
+Readers see one snapshot (REPEATABLE READ).
+
+What a database refuses is said in one sentence that says what to do, and never a password.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback.events.schema import REVISION, metadata, versions
+from plaudit.files import writing
+
+BUSY_SECONDS = 20.0  # a bulk import of tens of thousands of rows holds the lock for a few
+
+_BUSY = "Another program is writing to {place} and did not finish within {busy:.0f} s. Try again when it has."
+_FULL = "The disk is full: nothing was written to {place}. Free some space and run the same command again."
+_READ_ONLY = "{place} is read-only. Change its permissions or work on a copy."
+_UNREACHABLE = "{place} cannot be reached ({refusal}). Check the address, and that PostgreSQL is running there."
+_REFUSALS = (
+    ("disk is full", _FULL),
+    ("no space left", _FULL),
+    ("locked", _BUSY),
+    ("lock timeout", _BUSY),
+    ("readonly", _READ_ONLY),
+    ("read-only", _READ_ONLY),
+    ("malformed", "{place} is damaged. Restore it from a backup, or recover it with `sqlite3 {place} .recover`."),
+    ("not a database", "{place} is not a feedback store. Choose another file."),
+    ("unable to open", "{place} cannot be opened. Check that its folder exists and may be written."),
+    (
+        "password",
+        "{place} refused the name or password. Correct the URL, or give the password by PGPASSWORD or ~/.pgpass.",
+    ),
+    ('database "', "{place} cannot be opened ({refusal}). Make the database first, for example with `createdb`."),
+    ('role "', "{place} cannot be opened ({refusal}). Correct the user in the URL."),
+    ("permission denied", "{place} does not allow it ({refusal}). Ask for the rights to make and fill tables there."),
+    ("connection", _UNREACHABLE),
+    ("could not translate", _UNREACHABLE),
+    ("resolve host", _UNREACHABLE),
+)
+
+
+@contextmanager
+def reported(engine: Engine) -> Iterator[None]:
+    """Turn the database's refusals inside into one sentence; a broken constraint or statement stays the bug it is."""
+    try:
+        yield
+    except (IntegrityError, sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        if isinstance(error, ProgrammingError) and "permission denied" not in str(error.orig):
+            raise
+        raise PlauditError(_sentence(str(getattr(error, "orig", error)), engine)) from error
+    except PoolTimeoutError as error:
+        raise busy(engine) from error
+    except UnicodeEncodeError as error:
+        place = name_of(engine)
+        raise PlauditError(f"{place} cannot hold half a character (a lone surrogate); remove it from the text.") from (
+            error
+        )
+
+
+def busy(engine: Engine) -> PlauditError:
+    return PlauditError(_BUSY.format(place=name_of(engine), busy=BUSY_SECONDS))
+
+
+def name_of(engine: Engine) -> str:
+    """The store as a person calls it: its path, or its URL without the password."""
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        return str(engine.url.database)
+    return shown(engine.url)
+
+
+def shown(url: URL) -> str:
+    """A database URL without what may hold a secret."""
+    bare = url.set(drivername=url.get_backend_name())
+    return bare.set(query={key: value for key, value in url.query.items() if key == "host"}).render_as_string()
+
+
+def _sentence(refusal: str, engine: Engine) -> str:
+    known = (sentence for sign, sentence in _REFUSALS if sign in refusal.lower())
+    sentence = next(known, "The feedback store {place} could not be used: {refusal}.")
+    return sentence.format(place=name_of(engine), busy=BUSY_SECONDS, refusal=_one_line(refusal, engine.url))
+
+
+def _one_line(refusal: str, url: URL) -> str:
+    lines = [line.strip() for line in refusal.splitlines() if line.strip()]
+    first = lines[0].rstrip(".") if lines else "no reason given"
+    return first.replace(str(url.password), "***") if url.password else first
+
+
+POSTGRESQL = "postgresql"
+WRITERS_LOCK = 0x506C6175  # "Plau": the number of the advisory lock, the same in every Plaudit on the database
+MOST_CONNECTIONS = 40  # as many as a web worker has threads (Starlette's limit), so that none waits for another's
+POSTGRESQL_CONNECTIONS = 20  # so that four web workers stay below the 100 that PostgreSQL allows by default
+
+
+def engine_for(place: str | Path, create: bool) -> Engine:
+    """An engine for a path or a database URL. UsageError when there is nothing and `create` is off."""
+    url = _url(place)
+    is_file = url.get_backend_name() == "sqlite"
+    file = str(url.database or ":memory:")
+    # SQLite's own "file:" URIs say themselves whether to create anything.
+    if is_file and file != ":memory:" and not file.startswith("file:"):
+        _prepare_file(Path(file), create)
+    pool: dict[str, Any] = {} if is_file and file == ":memory:" else {"max_overflow": MOST_CONNECTIONS - 5}
+    if url.get_backend_name() == POSTGRESQL:
+        pool = {"max_overflow": POSTGRESQL_CONNECTIONS - 5, "pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
+    try:
+        engine = create_engine(
+            url, json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")), **pool
+        )
+    except ModuleNotFoundError as error:
+        if error.name == "psycopg":
+            raise UsageError("A PostgreSQL database needs its driver: install `plaudit[postgres]`.") from error
+        raise UsageError(f"{url.render_as_string()} cannot be used as a feedback store: {error}.") from error
+    except ArgumentError as error:
+        raise UsageError(f"{url.render_as_string()} cannot be used as a feedback store: {error}.") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name == POSTGRESQL:
+        event.listen(engine, "connect", _configure_postgresql)
+        event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether `place` is a database URL rather than a file."""
+    return isinstance(place, str) and "://" in place
+
+
+def _url(place: str | Path) -> URL:
+    if not isinstance(place, str) or "://" not in place:
+        return URL.create("sqlite", database=str(place))
+    try:
+        url = make_url(place)
+    except (ArgumentError, ValueError) as error:
+        scheme = place.split("://", maxsplit=1)[0]  # the rest may hold a password
+        raise UsageError(f"What begins with {scheme}:// is not a database URL that can be read.") from error
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
+
+
+def _prepare_file(path: Path, create: bool) -> None:
+    if not create and not path.is_file():
+        raise UsageError(f"There is no feedback store at {path}. Check the path, or make one with `plaudit init`.")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a feedback store. Name the file in it.")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("plaudit_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _configure_postgresql(connection: Any, _record: Any) -> None:
+    connection.autocommit = True
+    connection.execute(f"SET lock_timeout = '{BUSY_SECONDS:.0f}s'")
+    connection.autocommit = False
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("plaudit_writes", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
+
+
+@contextmanager
+def in_turn(turn: threading.Lock, engine: Engine) -> Iterator[None]:
+    """Let the writers of this process queue here: the next begins at once, and none holds a connection meanwhile."""
+    if not turn.acquire(timeout=BUSY_SECONDS):
+        raise busy(engine)
+    try:
+        yield
+    finally:
+        turn.release()
+
+
+@contextmanager
+def writing_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may write: all of it is kept, or none."""
+    options: dict[str, Any] = {"plaudit_writes": True}
+    if engine.dialect.name == POSTGRESQL:  # each statement sees what the writer before has committed
+        options["isolation_level"] = "READ COMMITTED"
+    with reported(engine), engine.execution_options(**options).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading_transaction(engine: Engine) -> Iterator[Connection]:
+    """A snapshot: what others write meanwhile is not seen."""
+    with reported(engine), engine.begin() as connection:
+        yield connection
+
+
+def bring_up_to_date(engine: Engine) -> None:
+    """Make the schema, or migrate it to this program's. PlauditError for a newer or a foreign database.
+
+    Alembic (a third of a second to import) is asked only where there is something to migrate: a new store is made at
+    the newest revision at once, and a test holds that to be what the migrations lead to.
+    """
+    with reading_transaction(engine) as connection:
+        if _revision(connection) == REVISION:
+            return
+    with writing_transaction(engine) as connection:
+        revision = _revision(connection)
+        if revision is None:
+            metadata.create_all(connection)
+            versions.create(connection)
+            connection.execute(insert(versions).values(version_num=REVISION))
+        elif revision != REVISION:  # another process may have been quicker
+            from plaudit.feedback.events.migrations import migrate
+
+            migrate(connection, name_of(engine))
+
+
+def _revision(connection: Connection) -> str | None:
+    """What the store stands at; None for an empty database."""
+    tables = inspect(connection).get_table_names()
+    if versions.name in tables:
+        return connection.execute(select(versions.c.version_num)).scalar()
+    if tables:
+        raise UsageError(f"{name_of(connection.engine)} is another program's database. Choose another file.")
+    return None

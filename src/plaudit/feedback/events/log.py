@@ -1,0 +1,134 @@
+"""Appending to the event log: the only way anything gets into a feedback store.
+
+An event's id names the fact (`prompt-added:ID`), so the same fact told twice happens once. The event and its
+projection are written in the caller's transaction, together.
+
+The audit log of what owners and leads do is kept in the same log: an `Action` changes nothing else, and nothing takes
+it back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, Select, Table, func, insert, select
+
+from plaudit.errors import NotThereError
+from plaudit.feedback.events.projection import Event, apply, chunks
+from plaudit.feedback.events.schema import EventKind, events
+from plaudit.feedback.events.schema import actions as table
+
+SOMEBODY = "plaudit"  # who acts where nobody is named
+
+
+def append(
+    connection: Connection,
+    kind: EventKind,
+    facts: Iterable[tuple[str, dict[str, Any]]],
+    now: datetime,
+    actor: str | None = None,
+) -> int:
+    """Add what is new among `facts` (key of the fact, payload), in order; how many that were.
+
+    Whose doing it is: `actor`, else the annotator that a payload names. Positions in the log are counted here, under
+    the write lock: no gaps, and no database's own idea of a sequence.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    for key, payload in facts:
+        told.setdefault(key, payload)
+    keys = {f"{kind}:{key}": key for key in told}
+    known = {keys[row.id] for row in rows_with(connection, select(events.c.id), events.c.id, keys)}
+    new = {key: payload for key, payload in told.items() if key not in known}
+    if new:
+        add(connection, kind, new, now, actor)
+    return len(new)
+
+
+def last_seq(connection: Connection) -> int:
+    """Position of the newest event; 0 in an empty store."""
+    return connection.execute(select(func.max(events.c.seq))).scalar() or 0
+
+
+def add(
+    connection: Connection,
+    kind: EventKind,
+    new: Mapping[str, dict[str, Any]],
+    now: datetime,
+    actor: str | None = None,
+    at: Mapping[str, datetime] | None = None,
+) -> None:
+    """Add facts (key -> payload) that are known to be new, in order; they happened now, unless `at` says when."""
+    times = {key: timestamp((at or {}).get(key, now)) for key in new}
+    numbered = enumerate(new.items(), last_seq(connection) + 1)
+    happened = [Event(seq, times[key], kind, payload) for seq, (key, payload) in numbered]
+    rows = [
+        {
+            "seq": event.seq,
+            "id": f"{kind}:{key}",
+            "kind": str(kind),
+            "created_at": event.created_at,
+            "actor": actor or event.payload.get("annotator_id") or SOMEBODY,
+            "payload": event.payload,
+        }
+        for key, event in zip(new, happened, strict=True)
+    ]
+    connection.execute(insert(events), rows)
+    apply(connection, kind, happened)
+
+
+def timestamp(moment: datetime) -> str:
+    """UTC as text that sorts by time."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def moment_of(text: str) -> datetime:
+    """What `timestamp` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def rows_with(
+    connection: Connection, query: Select[Any], column: Column[Any], values: Collection[str]
+) -> Iterator[Row[Any]]:
+    """The query's rows whose `column` is among `values`, however many those are."""
+    for chunk in chunks(values):
+        yield from connection.execute(query.where(column.in_(chunk)))
+
+
+def require(connection: Connection, table: Table, ids: Iterable[str], noun: str) -> None:
+    """NotThereError when one of `ids` is not in `table`."""
+    wanted = set(ids)
+    missing = wanted - {row.id for row in rows_with(connection, select(table.c.id), table.c.id, wanted)}
+    if missing:
+        raise NotThereError(f"There is no {noun} {min(missing)} in the feedback store. Add it first.")
+
+
+@dataclass(frozen=True)
+class Action:
+    seq: int
+    created_at: datetime
+    actor: str
+    action: str
+    target: str
+    details: Mapping[str, Any]
+
+
+def act(
+    connection: Connection, actor: str, action: str, target: str, details: Mapping[str, Any], now: datetime
+) -> None:
+    key = uuid.uuid4().hex
+    payload = {"id": key, "actor": actor, "action": action, "target": target, "details": dict(details)}
+    add(connection, EventKind.ACTION, {key: payload}, now, actor)
+
+
+def newest(connection: Connection, limit: int) -> list[Action]:
+    """Newest first."""
+    rows = connection.execute(select(table).order_by(table.c.seq.desc()).limit(limit)).all()
+    return [_action(row) for row in rows]
+
+
+def _action(row: Row[Any]) -> Action:
+    return Action(row.seq, moment_of(row.created_at), row.actor, row.action, row.target, row.details)

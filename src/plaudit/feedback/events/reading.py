@@ -1,0 +1,205 @@
+"""Reading a feedback store. Everything comes in the order in which it was added, from one snapshot a call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from sqlalchemy import Column, Connection, Engine, Row, Select, Table, func, select
+
+from plaudit.errors import NotThereError
+from plaudit.feedback.events import rows
+from plaudit.feedback.events.connection import reading_transaction
+from plaudit.feedback.events.log import last_seq, rows_with
+from plaudit.feedback.events.schema import (
+    AssignmentState,
+    annotators,
+    assignments,
+    demonstrations,
+    events,
+    judgements,
+    projections,
+    prompts,
+    responses,
+    tasks,
+)
+from plaudit.types import Annotator, Assignment, Demonstration, Judgement, Prompt, Response, Split, Task, content_id
+
+
+class FeedbackReader:
+    """The half of a store that changes nothing; `FeedbackStore` adds the other. PlauditError when unreadable."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._ours = threading.local()  # .connection, .snapshot: the transactions that this thread is in
+
+    def prompts(
+        self, split: Split | None = None, source: str | None = None, prompt_ids: Collection[str] | None = None
+    ) -> list[Prompt]:
+        query = select(prompts)
+        query = query if split is None else query.where(prompts.c.split == str(split))
+        query = query if source is None else query.where(prompts.c.source == source)
+        return [rows.prompt_from(row) for row in self._among(prompts, query, prompts.c.id, prompt_ids)]
+
+    def splits(self) -> dict[str, Split]:
+        """Prompt id -> the side of the split that it was put on."""
+        return {row.id: Split(row.split) for row in self._read(prompts, select(prompts))}
+
+    def demonstrations(self, prompt_ids: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
+        """Prompt id -> the good answers that people wrote, for the prompts that have any."""
+        texts: dict[str, tuple[str, ...]] = {}
+        for written in self.written(prompt_ids):
+            texts[written.prompt_id] = (*texts.get(written.prompt_id, ()), written.text)
+        return texts
+
+    def written(self, prompt_ids: Collection[str] | None = None) -> list[Demonstration]:
+        """The good answers that stand, with who wrote them and for which task."""
+        table = demonstrations
+        query = select(table).where(table.c.superseded_by.is_(None), ~table.c.withdrawn)
+        return [rows.demonstration_from(row) for row in self._among(table, query, table.c.prompt_id, prompt_ids)]
+
+    def responses(self, prompt_ids: Collection[str] | None = None, run_id: str | None = None) -> list[Response]:
+        query = select(responses) if run_id is None else select(responses).where(responses.c.run_id == run_id)
+        found = self._among(responses, query, responses.c.prompt_id, prompt_ids)
+        return [rows.response_from(row) for row in found]
+
+    def response_texts(self, response_ids: Collection[str]) -> dict[str, str]:
+        """Response id -> text. NotThereError for one that is not there."""
+        query = select(responses.c.seq, responses.c.id, responses.c.text)
+        texts = {row.id: row.text for row in self._among(responses, query, responses.c.id, response_ids)}
+        if missing := set(response_ids) - texts.keys():
+            raise NotThereError(f"There is no response {min(missing)} in the feedback store.")
+        return texts
+
+    def prompt(self, prompt_id: str) -> Prompt:
+        """NotThereError where there is none."""
+        return rows.prompt_from(self._one(prompts, prompt_id, "prompt"))
+
+    def task(self, task_id: str) -> Task:
+        """NotThereError where there is none."""
+        return rows.task_from(self._one(tasks, task_id, "task"))
+
+    def tasks(self) -> list[Task]:
+        return [rows.task_from(row) for row in self._read(tasks, select(tasks))]
+
+    def annotators(self) -> list[Annotator]:
+        return [rows.annotator_from(row) for row in self._read(annotators, select(annotators))]
+
+    def assignments(self, annotator_id: str | None = None) -> list[Assignment]:
+        query = select(assignments)
+        query = query if annotator_id is None else query.where(assignments.c.annotator_id == annotator_id)
+        return [rows.assignment_from(row) for row in self._read(assignments, query)]
+
+    def assignment(self, assignment_id: str) -> Assignment | None:
+        row = self._maybe(assignments, assignment_id)
+        return None if row is None else rows.assignment_from(row)
+
+    def judgements(self, current_only: bool = True, annotator_id: str | None = None) -> list[Judgement]:
+        """What annotators say now, or everything that they ever said; without what was withdrawn."""
+        query = select(judgements).where(~judgements.c.withdrawn)
+        query = query if annotator_id is None else query.where(judgements.c.annotator_id == annotator_id)
+        query = query.where(judgements.c.superseded_by.is_(None)) if current_only else query
+        return [rows.judgement_from(row) for row in self._read(judgements, query)]
+
+    def judgement(self, judgement_id: str) -> Judgement | None:
+        """Also an earlier version, or one that was taken back; None for one that was withdrawn or never was."""
+        row = self._maybe(judgements, judgement_id)
+        return None if row is None or row.withdrawn else rows.judgement_from(row)
+
+    def demonstration(self, demonstration_id: str) -> Demonstration | None:
+        """As `judgement`."""
+        row = self._maybe(demonstrations, demonstration_id)
+        return None if row is None or row.withdrawn else rows.demonstration_from(row)
+
+    def settled(self, annotator_id: str) -> set[str]:
+        """Ids of the tasks that the annotator has answered or skipped, also where that was withdrawn since."""
+        answered = [
+            select(table).where(table.c.annotator_id == annotator_id, table.c.superseded_by.is_(None))
+            for table in (judgements, demonstrations)
+        ]
+        skipped = select(assignments).where(
+            assignments.c.annotator_id == annotator_id, assignments.c.state == AssignmentState.SKIPPED
+        )
+        with self._reading() as connection:
+            found = {row.task_id for query in (*answered, skipped) for row in connection.execute(query)}
+        return found - {None}
+
+    def last_seq(self) -> int:
+        """Position of the newest event: what is read now is what the events up to it say."""
+        with self._reading() as connection:
+            return last_seq(connection)
+
+    def counts(self) -> dict[str, int]:
+        """Rows by table, prompts also by split.
+
+        `judgements` and `demonstrations` are those that stand; `edits` the judgements that were edited or taken back,
+        `withdrawn` judgements and demonstrations together.
+        """
+        with self._reading() as connection:
+
+            def count(table: Table, *where: Any) -> int:
+                return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
+
+            numbers = {table.name: count(table) for table in (*projections, events)}
+            numbers |= {f"prompts_{split}": count(prompts, prompts.c.split == str(split)) for split in Split}
+            for table in (judgements, demonstrations):
+                stands = table.c.superseded_by.is_(None), ~table.c.withdrawn
+                numbers[table.name] = count(table, *stands)
+            numbers["edits"] = count(judgements, judgements.c.superseded_by.is_not(None), ~judgements.c.withdrawn)
+            numbers["withdrawn"] = sum(count(table, table.c.withdrawn) for table in (judgements, demonstrations))
+            return numbers
+
+    def event_digest(self, seq: int) -> str | None:
+        """What tells the event at that position from any other; None where the log is shorter."""
+        with self._reading() as connection:
+            row = connection.execute(select(events).where(events.c.seq == seq)).first()
+        return None if row is None else content_id(row.id, row.created_at, row.actor, row.payload)
+
+    def _one(self, table: Table, key: str, noun: str) -> Row[Any]:
+        row = self._maybe(table, key)
+        if row is None:
+            raise NotThereError(f"There is no {noun} {key} in the feedback store.")
+        return row
+
+    def _maybe(self, table: Table, key: str) -> Row[Any] | None:
+        with self._reading() as connection:
+            return connection.execute(select(table).where(table.c.id == key)).first()
+
+    def _read(self, table: Table, query: Select[Any]) -> list[Row[Any]]:
+        with self._reading() as connection:
+            return list(connection.execute(query.order_by(table.c.seq)))
+
+    def _among(
+        self, table: Table, query: Select[Any], column: Column[Any], values: Collection[str] | None
+    ) -> list[Row[Any]]:
+        if values is None:
+            return self._read(table, query)
+        with self._reading() as connection:
+            return sorted(rows_with(connection, query, column, set(values)), key=lambda row: row.seq)
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """One snapshot for queries of one's own, such as those that read a million judgements as columns."""
+        return self._reading()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that this thread reads inside come from one transaction: one moment, and fewer round trips."""
+        outer = getattr(self._ours, "snapshot", None)
+        with self._reading() as connection:
+            self._ours.snapshot = connection
+            try:
+                yield
+            finally:
+                self._ours.snapshot = outer
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """The transaction that this thread is in, which sees its own writes, or a moment's."""
+        ours: Connection | None = getattr(self._ours, "connection", None) or getattr(self._ours, "snapshot", None)
+        if ours is not None:
+            yield ours
+            return
+        with reading_transaction(self._engine) as connection:
+            yield connection

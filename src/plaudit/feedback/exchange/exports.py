@@ -1,0 +1,187 @@
+"""Feedback for other trainers: TRL's types preference, prompt-only and prompt-completion, as conversations or as
+plain text.
+
+What our importer would leave out is left out here and counted, so that a file read back says what it said: the same
+conversations, tags, sides of the split, answers and choices, and whether they were simulated. The format holds one
+choice a pair: ties have no row, and the share and number of votes stand beside it for who wants them; read back, a
+choice is one vote. All that was said is in the history instead (`export_history`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from plaudit.errors import UsageError
+from plaudit.feedback.aggregate import count_votes, preferences
+from plaudit.feedback.exchange.checks import without_checks
+from plaudit.feedback.exchange.formats import Format, comparisons
+from plaudit.feedback.exchange.formats.comparison import UnusableError
+from plaudit.feedback.exchange.formats.prompts import asked
+from plaudit.feedback.exchange.history import History
+from plaudit.feedback.exchange.tables import Row, check_suffix, write_rows
+from plaudit.feedback.quality.reliability import annotator_weights
+from plaudit.feedback.store import FeedbackStore
+from plaudit.types import AnnotatorKind, Message, Prompt, Role, Split, chosen_first
+
+
+class Layout(StrEnum):
+    CONVERSATIONAL = "conversational"  # lists of {"role", "content"}, as chat templates want them
+    PLAIN = "plain"  # texts; a conversation of several turns as a transcript
+
+
+@dataclass(slots=True)
+class ExportSummary:
+    """What an export wrote."""
+
+    path: Path
+    rows: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)  # reason -> rows that would have been
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{n:,} because {reason}" for reason, n in self.left_out.most_common())
+        return f"Wrote {self.rows:,} rows to {self.path}{'; left out ' + reasons if reasons else ''}."
+
+
+def export_preferences(
+    store: FeedbackStore,
+    path: Path,
+    split: Split | None = None,
+    source: str | None = None,
+    layout: Layout = Layout.CONVERSATIONAL,
+    weighted: bool = False,
+) -> ExportSummary:
+    """Write `prompt`, `chosen`, `rejected` for every pair that is not tied.
+
+    Beside them: `probability` that `chosen` is better, `votes`, `source`, `split`, `tags`, and `simulated`, whether a
+    simulated annotator judged the pair. `weighted`: votes count by how reliable their annotator is. JSON lines, CSV or
+    Parquet by the suffix of `path`, which is replaced as a whole. UsageError when there is nothing to write,
+    PlauditError when it cannot be written.
+    """
+    shared = _prompt_rows(store, split, source, layout)
+    text = {response.id: response.text for response in store.responses(shared.keys())}
+    simulated = judged_by_simulation(store)
+    rows = (
+        {
+            **shared[p.prompt_id],
+            "chosen": _answer(text[p.a], layout),
+            "rejected": _answer(text[p.b], layout),
+            "probability": p.probability,
+            "votes": p.votes,
+            "simulated": tuple(sorted((p.a, p.b))) in simulated,
+        }
+        for p in chosen_first(preferences(store, split, source, annotator_weights(store) if weighted else None))
+    )
+    return write(path, rows, _read_pair, what("preferences", split, source))
+
+
+def export_prompts(
+    store: FeedbackStore,
+    path: Path,
+    split: Split | None = None,
+    source: str | None = None,
+    layout: Layout = Layout.CONVERSATIONAL,
+) -> ExportSummary:
+    """Write `prompt` for every prompt that is not only a check's. Raises as `export_preferences` does."""
+    rows = _prompt_rows(store, split, source, layout)
+    kept = [rows[prompt.id] for prompt in without_checks(store, store.prompts(split, source))]
+    return write(path, kept, _read_prompt, what("prompts", split, source))
+
+
+def export_sft(
+    store: FeedbackStore,
+    path: Path,
+    split: Split | None = None,
+    source: str | None = None,
+    layout: Layout = Layout.CONVERSATIONAL,
+) -> ExportSummary:
+    """Write `prompt` and `completion` for every answer that a person wrote: demonstrations, and the better answers in
+    current judgements. Raises as `export_preferences` does.
+    """
+    shared = _prompt_rows(store, split, source, layout)
+    written = dict.fromkeys((one.prompt_id, one.text) for one in store.written(shared.keys()))
+    prompt_of = {task.id: task.prompt_id for task in store.tasks()}
+    better = ((prompt_of[j.task_id], j.better_answer) for j in store.judgements() if j.better_answer.strip())
+    written |= dict.fromkeys((id, text) for id, text in better if id in shared)
+    rows = ({**shared[id], "completion": _answer(text, layout)} for id, text in written)
+    return write(path, rows, _read_prompt, what("written answers", split, source))
+
+
+def export_judgements(
+    store: FeedbackStore, path: Path, split: Split | None = None, source: str | None = None
+) -> ExportSummary:
+    """Write all that was said, with its provenance (`History`). Raises as `export_preferences` does."""
+    return write(path, History(store, split, source).rows(), lambda row: None, what("judgements", split, source))
+
+
+def write(
+    path: Path, rows: Iterable[Row], read_back: Callable[[Row], object], what: str, left_out: Counter[str] | None = None
+) -> ExportSummary:
+    """Write the rows that `read_back` does not refuse (UnusableError), by the path's suffix."""
+    check_suffix(path)
+    summary = ExportSummary(path, left_out=left_out or Counter())
+    kept = []
+    for row in rows:
+        try:
+            read_back(row)
+        except UnusableError as reason:
+            summary.left_out[str(reason)] += 1
+        else:
+            kept.append(row)
+    if not kept:
+        raise UsageError(f"There are no {what} to export; nothing was written.")
+    write_rows(path, kept)
+    summary.rows = len(kept)
+    return summary
+
+
+def what(noun: str, split: Split | None, source: str | None) -> str:
+    return noun + (f" on the {split} side" if split else "") + (f" from {source}" if source else "")
+
+
+def judged_by_simulation(store: FeedbackStore) -> Container[tuple[str, ...]]:
+    """Pairs of response ids, smaller first, on which a simulated annotator has voted."""
+    simulated = {annotator.id for annotator in store.annotators() if annotator.kind is AnnotatorKind.SIMULATED}
+    return count_votes(judgement for judgement in store.judgements() if judgement.annotator_id in simulated)
+
+
+def plain(messages: Iterable[Message]) -> str:
+    """One question as it is; more turns as a transcript like those of HH, up to where the assistant's turn begins."""
+    said = list(messages)
+    if len(said) == 1 and said[0].role is Role.USER:
+        return said[0].content
+    names = {Role.SYSTEM: "", Role.USER: "\n\nHuman: ", Role.ASSISTANT: "\n\nAssistant: "}
+    return "".join(f"{names[message.role]}{message.content}" for message in said) + "\n\nAssistant:"
+
+
+def _read_pair(row: Row) -> None:
+    for found in comparisons(row, Format.TRL):
+        if isinstance(found, UnusableError):
+            raise found
+
+
+def _read_prompt(row: Row) -> None:
+    asked(row)
+
+
+def _prompt_rows(store: FeedbackStore, split: Split | None, source: str | None, layout: Layout) -> dict[str, Row]:
+    """Prompt id -> the columns that every row about it has."""
+    side = store.splits()
+    return {prompt.id: _prompt_row(prompt, side[prompt.id], layout) for prompt in store.prompts(split, source)}
+
+
+def _prompt_row(prompt: Prompt, side: Split, layout: Layout) -> Row:
+    spoken = [{"role": str(m.role), "content": m.content} for m in prompt.messages]
+    return {
+        "prompt": plain(prompt.messages) if layout is Layout.PLAIN else spoken,
+        "source": prompt.source,
+        "split": str(side),
+        "tags": {name: tag for name, tag in prompt.tags.items() if name != "split"},
+    }
+
+
+def _answer(text: str, layout: Layout) -> str | list[dict[str, str]]:
+    return text if layout is Layout.PLAIN else [{"role": str(Role.ASSISTANT), "content": text}]

@@ -1,0 +1,55 @@
+"""Prompts, perhaps with a good answer: a text; `prompt` (text, messages or the root of an OpenAssistant tree),
+`messages`, `text` or Alpaca's `instruction`; the answer as `reference`, `demonstration`, `completion` or `output`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plaudit.feedback.exchange.formats import fields
+from plaudit.feedback.exchange.formats.comparison import Asked, MalformedError, Messages, check_prompt
+from plaudit.feedback.exchange.formats.oasst import best_reply, is_tree
+from plaudit.types import Message, Role
+
+
+def asked(record: Any) -> Asked:
+    """The prompt that a record holds. MalformedError, UnusableError."""
+    if isinstance(record, str):
+        record = {"prompt": record}
+    if not isinstance(record, dict):
+        raise MalformedError(f"{fields.kind(record)} where a prompt should be")
+    messages, reference = _conversation(record)
+    check_prompt(messages)
+    return Asked(messages, reference, fields.tags(record))
+
+
+def _conversation(record: dict[str, Any]) -> tuple[Messages, str]:
+    """Messages up to the model's turn, and the reference answer or nothing."""
+    if is_tree(record):
+        return (Message(Role.USER, fields.text(record["prompt"], "text")),), best_reply(record["prompt"])
+    reference = next((record[k] for k in ("reference", "demonstration", "completion", "output") if record.get(k)), "")
+    if isinstance(reference, list):
+        reference = fields.messages(reference, "completion")[-1].content
+    if not isinstance(reference, str):
+        raise MalformedError(f"the reference answer is {fields.kind(reference)}, not text")
+    if record.get("messages") is not None:
+        messages = fields.messages(record["messages"], "messages")
+        if messages[-1].role is Role.ASSISTANT:
+            messages, reference = messages[:-1], messages[-1].content
+        return (*fields.system(record), *messages), reference
+    if record.get("prompt") is not None:
+        return (*fields.system(record), *fields.prompt(record)), reference
+    if record.get("instruction") is not None:
+        return _instruction(record, reference)
+    if record.get("text") is None:
+        raise MalformedError(f'no "prompt", "messages", "text" or "instruction", only {fields.names(record)}')
+    return (*fields.system(record), Message(Role.USER, fields.text(record, "text"))), reference
+
+
+def _instruction(record: dict[str, Any], reference: str) -> tuple[Messages, str]:
+    """Alpaca's instruction and input; Self-Instruct keeps these in `instances`, of which we take the first."""
+    instances = record.get("instances")
+    example = instances[0] if isinstance(instances, list) and instances and isinstance(instances[0], dict) else record
+    parts = [fields.text(record, "instruction"), str(example.get("input") or "")]
+    question = "\n\n".join(part for part in parts if part.strip())
+    return (*fields.system(record), Message(Role.USER, question)), reference or str(example.get("output") or "")

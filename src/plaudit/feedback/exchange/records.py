@@ -1,0 +1,107 @@
+"""From what a record says to the nouns of the store.
+
+Every comparison becomes a prompt, its responses, a task and a judgement an annotator. Whoever labelled a data set
+that names nobody is one annotator, `dataset:NAME` (`simulated:NAME` where the file says so). Named annotators stay
+apart, from each other and from our own people: `argilla:USER` where what names them is one of a kind everywhere (a
+UUID, an e-mail address), and otherwise `label-studio:NAME/3`, for every project counts its people from 1. Ids come
+from content and name: importing again adds nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from plaudit.feedback.exchange.formats import Format
+from plaudit.feedback.exchange.formats.comparison import Comparison, Vote
+from plaudit.types import (
+    Annotator,
+    AnnotatorKind,
+    Demonstration,
+    Judgement,
+    Prompt,
+    Ranking,
+    Response,
+    Split,
+    Task,
+    content_id,
+)
+
+_ONE_OF_A_KIND = re.compile(r"\S+@\S+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Skip:
+    """An annotator could not answer a task, and said why."""
+
+    task_id: str
+    annotator_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The nouns that are in one record, for the store to take in together."""
+
+    prompt: Prompt
+    split: Split | None = None  # None: as the prompt's tag or its hash says
+    responses: tuple[Response, ...] = ()
+    task: Task | None = None
+    annotators: tuple[Annotator, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    demonstrations: tuple[Demonstration, ...] = ()
+    at: datetime | None = None  # when the judgement, skip or demonstration was said, where the record tells
+
+
+def labelled(found: Comparison, format: Format, name: str) -> Labelled:
+    """The nouns in a comparison of the data set `name`."""
+    prompt = Prompt(found.messages, name, found.tags)
+    said = [(annotator(vote.annotator, vote.simulated, format, name), vote) for vote in found.votes]
+    people = tuple({person.id: person for person, _ in said}.values())
+    if not found.answers:
+        written = tuple(_written(prompt, person, vote) for person, vote in said if vote.better_answer.strip())
+        return Labelled(prompt, annotators=people, demonstrations=written)
+    responses = tuple(Response(prompt.id, answer) for answer in found.answers)
+    judges = sum(bool(vote.tiers) for vote in found.votes)
+    task = Task(prompt.id, tuple(response.id for response in responses), found.question, overlap=max(1, judges))
+    return Labelled(
+        prompt,
+        responses=responses,
+        task=task,
+        annotators=people,
+        judgements=tuple(_judgement(task, person, vote) for person, vote in said if vote.tiers),
+        skips=tuple(Skip(task.id, person.id, vote.reason) for person, vote in said if not vote.tiers),
+    )
+
+
+def annotator(named: str, simulated: bool, format: Format, data: str) -> Annotator:
+    """Whom the data set `data` calls `named`; nothing: all who labelled it, together."""
+    if not named:
+        kind = AnnotatorKind.SIMULATED if simulated else AnnotatorKind.DATASET
+        return Annotator(f"{kind}:{data}", kind, "imported" + (": simulated, as the file says" if simulated else ""))
+    known = named if _ONE_OF_A_KIND.fullmatch(named) else f"{data}/{named}"
+    return Annotator(f"{format}:{known}", AnnotatorKind.DATASET, f"imported: an annotator of {data}")
+
+
+def _judgement(task: Task, person: Annotator, vote: Vote) -> Judgement:
+    ids = task.response_ids
+    return Judgement(
+        id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {person.id} {task.id}")),
+        task_id=task.id,
+        annotator_id=person.id,
+        ranking=Ranking(tuple(tuple(ids[place] for place in tier) for tier in vote.tiers)),
+        ratings={ids[place]: dict(rated) for place, rated in vote.ratings.items()},
+        reason=vote.reason,
+        better_answer=vote.better_answer,
+        seconds=vote.seconds,
+        all_bad=vote.all_bad,
+    )
+
+
+def _written(prompt: Prompt, person: Annotator, vote: Vote) -> Demonstration:
+    text = vote.better_answer
+    key = content_id(prompt.id, person.id, text)
+    return Demonstration(key, prompt.id, text, prompt.source, person.id, seconds=vote.seconds)

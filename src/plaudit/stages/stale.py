@@ -1,0 +1,53 @@
+"""Which runs rest on feedback that was withdrawn since, and how to make them again without it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from plaudit.feedback.store import FeedbackStore
+from plaudit.runs import Run
+from plaudit.stages.inputs import ROLE, open_feedback
+from plaudit.stages.lifecycle import ancestry
+from plaudit.workspace import Workspace
+
+READ_BY = {"reward": ("judgements",), "evaluate": ("demonstrations",)}  # what a stage reads that can be withdrawn
+PINNING = ("align", "reward")  # keys that name a run; without them a stage takes the newest
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A run that rests on withdrawn feedback."""
+
+    run: Run
+    entries: int  # judgements and demonstrations that were withdrawn since they were read
+
+    command: str  # that makes the run again, without them
+
+
+def resting_on_withdrawn(workspace: Workspace) -> list[Stale]:
+    """Every run that read what was withdrawn since, or was made from such a run; oldest first."""
+    runs = workspace.runs()
+    readers = [run for run in runs if "seq" in run.inputs.get(ROLE, {})]
+    if not readers:
+        return []
+    with open_feedback(workspace) as store:
+        gone = {run.id: _withdrawn(run, store) for run in readers}
+    entries = {run.id: len(set().union(*(gone.get(one.id, ()) for one in ancestry(workspace, run)))) for run in runs}
+    stale = {run_id for run_id, count in entries.items() if count}
+    return [Stale(run, entries[run.id], _command(run, stale)) for run in runs if run.id in stale]
+
+
+def _withdrawn(run: Run, store: FeedbackStore) -> list[str]:
+    source = None if run.config.get("weighted") else run.config.get("source")  # weights come from all that was said
+    return store.withdrawn_since(int(run.inputs[ROLE]["seq"]), READ_BY[run.stage], source)
+
+
+def _command(run: Run, stale: Collection[str]) -> str:
+    """The command line that makes the run again. It names no run that is itself to be made again under a new id."""
+    command = str(run.results.get("command", f"plaudit {run.stage}"))
+    for key in PINNING:
+        if run.config.get(key) in stale:
+            command = command.replace(f" --set {shlex.quote(f'{key}={run.config[key]}')}", "")
+    return command

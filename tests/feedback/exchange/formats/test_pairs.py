@@ -1,0 +1,176 @@
+"""Each published shape of a pair of answers is read as what it means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from plaudit.feedback.exchange.formats import Format, comparisons, recognise
+from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
+from plaudit.types import Message, Role
+
+
+def says(role: str, text: str) -> dict[str, str]:
+    return {"role": role, "content": text}
+
+
+def read(record: Any, format: Format) -> Comparison:
+    [found] = comparisons(record, format)
+    if isinstance(found, UnusableError):
+        raise found
+    return found
+
+
+def user(text: str) -> Message:
+    return Message(Role.USER, text)
+
+
+SYSTEM, ASSISTANT = Message(Role.SYSTEM, "Be brief."), Message(Role.ASSISTANT, "Yes?")
+
+HH = {
+    "chosen": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What now?\n\nAssistant: Sleep.",
+    "rejected": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What now?\n\nAssistant: Eat.",
+}
+TALK = (user("Hi"), ASSISTANT, user("What now?"))
+ASK = (user("What now?"),)
+TURNS = [says("user", "Hi"), says("assistant", "Yes?"), says("user", "What now?")]
+SLEEP, EAT = [says("assistant", "Sleep.")], [says("assistant", "Eat.")]
+
+
+@pytest.mark.parametrize(
+    ("record", "format", "messages"),
+    [
+        (HH, Format.HH, TALK),
+        (
+            {
+                "context": [["prompter", "Hi"], ["assistant", "Yes?"], ["prompter", "What now?"]],
+                "chosen": "Sleep.",
+                "rejected": "Eat.",
+            },
+            Format.OASST,
+            TALK,
+        ),
+        ({"prompt": "What now?", "chosen": "Sleep.", "rejected": "Eat."}, Format.TRL, ASK),
+        (
+            {"system": "Be brief.", "prompt": "What now?", "chosen": "Sleep.", "rejected": "Eat."},
+            Format.TRL,
+            (SYSTEM, *ASK),
+        ),
+        ({"prompt": TURNS, "chosen": SLEEP, "rejected": EAT}, Format.TRL, TALK),
+        ({"chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, Format.TRL, TALK),
+        ({"system": "Be brief.", "chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, Format.TRL, (SYSTEM, *TALK)),
+        ({"prompt": "What now?", "chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, Format.TRL, TALK),
+        ({"prompt": "What now?", "chosen": SLEEP, "rejected": EAT}, Format.TRL, ASK),
+        ({"prompt": TURNS, "chosen": "Sleep.", "rejected": "Eat."}, Format.TRL, TALK),
+        ({"chosen": "What now? Sleep.", "rejected": "What now? Eat."}, Format.TRL, ASK),
+        (
+            {"prompt": [says("system", "Be brief."), *TURNS], "chosen": SLEEP, "rejected": EAT},
+            Format.TRL,
+            (SYSTEM, *TALK),
+        ),
+    ],
+)
+def test_pairs(record: dict[str, Any], format: Format, messages: tuple[Message, ...]) -> None:
+    assert recognise(record) is format
+    assert read(record, format) == Comparison.pair(messages, "Sleep.", "Eat.")
+
+
+def test_a_set_of_right_and_wrong_answers_is_two_tiers() -> None:
+    record = {"id": "7", "prompt": "What now?", "chosen": ["Sleep.", "Rest."], "rejected": ["Eat."], "subset": "Ties"}
+    assert recognise(record) is Format.REWARDBENCH2
+    found = read(record, Format.REWARDBENCH2)
+    assert (found.answers, found.votes[0].tiers) == (("Sleep.", "Rest.", "Eat."), ((0, 1), (2,)))
+    assert found.tags == {"subset": "Ties"}
+    with pytest.raises(UnusableError, match="more than 9 answers"):
+        read({**record, "rejected": [str(i) for i in range(8)]}, Format.REWARDBENCH2)
+
+
+def test_a_prompt_may_be_a_transcript() -> None:
+    prompt = "Be brief.\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What now?\n\nAssistant:"
+    found = read({"prompt": prompt, "chosen": "Sleep.", "rejected": "Eat."}, Format.TRL)
+    assert found.messages == (SYSTEM, *TALK)
+
+
+def test_an_implicit_text_prompt_ends_at_a_word() -> None:
+    found = read({"chosen": "The sky is black", "rejected": "The sky is blue"}, Format.TRL)
+    assert found == Comparison.pair((user("The sky is"),), "black", "blue")
+
+
+def test_texts_that_are_given_apart_are_kept_to_the_letter() -> None:
+    found = read({"prompt": " The sky is", "chosen": " blue.\n", "rejected": "\tgreen."}, Format.TRL)
+    assert found == Comparison.pair((user(" The sky is"),), " blue.\n", "\tgreen.")
+
+
+@pytest.mark.parametrize(
+    ("record", "format", "reason"),
+    [
+        ({**HH, "rejected": HH["rejected"].replace("Hi", "Ho")}, Format.HH, "differ before the last answer"),
+        ({**HH, "rejected": HH["chosen"] + " "}, Format.HH, "the same"),
+        ({**HH, "rejected": HH["rejected"].replace("Eat.", "")}, Format.HH, "an answer is empty"),
+        ({"chosen": "\n\nAssistant: A", "rejected": "\n\nAssistant: B"}, Format.HH, None),
+        ({"prompt": "Hm?", "chosen": "A", "rejected": "A"}, Format.TRL, "the same"),
+        ({"prompt": " ", "chosen": "A", "rejected": "B"}, Format.TRL, "the prompt is empty"),
+        ({"chosen": "A b", "rejected": "C d"}, Format.TRL, "no question before"),
+        ({"chosen": SLEEP, "rejected": EAT}, Format.TRL, "no question before"),
+        ({"chosen": TURNS + SLEEP, "rejected": EAT}, Format.TRL, "differ before the last answer"),
+        ({"chosen": TURNS, "rejected": [*TURNS[:-1], says("user", "Bye")]}, Format.TRL, "does not end with an answer"),
+        ({"prompt": [*TURNS, says("tool", "42")], "chosen": SLEEP, "rejected": EAT}, Format.TRL, 'a turn by "tool"'),
+        ({"prompt": [*TURNS, *SLEEP], "chosen": SLEEP, "rejected": EAT}, Format.TRL, "no question before"),
+    ],
+)
+def test_pairs_that_teach_nothing_say_why(record: dict[str, Any], format: Format, reason: str | None) -> None:
+    with pytest.raises(UnusableError if reason else MalformedError, match=reason):
+        read(record, format)
+
+
+@pytest.mark.parametrize(
+    ("record", "format", "what"),
+    [
+        ("text", Format.TRL, "text where a record"),
+        ({"prompt": "A", "chosen": "B"}, Format.TRL, 'no "rejected", only "prompt", "chosen"'),
+        ({"prompt": "A", "chosen": "B", "rejected": 3}, Format.TRL, '"rejected" is a number'),
+        ({"prompt": "A", "chosen": None, "rejected": "B"}, Format.TRL, '"chosen" is nothing'),
+        ({"prompt": {"a": 1}, "chosen": "A", "rejected": "B"}, Format.TRL, '"prompt" is a record'),
+        ({"prompt": "A", "chosen": SLEEP, "rejected": "B"}, Format.TRL, '"chosen" is a list'),
+        ({"chosen": [{"role": "user"}], "rejected": EAT}, Format.TRL, "without role and content"),
+        ({"chosen": [], "rejected": EAT}, Format.TRL, "not a list of messages"),
+        ({"chosen": "Hello", "rejected": "Bye"}, Format.HH, "no .*Assistant:"),
+        ({"context": ["Hi"], "chosen": "A", "rejected": "B"}, Format.OASST, "not a list of"),
+        ({"prompt": "A", "chosen": ["B"], "rejected": "C"}, Format.REWARDBENCH2, '"rejected" is not a list of texts'),
+    ],
+)
+def test_what_is_not_of_the_format_says_what_is_wrong(record: Any, format: Format, what: str) -> None:
+    with pytest.raises(MalformedError, match=what):
+        read(record, format)
+
+
+@pytest.mark.parametrize("record", ["text", 3, None, [], {}, {"prompt": "A"}, {"chosen": "A"}])
+def test_what_is_no_preference_is_not_recognised(record: Any) -> None:
+    assert recognise(record) is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "input", "output", "split"]) | st.text(max_size=3), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+fields = ["prompt", "chosen", "rejected", "context", "messages", "system", "tags", "simulated"]
+PAIRS = [Format.HH, Format.OASST, Format.TRL, Format.REWARDBENCH2]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(fields), json_values), st.sampled_from(PAIRS))
+def test_any_record_is_read_or_refused_never_a_crash(record: dict[str, Any], format: Format) -> None:
+    try:
+        found = read(record, format)
+    except (MalformedError, UnusableError):
+        return
+    assert found.messages[-1].role is Role.USER
