@@ -36,19 +36,19 @@ from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
-from plaudit.models.conversation import microbatches
 from plaudit.models.heads import final_features
+from plaudit.models.packing import microbatches
 from plaudit.models.process import release
 from plaudit.models.reward_model import EncodedGroup, encode_group, pack_groups
 from plaudit.progress import duration_text, quiet, track
+from plaudit.train.configs import RewardConfig
 from plaudit.train.reward import (
     Batch,
     Group,
-    RewardConfig,
     fine_tune,
     group_by_prompt,
     make_batch,
-    reading_of,
+    score_settings,
     start_head,
     untrained_reward,
 )
@@ -142,13 +142,13 @@ class Read:
 
 @torch.no_grad()
 def read(model: LanguageModel, groups: Sequence[Group]) -> list[Read]:
-    reading = reading_of(model, CONFIG)
-    encoded = [encode_group(model, group.prompt, group.answers, reading) for group in groups]
+    settings = score_settings(model, CONFIG)
+    encoded = [encode_group(model, group.prompt, group.answers, settings) for group in groups]
     found: dict[int, Read] = {}
     for indices in track(microbatches([e.tokens for e in encoded], TOKENS_AT_ONCE), "Reading", unit="batches"):
         packed = pack_groups(model.trunk, [encoded[i] for i in indices])
         lower = model.trunk.lower(packed.tokens)
-        features = final_features(model.trunk.upper(lower, packed.tokens, depth=reading.depth), packed)
+        features = final_features(model.trunk.upper(lower, packed.tokens, depth=settings.depth), packed)
         parts = features.split([len(groups[i].answers) for i in indices])
         for i, states, part in zip(indices, lower, parts, strict=True):
             found[i] = Read(groups[i], encoded[i], states[: encoded[i].tokens].clone(), part.clone())
@@ -161,8 +161,8 @@ def batches_of(model: LanguageModel, fold: Sequence[Read]) -> list[Batch]:
     for indices in microbatches([one.encoded.tokens for one in fold], TOKENS_AT_ONCE):
         chosen = [fold[i] for i in indices]
         batch = make_batch(model.trunk, [one.group for one in chosen], [one.encoded for one in chosen])
-        batch.lower = pad_sequence([one.lower for one in chosen], batch_first=True)
-        batch.features = torch.cat([one.features for one in chosen])
+        batch.lower_BLD = pad_sequence([one.lower for one in chosen], batch_first=True)
+        batch.features_AF = torch.cat([one.features for one in chosen])
         batches.append(batch)
     return batches
 
@@ -188,7 +188,7 @@ def reward_accuracies(model: LanguageModel, train: Sequence[Batch], heldout: Seq
         reward = untrained_reward(model, CONFIG, seed)
         start_head(reward, train, CONFIG)
         with torch.no_grad():
-            head = accuracy([reward.head(batch.features) for batch in heldout], heldout)
+            head = accuracy([reward.head(batch.features_AF) for batch in heldout], heldout)
         fine_tune(reward, train, CONFIG, seed)
         with torch.no_grad():
             both = accuracy([reward.raw(batch.hidden(reward.trunk), batch.packed) for batch in heldout], heldout)
@@ -197,8 +197,8 @@ def reward_accuracies(model: LanguageModel, train: Sequence[Batch], heldout: Seq
 
 
 def accuracy(scores: Sequence[Tensor], batches: Sequence[Batch]) -> float:
-    margin = torch.cat([s[batch.first] - s[batch.second] for s, batch in zip(scores, batches, strict=True)])
-    return share_right(margin.cpu().numpy(), torch.cat([batch.probability for batch in batches]).cpu().numpy())
+    margin = torch.cat([s[batch.first_N] - s[batch.second_N] for s, batch in zip(scores, batches, strict=True)])
+    return share_right(margin.cpu().numpy(), torch.cat([batch.probability_N for batch in batches]).cpu().numpy())
 
 
 def text_accuracies(train: Sequence[Group], heldout: Sequence[Group]) -> Accuracies:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ import pytest
 
 from plaudit.cli import commands, main
 from plaudit.cli.commands import COMMANDS, Command
-from plaudit.cli.staging import run_stage
 from plaudit.errors import PlauditError, UsageError
 from plaudit.files import content_digest
+from plaudit.stages import stage_named
 from plaudit.workspace import Workspace
 
 HEAVY = {"torch", "transformers", "datasets", "pandas", "matplotlib", "scipy", "sqlalchemy"}
@@ -145,7 +145,6 @@ def test_ctrl_c_in_a_stage_names_the_command_that_goes_on(
     begun: bool,
     resume: bool,
     sentence: str,
-    plant: Any,
     capsys: pytest.CaptureFixture,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -160,12 +159,9 @@ def test_ctrl_c_in_a_stage_names_the_command_that_goes_on(
         raise KeyboardInterrupt
 
     cut.__name__ = stage
-
-    def command(resume: bool = resume) -> None:
-        run_stage(cut, workspace, {}, None, resume)
-
-    plant(command)
-    assert main(["boom"]) == 130
+    monkeypatch.delenv("PLAUDIT_DEBUG", raising=False)
+    monkeypatch.setattr(f"plaudit.stages.{stage}.STAGE", replace(stage_named(stage), run=cut))
+    assert main([stage, "-w", "my loop", *["--resume"] * resume]) == 130
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"plaudit: {sentence}")
 
 
@@ -174,6 +170,13 @@ def test_debug_shows_the_traceback(plant: Any, monkeypatch: pytest.MonkeyPatch) 
     plant(raising(PlauditError("sentence")))
     with pytest.raises(PlauditError, match="sentence"):
         main(["boom"])
+
+
+def test_it_can_be_imported_where_there_is_no_fcntl_and_no_resource() -> None:
+    """As on Windows."""
+    modules = "plaudit.cli", "plaudit.runs", "plaudit.feedback.store", "plaudit.stages.demo", "plaudit.web.app"
+    code = "import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; import " + ", ".join(modules)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_full_disk_leaves_no_half_made_workspace(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -23,11 +24,29 @@ OPTION = re.compile(r"`(--?[a-z][a-z-]*)")
 PLAUDIT = re.compile(r"(?:^|[`$\s/])plaudit[ \t]+([a-z-][^`\n]*)")
 
 
+def parameters(command: Command) -> list[Any]:
+    return [p for p in typer.main.get_command(app_for(command)).commands[command.name].params if p.opts[0][0] == "-"]
+
+
 @cache
 def options(command: Command) -> set[str]:
     """`{"--workspace", "-w", …}`, `--help` aside."""
-    parsed = typer.main.get_command(app_for(command)).commands[command.name]
-    return {spelling for parameter in parsed.params for spelling in parameter.opts if spelling.startswith("-")}
+    return {spelling for parameter in parameters(command) for spelling in parameter.opts if spelling.startswith("-")}
+
+
+def defaults(command: Command) -> dict[str, str]:
+    """Option -> its default, where it has one that is a number or a word: the parameter's, or the one in its help."""
+    said = {p.opts[0]: re.search(r"Default: ([^ ]+)\.$", p.help or "") for p in parameters(command)}
+    own = {p.opts[0]: p.default for p in parameters(command) if isinstance(p.default, (int, float, str))}
+    own = {option: str(value) for option, value in own.items() if not isinstance(value, bool)}
+    return own | {option: match[1] for option, match in said.items() if match and match[1] != "the"}
+
+
+def same(shown: str, default: str) -> bool:
+    try:
+        return float(shown) == float(default)
+    except ValueError:
+        return shown == default
 
 
 def sections(page: str) -> dict[str, str]:
@@ -63,6 +82,14 @@ def test_every_option_is_explained_and_no_other(command: Command) -> None:
     }
     assert options(command) - explained - {"-w"} == set(), "not in docs/cli.md"
     assert explained - options(command) == set(), "in docs/cli.md, but not an option"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_default_that_is_shown_is_the_one_that_holds(command: Command) -> None:
+    section = sections(CLI_PAGE.read_text(encoding="utf-8"))[command.name]
+    shown = dict(re.findall(r"^\| `(--[a-z-]+)[^|]*\| *`?([^|`]*?)`? *\|", section, re.MULTILINE))
+    wrong = {o: (shown[o], d) for o, d in defaults(command).items() if not same(shown[o], d)}
+    assert wrong == {}, "in docs/cli.md, and in the program"
 
 
 def test_no_section_without_a_command() -> None:

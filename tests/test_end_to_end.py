@@ -13,7 +13,8 @@ import pytest
 
 from plaudit.errors import PlauditError
 from plaudit.models.catalog import LanguageModel, load
-from plaudit.models.conversation import encode_prompt, pack
+from plaudit.models.chat import encode_prompt
+from plaudit.models.packing import pack
 from plaudit.types import Prompt
 
 PLAUDIT = (sys.executable, "-c", "import sys; from plaudit.cli import main; sys.exit(main())")
@@ -36,7 +37,7 @@ def test_the_embedded_model_speaks(embedded: LanguageModel) -> None:
     trunk = embedded.trunk
     packed = pack([asked], [ids], dtype=trunk.dtype, device=trunk.device)
     hidden = trunk.upper(trunk.lower(packed.tokens), packed.tokens)
-    logprobs, _ = trunk.token_logprobs(packed.select(hidden), packed.targets[packed.present])
+    logprobs, _ = trunk.token_logprobs(packed.select(hidden), packed.targets_AT[packed.present_AT])
     sensible, absurd = packed.spread(logprobs).sum(1).tolist()
     assert sensible > -8  # nats, for the whole sentence
     assert sensible > absurd + 5

@@ -9,11 +9,12 @@ such as `training.learning_rate`; VALUE is written as in TOML, and quotes around
 
 from __future__ import annotations
 
+import math
 import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -23,13 +24,19 @@ from plaudit.errors import UsageError, did_you_mean, nearest
 T = TypeVar("T")
 
 
-def config_from(cls: type[T], mapping: Mapping[str, Any], where: str = "the configuration") -> T:
+def config_from(
+    cls: type[T], mapping: Mapping[str, Any], where: str = "the configuration", *, strict: bool = True
+) -> T:
     """Build the dataclass `cls`. UsageError names an unknown key (and the nearest known), a missing one, a wrong type.
 
     JSON's lists become tuples where the dataclass says tuple, so `config_from(C, asdict(c)) == c` also after JSON.
+    What is not `strict`, such as figures that another version wrote, may hold further keys, which are left alone, and
+    null or NaN where there is nothing.
     """
     assert is_dataclass(cls), f"{cls} is not a dataclass"
     known = {f.name: f for f in fields(cls) if f.init}
+    if not strict:
+        mapping = {key: value for key, value in mapping.items() if key in known and not _is_absent(value)}
     for key in mapping:
         if key not in known:
             raise UsageError(f"Unknown key `{key}` in {where}.{did_you_mean(key, known)}")
@@ -37,19 +44,24 @@ def config_from(cls: type[T], mapping: Mapping[str, Any], where: str = "the conf
         if name not in mapping and f.default is MISSING and f.default_factory is MISSING:
             raise UsageError(f"Key `{name}` is missing in {where}.")
     hints = get_type_hints(cls)
-    values = {key: _converted(value, hints[key], f"`{key}` in {where}") for key, value in mapping.items()}
+    values = {key: _convert(value, hints[key], f"`{key}` in {where}", strict) for key, value in mapping.items()}
     try:
         return cls(**values)
     except ValueError as error:  # the dataclass's own check in __post_init__
         raise UsageError(f"{where[0].upper()}{where[1:]} cannot be used: {error}.") from error
 
 
-def _converted(value: Any, kind: Any, place: str) -> Any:
+def _is_absent(value: Any) -> bool:
+    """null, and NaN: what JSON makes of it."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _convert(value: Any, kind: Any, place: str, strict: bool) -> Any:
     """`value` as a `kind`. Nothing is guessed: no number from a string, no truth from a number."""
     if kind is Any:
         return value
     if get_origin(kind) is not None:
-        return _converted_generic(value, kind, get_origin(kind), get_args(kind), place)
+        return _convert_generic(value, kind, place, strict)
     if _fits(value, kind):
         return float(value) if kind is float else value
     if kind is Path and isinstance(value, str):
@@ -57,25 +69,30 @@ def _converted(value: Any, kind: Any, place: str) -> Any:
     if issubclass(kind, Enum) and value in [member.value for member in kind]:
         return kind(value)
     if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
-        return config_from(kind, value, place)
+        return config_from(kind, value, place, strict=strict)
     raise _wrong(value, kind, place)
 
 
-def _converted_generic(value: Any, kind: Any, origin: Any, kinds: tuple[Any, ...], place: str) -> Any:
+def _convert_generic(value: Any, kind: Any, place: str, strict: bool) -> Any:
     """`value` as a union, a literal, a tuple, a list or a mapping of something."""
+    origin, kinds = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        for one in kinds:
+        tables = [part for part in kinds if is_dataclass(part)]
+        if tables and isinstance(value, Mapping):
+            return _convert(value, tables[0], place, strict)  # says what is wrong inside
+        for part in kinds:
             with suppress(UsageError):
-                return _converted(value, one, place)
+                return _convert(value, part, place, strict)
     elif origin is Literal and value in kinds:
         return value
     elif origin in (tuple, list) and isinstance(value, (tuple, list)):
         if origin is list or kinds[-1] is Ellipsis:
             kinds = (kinds[0],) * len(value)
         if len(kinds) == len(value):
-            return origin(_converted(v, k, place) for v, k in zip(value, kinds, strict=True))
+            return origin(_convert(v, k, place, strict) for v, k in zip(value, kinds, strict=True))
     elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
-        return {k: _converted(v, kinds[1], place) for k, v in value.items()}
+        kept = value if strict else {k: v for k, v in value.items() if not _is_absent(v)}
+        return {k: _convert(v, kinds[1], place, strict) for k, v in kept.items()}
     raise _wrong(value, kind, place)
 
 
@@ -103,20 +120,17 @@ def _named(kind: Any) -> str:
     return words.get(kind, "a table" if is_dataclass(kind) else getattr(kind, "__name__", str(kind)))
 
 
-C = TypeVar("C")
 WHERE = "the configuration"
 
 
-def configured(default: C, flags: Mapping[str, Any], assignments: Sequence[str]) -> C:
-    """`default` with the flags that were given (not None) and then the assignments, `KEY=VALUE` each, put in."""
-    return config_from(type(default), merged(asdict(default), flags, assignments), WHERE)  # type: ignore[call-overload]
+def change(default: Mapping[str, Any], flags: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """`default` with the flags that were given (not None) and then the assignments, `KEY=VALUE` each, put in.
 
-
-def merged(default: Mapping[str, Any], flags: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """As `configured`, for a configuration that is a mapping. UsageError for a key that `default` does not have."""
+    UsageError for a key that `default` does not have.
+    """
     changed = dict(default)
     given = {key: value for key, value in flags.items() if value is not None}
-    for key, value in [*given.items(), *map(parsed, assignments)]:
+    for key, value in [*given.items(), *map(parse_assignment, assignments)]:
         known = dict(leaves(default))
         if key not in known:
             raise UsageError(f"Unknown key `{key}` in {WHERE}.{_nearest(key, known)}")
@@ -124,7 +138,7 @@ def merged(default: Mapping[str, Any], flags: Mapping[str, Any], assignments: Se
     return changed
 
 
-def parsed(assignment: str) -> tuple[str, Any]:
+def parse_assignment(assignment: str) -> tuple[str, Any]:
     """`a.b=0.5` -> `("a.b", 0.5)`. What is no TOML value is a text."""
     key, equals, text = assignment.partition("=")
     if not equals or not key:

@@ -262,3 +262,26 @@ class Annotator:
     id: str  # a person's name, `simulated-NN`, or whom an import names (`labelled.annotator`)
     kind: AnnotatorKind = AnnotatorKind.PERSON
     note: str = ""  # what a reader of the results should know, such as a simulated annotator's planted habit
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn."""
+
+    max_tokens: int = 64
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError("max_tokens must be at least 1")
+        if not self.temperature > 0:
+            raise ValueError("temperature must be above 0: answers are drawn, not decoded greedily")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How answers are drawn."""
+
+    answers: int  # to each prompt
+    sampling: Sampling
+    prompt_tokens: int  # the newest tokens of a conversation that are read

@@ -131,6 +131,25 @@ class Workspace(Settings):
             advice = f"{runs[-1].id} is {runs[-1].status}; finish it by `plaudit {stage} -w {self.path} --resume`"
         raise UsageError(f"No finished {stage} run in {self.path}: {advice}.")
 
+    def finished(self, stage: str, run_id: str | None = None) -> Run:
+        """The run of that id, or else the newest finished one of the stage. UsageError where it is cut, or is none."""
+        if run_id is None:
+            return self.latest(stage)
+        run = self.run(run_id)
+        if run.stage != stage or run.status is not RunStatus.FINISHED:
+            raise UsageError(f"{run_id} is no finished {stage} run. `plaudit runs -w {self.path}` lists them.")
+        return run
+
+    def ancestry(self, run: Run) -> list[Run]:
+        """`run` and every run that it was made from, oldest first."""
+        known, waiting = {run.id: run}, [run]
+        while waiting:
+            for source in waiting.pop().inputs.values():
+                if source["id"] not in known and (self.runs_dir / source["id"] / "run.json").is_file():
+                    known[source["id"]] = self.run(source["id"])
+                    waiting.append(known[source["id"]])
+        return sorted(known.values(), key=lambda run: (run.created_at, run.id))
+
     def start(self, stage: str, config: Any, seed: int, inputs: Mapping[str, Run | Path | Source]) -> Run:
         """A new run of `stage` under the next number, its inputs recorded by id and digest.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from plaudit.cli import main
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Source
-from plaudit.stages.inputs import feedback_read
+from plaudit.stages.inputs import feedback_source
 from plaudit.stages.lifecycle import command_for
 from plaudit.types import Annotator, Demonstration, Judgement, Prompt, Ranking, Response, TaskPurpose
 from plaudit.workspace import Workspace
@@ -27,11 +26,6 @@ def workspace(tmp_path: Path) -> Workspace:
         store.add_responses([Response(p.id, f"Answer {k}.") for p in prompts for k in range(3)])
         store.add_annotators([Annotator("ana"), Annotator("ben")])
     return made
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """A configuration without a key, so that everything differs from it."""
 
 
 def run(workspace: Workspace, *words: str) -> int:
@@ -162,7 +156,7 @@ def test_withdrawing_names_the_runs_that_learnt_from_it_and_those_made_of_them(
     run(workspace, "tasks")
     assert judge_all(workspace, "ana") == 20
     with FeedbackStore.open(workspace.database) as store:
-        read = feedback_read(store)
+        read = feedback_source(store)
         entry = store.judgements()[0].id
     learnt = workspace.start("reward", {"source": None}, 0, {"feedback": read})
     elsewhere = workspace.start("reward", {"source": "other"}, 0, {"feedback": read})
@@ -198,7 +192,7 @@ def judged_by_ana(workspace: Workspace) -> Source:
     run(workspace, "tasks")
     judge_all(workspace, "ana")
     with FeedbackStore.open(workspace.database) as store:
-        return feedback_read(store)
+        return feedback_source(store)
 
 
 def test_weights_come_from_all_sources_and_so_does_what_a_weighted_run_rests_on(
@@ -227,7 +221,7 @@ def test_the_commands_name_no_run_that_is_made_again_itself(
     ):
         one = workspace.start(stage, config, 0, inputs)
         with one.recording():
-            one.results["command"] = command_for(one, workspace, Nothing())
+            one.results["command"] = command_for(one, workspace)
         inputs = {stage: one}
     run(workspace, "withdraw", "--annotator", "ana")
     said = capsys.readouterr().out.splitlines()
@@ -246,7 +240,7 @@ def test_withdrawing_a_written_answer_names_the_runs_that_compared_with_it(
         store.add_annotators([Annotator("ana")])
         prompt = next(iter(store.prompts()))
         store.write(Demonstration("w1", prompt.id, "As I would say it.", annotator_id="ana"))
-        read = feedback_read(store)
+        read = feedback_source(store)
     for stage in ("reward", "evaluate"):
         with workspace.start(stage, {"source": None}, 0, {"feedback": read}).recording():
             pass

@@ -10,10 +10,9 @@ import torch
 
 from plaudit.errors import UsageError
 from plaudit.models import arithmetic
-from plaudit.models.adapters import load_adapter, save_adapter
 from plaudit.models.arithmetic import MEASURED, choose_arithmetic
 from plaudit.models.catalog import load
-from plaudit.models.trunk import LoraSettings, project
+from plaudit.models.lora import LoraSettings, project
 
 CPU = torch.device("cpu")
 
@@ -118,8 +117,8 @@ def test_an_adapter_trained_in_one_format_loads_in_the_other(tiny_folder, tmp_pa
     one.add_adapter("policy", LoraSettings(4), seed=3)
     for parameter in one.adapter_parameters("policy").values():
         parameter.data.normal_(generator=torch.Generator().manual_seed(0))
-    save_adapter(one, "policy", tmp_path / "adapter", "tiny")
-    load_adapter(other, "policy", tmp_path / "adapter")
+    one.save_adapter("policy", tmp_path / "adapter", "tiny")
+    other.load_adapter("policy", tmp_path / "adapter")
     there = other.adapter_parameters("policy")
     assert all(torch.equal(there[name], parameter) for name, parameter in one.adapter_parameters("policy").items())
 

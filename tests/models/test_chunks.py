@@ -7,8 +7,8 @@ import random
 import pytest
 
 from plaudit.models import sampling as module
-from plaudit.models.sampling import Drawing, Sampling, chunks
-from plaudit.types import Prompt
+from plaudit.models.sampling import chunks
+from plaudit.types import Drawing, Prompt, Sampling
 
 DRAWING = Drawing(answers=2, sampling=Sampling(max_tokens=10), prompt_tokens=256)
 PROMPTS = [Prompt.from_text(f"question {n} " + "and more " * (n % 7)) for n in range(40)]

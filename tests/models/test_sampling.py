@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from plaudit.models import sampling
-from plaudit.models.conversation import segment_mask
-from plaudit.models.sampling import Sampling, draw, sample
-from plaudit.models.trunk import LoraSettings, Tokens
-from plaudit.types import StopReason
+from plaudit.models.lora import LoraSettings
+from plaudit.models.packing import Tokens, segment_mask
+from plaudit.models.sampling import draw, sample
+from plaudit.types import Sampling, StopReason
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14, 15]]
 

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from plaudit.errors import UsageError
-from plaudit.models.adapters import load_adapter, save_adapter
 from plaudit.models.catalog import load
-from plaudit.models.conversation import segment_mask
-from plaudit.models.trunk import LoraSettings, Tokens, Trunk
+from plaudit.models.lora import LoraSettings
+from plaudit.models.packing import Tokens, segment_mask
+from plaudit.models.trunk import Trunk
 
 
 def tokens_of(ids):
@@ -37,7 +37,7 @@ def test_forward_is_the_models_own(tiny, tokens, tiny_folder):
     from transformers import AutoModelForCausalLM
 
     plain = AutoModelForCausalLM.from_pretrained(tiny_folder)
-    torch.testing.assert_close(logits(tiny.trunk, tokens), plain(input_ids=tokens.ids).logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits(tiny.trunk, tokens), plain(input_ids=tokens.ids_BL).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_a_new_adapter_changes_nothing_and_a_trained_one_only_itself(tiny, tokens):
@@ -93,21 +93,21 @@ def test_peft_loads_what_was_saved(tiny, tiny_folder, tokens, tmp_path):
 
     tiny.trunk.add_adapter("policy", LoraSettings(4, 8.0), seed=0)
     disturb(tiny.trunk, "policy")
-    save_adapter(tiny.trunk, "policy", tmp_path, str(tiny_folder))
+    tiny.trunk.save_adapter("policy", tmp_path, str(tiny_folder))
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_folder), tmp_path)
     ours = logits(tiny.trunk, tokens, "policy")
-    torch.testing.assert_close(peft(input_ids=tokens.ids).logits, ours, rtol=1e-4, atol=1e-4)
-    load_adapter(tiny.trunk, "again", tmp_path)
+    torch.testing.assert_close(peft(input_ids=tokens.ids_BL).logits, ours, rtol=1e-4, atol=1e-4)
+    tiny.trunk.load_adapter("again", tmp_path)
     torch.testing.assert_close(logits(tiny.trunk, tokens, "again"), ours)
 
 
 def test_an_adapter_of_another_model_is_refused(tiny, tmp_path):
     tiny.trunk.add_adapter("policy", LoraSettings(4), seed=0)
-    save_adapter(tiny.trunk, "policy", tmp_path, "some/model")
+    tiny.trunk.save_adapter("policy", tmp_path, "some/model")
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"r": 8}))
     with pytest.raises(UsageError, match="some/model"):
-        load_adapter(tiny.trunk, "again", tmp_path)
+        tiny.trunk.load_adapter("again", tmp_path)
     assert "again" not in tiny.trunk.adapters
 
 

@@ -12,15 +12,14 @@ from plaudit.cli import main
 from plaudit.errors import UsageError
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
-from plaudit.report.headlines import headline
 from plaudit.runs import RunStatus
 from plaudit.stages.align import AlignConfig, align
 from plaudit.stages.evaluate import EvaluateConfig, evaluate
 from plaudit.stages.inputs import open_feedback
-from plaudit.stages.lifecycle import ancestry
+from plaudit.stages.lifecycle import headline
 from plaudit.stages.panel import PanelConfig, panel
 from plaudit.stages.reward import RewardStageConfig, gather, reward
-from plaudit.stages.stale import resting_on_withdrawn
+from plaudit.stages.stale import find_stale_runs
 from plaudit.types import Annotator, Demonstration, Judgement, Ranking, Split
 from plaudit.workspace import Workspace
 
@@ -29,7 +28,7 @@ def test_every_run_is_finished_and_knows_what_it_was_made_from(chain) -> None:
     runs = [chain.sample, chain.panel, chain.reward, chain.align, chain.evaluate]
     assert [run.status for run in runs] == [RunStatus.FINISHED] * 5
     assert all(run.stale_inputs(chain.workspace) == [] for run in runs)
-    assert [run.id for run in ancestry(chain.workspace, chain.evaluate)] == [run.id for run in runs]
+    assert [run.id for run in chain.workspace.ancestry(chain.evaluate)] == [run.id for run in runs]
     assert all(run.costs.tokens_generated > 0 for run in (chain.sample, chain.align, chain.evaluate))
     assert all(run.costs.tokens_trained > 0 for run in (chain.reward, chain.align))
 
@@ -113,7 +112,7 @@ def test_stages_leave_a_shared_model_as_it_was(workspace: Workspace, chain) -> N
 
 
 def _deep():
-    from plaudit.train.reward import RewardConfig
+    from plaudit.train.configs import RewardConfig
 
     return RewardConfig(depth=99)
 
@@ -188,10 +187,10 @@ def test_a_run_records_the_moment_at_which_it_read(copied: Workspace, monkeypatc
     learnt = reward(copied, RewardStageConfig(), seed=0)
     proved = evaluate(copied, EvaluateConfig(answers=1), seed=1)
     assert learnt.results["judgements"] == 31
-    assert resting_on_withdrawn(copied) == []
+    assert find_stale_runs(copied) == []
     with open_feedback(copied) as store:
         store.withdraw(annotator_id="ana", reason="", actor="test")
-    assert [(stale.run.id, stale.entries) for stale in resting_on_withdrawn(copied)] == [(learnt.id, 1), (proved.id, 1)]
+    assert [(stale.run.id, stale.entries) for stale in find_stale_runs(copied)] == [(learnt.id, 1), (proved.id, 1)]
 
 
 def test_votes_can_count_by_how_reliable_their_annotator_is(copied: Workspace) -> None:

@@ -12,7 +12,7 @@ import pytest
 from plaudit.cli import main
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.store import FeedbackStore
-from plaudit.report.headlines import QUICK_NOTE
+from plaudit.report.outcome import QUICK_NOTE
 from plaudit.runs import Run, RunStatus
 from plaudit.stages.demo import Demo, demo
 from plaudit.types import Split

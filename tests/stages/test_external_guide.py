@@ -9,7 +9,6 @@ import torch
 
 from plaudit.cli import main
 from plaudit.stages.align import AlignConfig, align
-from plaudit.stages.lifecycle import ancestry
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def test_an_external_reward_model_guides_and_is_no_proof(workspace, classifier, 
     summary = proof.read_json("summary.json")
     assert (summary["win_rate"], summary["reward_accuracy"], summary["simulated"]) == (None, None, False)
     assert "No judge compared the answers but the reward model" in summary["proof"]
-    assert [r.id for r in ancestry(workspace, proof)] == [run.id, proof.id]
+    assert [r.id for r in workspace.ancestry(proof)] == [run.id, proof.id]
 
 
 def test_two_guides_are_one_too_many() -> None:

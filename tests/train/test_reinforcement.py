@@ -5,12 +5,16 @@ import torch
 
 from plaudit.errors import PlauditError
 from plaudit.models.catalog import load
+from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
-from plaudit.train.ppo import Critic, PpoConfig, train_ppo
-from plaudit.train.reward import RewardConfig, make_batches, train_reward
-from plaudit.train.rloo import RlooConfig, train_rloo
-from plaudit.train.rollouts import RolloutConfig, answer_logprobs, collect, draw_prompts, load_checkpoint
+from plaudit.train.checkpoint import load_checkpoint
+from plaudit.train.configs import PpoConfig, RewardConfig, RlooConfig, RolloutConfig
+from plaudit.train.loop import reinforce
+from plaudit.train.ppo import Critic, Ppo
+from plaudit.train.reward import make_batches, train_reward
+from plaudit.train.rloo import Rloo
+from plaudit.train.rollouts import collect, draw_prompts
 from plaudit.types import Prompt, StopReason
 
 PROMPTS = [Prompt.from_text(text) for text in ("how", "make tea", "boil the water", "wait")]
@@ -20,10 +24,10 @@ ROLLOUT = RolloutConfig(prompts=4, answers=8, max_tokens=8, unfinished_penalty=0
 class SaysEven:
     """Share of an answer's tokens that are even, in tenths: about 5 before anything is learned."""
 
-    def score(self, prompts, answers, lower, packed):
-        assert len(prompts) == len(answers) == len(packed.targets)
-        said = ((packed.targets % 2 == 0) & packed.present).sum(1)
-        return 10 * said / packed.lengths
+    def score(self, prompts, answers, lower_BLD, packed):
+        assert len(prompts) == len(answers) == len(packed.targets_AT)
+        said = ((packed.targets_AT % 2 == 0) & packed.present_AT).sum(1)
+        return 10 * said / packed.lengths_A
 
 
 def fresh(tiny_folder):
@@ -39,7 +43,7 @@ def tiny(tiny_folder):
 
 
 def rloo(iterations, **more):
-    return train_rloo, RlooConfig(iterations=iterations, learning_rate=0.02, rank=4, rollout=ROLLOUT, **more)
+    return Rloo, RlooConfig(iterations=iterations, learning_rate=0.02, rank=4, rollout=ROLLOUT, **more)
 
 
 def ppo(iterations, **more):
@@ -52,13 +56,14 @@ def ppo(iterations, **more):
         rollout=ROLLOUT,
         **more,
     )
-    return train_ppo, config
+    return Ppo, config
 
 
 def run(model, algorithm, folder, log=lambda row: None, seed=0, scorer=None):
-    train, config = algorithm
+    learner, config = algorithm
+    scorer = scorer or SaysEven()
     with quiet():
-        train(model, scorer or SaysEven(), PROMPTS, config, seed, folder, log)
+        reinforce(model, learner(model, scorer, config, seed), scorer, PROMPTS, seed, folder, log)
     return {name: p.detach().clone() for name, p in model.trunk.adapter_parameters("policy").items()}
 
 
@@ -111,14 +116,14 @@ def test_what_the_sampler_says_is_what_the_trainer_computes(tiny):
     for parameter in tiny.trunk.adapter_parameters("policy").values():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5))
     config = RolloutConfig(prompts=4, answers=3, max_tokens=6, temperature=0.7)
-    for rollout in collect(tiny, "policy", SaysEven(), PROMPTS, config, seed=0):
-        computed, _ = answer_logprobs(tiny.trunk, "policy", rollout.lower, rollout.packed, 0.7)
-        torch.testing.assert_close(rollout.sampled, computed.detach(), rtol=1e-3, atol=1e-4)
-        assert (rollout.reference != rollout.sampled).any()
+    for rollout in collect(tiny, "policy", SaysEven(), PROMPTS, config, seed=0, iteration=0):
+        computed, _ = answer_logprobs(tiny.trunk, "policy", rollout.lower_BLD, rollout.packed, 0.7)
+        torch.testing.assert_close(rollout.sampled_AT, computed.detach(), rtol=1e-3, atol=1e-4)
+        assert (rollout.reference_AT != rollout.sampled_AT).any()
 
 
 def tiny_settings():
-    from plaudit.models.trunk import LoraSettings
+    from plaudit.models.lora import LoraSettings
 
     return LoraSettings(4)
 
@@ -126,9 +131,9 @@ def tiny_settings():
 def test_an_answer_that_was_cut_pays_for_it(tiny):
     tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
     config = RolloutConfig(prompts=4, answers=6, max_tokens=60, temperature=5.0, unfinished_penalty=2.0)
-    rollouts = collect(tiny, "policy", SaysEven(), PROMPTS, config, seed=0)
+    rollouts = collect(tiny, "policy", SaysEven(), PROMPTS, config, seed=0, iteration=0)
     for rollout in rollouts:
-        paid = (rollout.raw_scores.clamp(-5, 5) - rollout.scores).tolist()
+        paid = (rollout.raw_scores_A.clamp(-5, 5) - rollout.scores_A).tolist()
         cut = [a.stop_reason is StopReason.LENGTH for a in rollout.answers]
         assert paid == pytest.approx([2.0 if c else 0.0 for c in cut])
 
@@ -147,17 +152,19 @@ def test_the_critic_starts_as_the_reward_of_what_is_written_so_far(tiny, made_up
         reward, _ = train_reward(tiny, make_batches(tiny, made_up(20, seed=1), config), config, seed=0)
     critic = Critic(tiny, reward, PpoConfig(), seed=0)
     tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
-    rollout = collect(tiny, "policy", reward, PROMPTS[:2], ROLLOUT, seed=0)[0]
+    rollout = collect(tiny, "policy", reward, PROMPTS[:2], ROLLOUT, seed=0, iteration=0)[0]
     with torch.no_grad():
         values = critic.values(rollout)
-    assert values.shape == rollout.packed.targets.shape
-    shortened = [[row[: n - 1].tolist()] for row, n in zip(rollout.packed.targets, rollout.packed.lengths, strict=True)]
-    from plaudit.models.conversation import encode_prompt, pack
+    assert values.shape == rollout.packed.targets_AT.shape
+    packed = rollout.packed
+    shortened = [[row[: n - 1].tolist()] for row, n in zip(packed.targets_AT, packed.lengths_A, strict=True)]
+    from plaudit.models.chat import encode_prompt
+    from plaudit.models.packing import pack
 
     encoded = [encode_prompt(tiny.tokenizer, p) for p in PROMPTS[:2] for _ in range(ROLLOUT.answers)]
     alone = pack(encoded, shortened, dtype=torch.float32)
     expected = reward.score([], [], tiny.trunk.lower(alone.tokens), alone)
-    got = values[torch.arange(len(values)), rollout.packed.lengths - 1]
+    got = values[torch.arange(len(values)), rollout.packed.lengths_A - 1]
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
 
 

@@ -6,15 +6,8 @@ import torch
 from plaudit.errors import UsageError
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
-from plaudit.train.reward import (
-    RIDGES,
-    RewardConfig,
-    choose_ridge,
-    fit_head,
-    group_by_prompt,
-    make_batches,
-    train_reward,
-)
+from plaudit.train.configs import RewardConfig
+from plaudit.train.reward import RIDGES, choose_ridge, fit_head, group_by_prompt, make_batches, train_reward
 from plaudit.types import Preference, Prompt, Response
 
 CONFIG = RewardConfig(rank=4, epochs=2)
@@ -80,7 +73,7 @@ def test_lower_layers_that_do_not_fit_are_computed_again(tiny, trained, made_up)
     batches = make_batches(tiny, made_up(60, seed=1), config)
     with quiet():
         _, same = train_reward(tiny, batches, config, seed=0)
-    assert all(b.lower is None for b in batches)
+    assert all(b.lower_BLD is None for b in batches)
     assert same == history
 
 

@@ -68,7 +68,7 @@ def _usage_sentence(message: str, arguments: Sequence[str]) -> str:
 
 
 def _interrupted_sentence(interrupt: KeyboardInterrupt, arguments: Sequence[str]) -> str:
-    """What the stage said (`staging.run_stage`); a command that could resume and said nothing had begun no run."""
+    """What the stage said (`cli/stages.py`); a command that could resume and said nothing had begun no run."""
     if interrupt.args:
         return str(interrupt)
     command = find(arguments)

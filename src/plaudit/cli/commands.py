@@ -1,4 +1,6 @@
-"""The table of commands. A new command is a line here, a file beside this one, and a section in docs/cli.md.
+"""The table of commands. A new command is a line here, a function beside this file, and a section in docs/cli.md.
+
+A stage's line is all that it needs here: its command is made from its record (`plaudit.stages.Stage`).
 
 Only the command that was typed is imported; the others are known by their line, which is all that `--help` shows.
 """
@@ -17,6 +19,8 @@ import typer
 import plaudit
 from plaudit.errors import UsageError, did_you_mean
 
+STAGE = "stages"  # the module of a command that runs a stage
+
 
 @dataclass(frozen=True)
 class Command:
@@ -25,7 +29,15 @@ class Command:
     function: str
     help: str
 
+    @classmethod
+    def of_stage(cls, name: str, help: str) -> Command:
+        return cls(name, STAGE, name, help)
+
     def load(self) -> Callable[..., None]:
+        if self.module == STAGE:
+            from plaudit.cli.stages import command_of
+
+            return command_of(self.name)
         function: Callable[..., None] = getattr(import_module(f"plaudit.cli.{self.module}"), self.function)
         return function
 
@@ -36,27 +48,29 @@ class Command:
 COMMANDS = (
     Command("demo", "demo", "demo", "The whole loop in minutes: sample, rank, reward model, alignment, proof, report."),
     Command("init", "init", "init", "Make a workspace: the folder of one project."),
-    Command("import", "import_", "import_", "Bring preferences or prompts from a file or data set into the workspace."),
+    Command(
+        "import", "exchange", "import_", "Bring preferences or prompts from a file or data set into the workspace."
+    ),
     Command(
         "export",
-        "export",
+        "exchange",
         "export",
         "Write preferences, prompts or good answers to a file, as training libraries read them.",
     ),
-    Command("sample", "sample", "sample", "Draw answers to the workspace's prompts."),
+    Command.of_stage("sample", "Draw answers to the workspace's prompts."),
     Command("tasks", "tasks", "tasks", "Decide what people are asked: rankings, hidden checks, answers to write."),
     Command("label", "label", "label", "Serve the labelling app, in which people rank and write answers."),
-    Command("panel", "panel", "panel", "Let a simulated panel rank sampled answers, in place of people."),
+    Command.of_stage("panel", "Let a simulated panel rank sampled answers, in place of people."),
     Command("quality", "quality", "quality", "Say which labels to trust: agreement, reliability, habits, time, cost."),
-    Command("reward", "reward", "reward", "Train a reward model on the preferences, and measure it on held-out ones."),
-    Command("align", "align", "align", "Optimise the model against a reward model, by RLOO or PPO."),
-    Command("evaluate", "evaluate", "evaluate", "Compare the aligned model with the base on held-out prompts."),
+    Command.of_stage("reward", "Train a reward model on the preferences, and measure it on held-out ones."),
+    Command.of_stage("align", "Optimise the model against a reward model, by RLOO or PPO."),
+    Command.of_stage("evaluate", "Compare the aligned model with the base on held-out prompts."),
     Command("report", "report", "report", "Write what the runs found on one page: report.html and summary.json."),
     Command("runs", "runs", "runs", "List the runs, or show one in full."),
-    Command("withdraw", "withdraw", "withdraw", "Take out for good what somebody said; name the runs that used it."),
-    Command("verify", "verify", "verify", "Check that the feedback store is what its events say."),
-    Command("backup", "backup", "backup", "Write the whole feedback store to one file."),
-    Command("restore", "backup", "restore", "Fill an empty feedback store from a backup."),
+    Command("withdraw", "store", "withdraw", "Take out for good what somebody said; name the runs that used it."),
+    Command("verify", "store", "verify", "Check that the feedback store is what its events say."),
+    Command("backup", "store", "backup", "Write the whole feedback store to one file."),
+    Command("restore", "store", "restore", "Fill an empty feedback store from a backup."),
 )
 
 

@@ -46,10 +46,10 @@ def _stale(workspace: Workspace, listed: list[Run]) -> list[tuple[str, str]]:
     """Ids and commands of those runs that rest on withdrawn feedback, oldest first."""
     if not any("seq" in source for run in workspace.runs() for source in run.inputs.values()):
         return []  # without opening the store
-    from plaudit.stages.stale import resting_on_withdrawn
+    from plaudit.stages.stale import find_stale_runs
 
     ids = {run.id for run in listed}
-    return [(stale.run.id, stale.command) for stale in resting_on_withdrawn(workspace) if stale.run.id in ids]
+    return [(stale.run.id, stale.command) for stale in find_stale_runs(workspace) if stale.run.id in ids]
 
 
 def _print_table(listed: list[Run], stale: set[str]) -> None:

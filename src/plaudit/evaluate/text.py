@@ -12,22 +12,20 @@ after on the same prompts. BLEU (Papineni et al. 2002) and chrF (Popović 2015) 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plaudit.errors import PlauditError
 from plaudit.stats.intervals import Floats, Interval, cluster_bootstrap
+from plaudit.types import Response, StopReason
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import chain
-
-from plaudit.types import Response, StopReason
 
 OPENING_WORDS = 5
 REPEATED_NGRAM = 4

@@ -18,7 +18,7 @@ from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.arithmetic import DTYPES
 from plaudit.models.catalog import quiet_transformers, separate_pad
-from plaudit.models.conversation import Packed, microbatches
+from plaudit.models.packing import Packed, microbatches
 from plaudit.types import Prompt, Response, Role
 
 TOKENS_AT_ONCE = 4096
@@ -77,9 +77,11 @@ class ExternalReward:
             raise PlauditError(f"{self.name} gives all of {len(scores)} answers the same score: it can guide nothing.")
         self.scale = Scale(float(scores.mean()), spread)
 
-    def score(self, prompts: Sequence[Prompt], answers: Sequence[Response], lower: Tensor, packed: Packed) -> Tensor:
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[Response], lower_BLD: Tensor, packed: Packed
+    ) -> Tensor:
         """See `Scorer`: (A,) normalised scores. What the trunk computed is not used."""
-        return (self.raw(prompts, answers) - self.scale.mean).to(lower.device) / self.scale.std
+        return (self.raw(prompts, answers) - self.scale.mean).to(lower_BLD.device) / self.scale.std
 
     @torch.no_grad()
     def raw(self, prompts: Sequence[Prompt], answers: Sequence[Response]) -> Tensor:

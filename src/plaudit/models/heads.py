@@ -5,7 +5,7 @@ pairs of `hh-harmless` a linear head on both is right .69 of the time, on the la
 Because the mean runs along the answer, the head has a value for every prefix: a critic that starts from the reward
 model starts as "the reward if the answer ended here", which is what GAE needs it to be.
 
-Shapes: A answers, T tokens, D hidden size; B rows of L positions.
+Shapes: A answers, S = T + 1 states of an answer of T tokens, F = 2 D features of a state; B rows of L positions.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plaudit.models.conversation import Packed
-from plaudit.models.trunk import Trunk
+from plaudit.models.backbone import Backbone
+from plaudit.models.packing import Packed
 
 
 class ScalarHead(nn.Module):
@@ -31,24 +31,24 @@ class ScalarHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(..., 2D) features to (...) numbers."""
+        """(..., F) features to (...) numbers."""
         return features @ self.weight + self.bias
 
 
-def default_depth(trunk: Trunk) -> int:
+def default_depth(backbone: Backbone) -> int:
     """The layer to read after: two thirds of the way up, where answers are judged best (docs/results.md)."""
-    return max(trunk.split + 1, round(len(trunk.layers) * 2 / 3))
+    return max(backbone.split + 1, round(backbone.depth * 2 / 3))
 
 
 def prefix_features(hidden_BLD: Tensor, packed: Packed) -> Tensor:
-    """(A, T + 1, 2D) in fp32: each state, and the mean over the answer's states up to it. Padding is meaningless."""
-    states = F.rms_norm(hidden_BLD.flatten(0, 1)[packed.states_at].float(), hidden_BLD.shape[-1:])
-    counts = torch.arange(1, states.shape[1] + 1, device=states.device)[None, :, None]
-    means = F.rms_norm(states.cumsum(1) / counts, states.shape[-1:])
-    return torch.cat([states, means], -1)
+    """(A, S, F) in fp32: each state, and the mean over the answer's states up to it. Padding is meaningless."""
+    states_ASD = F.rms_norm(hidden_BLD.flatten(0, 1)[packed.states_AS].float(), hidden_BLD.shape[-1:])
+    counts_S1 = torch.arange(1, states_ASD.shape[1] + 1, device=states_ASD.device)[:, None]
+    means_ASD = F.rms_norm(states_ASD.cumsum(1) / counts_S1, states_ASD.shape[-1:])
+    return torch.cat([states_ASD, means_ASD], -1)
 
 
 def final_features(hidden_BLD: Tensor, packed: Packed) -> Tensor:
-    """(A, 2D): the features of each whole answer."""
-    features = prefix_features(hidden_BLD, packed)
-    return features[torch.arange(len(features), device=features.device), packed.lengths]
+    """(A, F): the features of each whole answer."""
+    features_ASF = prefix_features(hidden_BLD, packed)
+    return features_ASF[torch.arange(len(features_ASF), device=features_ASF.device), packed.lengths_A]

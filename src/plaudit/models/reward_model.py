@@ -2,6 +2,8 @@
 
 Its scores are normalised to mean 0 and standard deviation 1 over the answers it learned from (lm-human-preferences does
 so over the reference policy's), so that a KL coefficient means the same for every reward model.
+
+Shapes: A answers; B rows, L positions, D hidden size, F features of the head.
 """
 
 from __future__ import annotations
@@ -18,20 +20,20 @@ from torch import Tensor
 
 from plaudit.errors import UsageError
 from plaudit.files import write_atomically
-from plaudit.models.adapters import load_adapter, save_adapter
+from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import Packed, encode_answer, encode_prompt, microbatches, pack
+from plaudit.models.chat import encode_answer, encode_prompt
 from plaudit.models.heads import ScalarHead, final_features
+from plaudit.models.packing import Packed, microbatches, pack
 from plaudit.models.process import release
-from plaudit.models.trunk import Trunk
 from plaudit.types import Prompt, Response
 
 TOKENS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a reward model reads: fixed when it is trained, needed to score as it was trained."""
+class ScoreSettings:
+    """How a reward model scores: fixed when it is trained, and kept with it."""
 
     depth: int  # the layer its head reads after
     prompt_tokens: int = 256  # the newest tokens of the conversation that it sees
@@ -43,33 +45,40 @@ class Reading:
 class Scorer(Protocol):
     """Anything that can guide reinforcement learning."""
 
-    def score(self, prompts: Sequence[Prompt], answers: Sequence[Response], lower: Tensor, packed: Packed) -> Tensor:
-        """One score an answer, (A,). `prompts` and `answers` are A each; `lower` and `packed` are what the
-        policy's trunk computed for the same answers, for those that share it."""
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[Response], lower_BLD: Tensor, packed: Packed
+    ) -> Tensor:
+        """(A,): one score an answer.
+
+        `prompts` and `answers` are A each. `lower_BLD` and `packed` are what the policy's trunk computed for the same
+        answers, for a scorer that shares it.
+        """
         ...
 
 
 class RewardModel:
     """Predicts what people prefer: `score` for answers, higher is better."""
 
-    def __init__(self, trunk: Trunk, adapter: str, head: ScalarHead, reading: Reading) -> None:
-        self.trunk, self.adapter, self.head, self.reading = trunk, adapter, head, reading
+    def __init__(self, trunk: Backbone, adapter: str, head: ScalarHead, settings: ScoreSettings) -> None:
+        self.trunk, self.adapter, self.head, self.settings = trunk, adapter, head, settings
 
-    def features(self, lower: Tensor, packed: Packed) -> Tensor:
-        """(A, 2D): what the head reads of each whole answer."""
+    def features(self, lower_BLD: Tensor, packed: Packed) -> Tensor:
+        """(A, F): what the head reads of each whole answer."""
         with self.trunk.using(self.adapter):
-            hidden = self.trunk.upper(lower, packed.tokens, depth=self.reading.depth)
-        return final_features(hidden, packed)
+            hidden_BLD = self.trunk.upper(lower_BLD, packed.tokens, depth=self.settings.depth)
+        return final_features(hidden_BLD, packed)
 
-    def raw(self, lower: Tensor, packed: Packed) -> Tensor:
+    def raw(self, lower_BLD: Tensor, packed: Packed) -> Tensor:
         """(A,) scores before normalisation, differentiable: what Bradley–Terry is fitted to."""
-        scores: Tensor = self.head(self.features(lower, packed))
-        return scores
+        scores_A: Tensor = self.head(self.features(lower_BLD, packed))
+        return scores_A
 
     @torch.no_grad()
-    def score(self, prompts: Sequence[Prompt], answers: Sequence[Response], lower: Tensor, packed: Packed) -> Tensor:
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[Response], lower_BLD: Tensor, packed: Packed
+    ) -> Tensor:
         """See `Scorer`: (A,) normalised scores."""
-        return (self.raw(lower, packed) - self.reading.mean) / self.reading.std
+        return (self.raw(lower_BLD, packed) - self.settings.mean) / self.settings.std
 
     @torch.no_grad()
     def score_texts(
@@ -79,40 +88,40 @@ class RewardModel:
         advance: Advance = lambda n: None,
     ) -> dict[str, float]:
         """Response id -> normalised score, for prompts with their answers."""
-        encoded = [encode_group(model, prompt, answers, self.reading) for prompt, answers in groups]
+        encoded = [encode_group(model, prompt, answers, self.settings) for prompt, answers in groups]
         scores: dict[str, float] = {}
         for indices in microbatches([g.tokens for g in encoded], TOKENS_AT_ONCE):
             packed = pack_groups(self.trunk, [encoded[i] for i in indices])
             answers = [response for i in indices for response in groups[i][1]]
-            found = self.score([], answers, self.trunk.lower(packed.tokens), packed)
-            scores |= {r.id: s for r, s in zip(answers, found.tolist(), strict=True)}
+            scores_A = self.score([], answers, self.trunk.lower(packed.tokens), packed)
+            scores |= {r.id: s for r, s in zip(answers, scores_A.tolist(), strict=True)}
             advance(len(indices))
             release()
         return scores
 
     def save(self, folder: Path, base_model: str) -> None:
         """A PEFT adapter, with the head and how to read beside it."""
-        save_adapter(self.trunk, self.adapter, folder, base_model)
+        self.trunk.save_adapter(self.adapter, folder, base_model)
         head = {name: tensor.detach().cpu().contiguous() for name, tensor in self.head.state_dict().items()}
         write_atomically(folder / "head.safetensors", save(head))
-        write_atomically(folder / "reward.json", json.dumps(asdict(self.reading), indent=2) + "\n")
+        write_atomically(folder / "reward.json", json.dumps(asdict(self.settings), indent=2) + "\n")
 
     @classmethod
-    def load(cls, trunk: Trunk, folder: Path, adapter: str = "reward") -> RewardModel:
+    def load(cls, trunk: Backbone, folder: Path, adapter: str = "reward") -> RewardModel:
         """Add a saved reward model's adapter to the trunk.
 
         Raises:
             UsageError: the folder holds no reward model, or one for another trunk.
         """
         try:
-            reading = Reading(**json.loads((folder / "reward.json").read_text()))
+            settings = ScoreSettings(**json.loads((folder / "reward.json").read_text()))
             weights = load_file(folder / "head.safetensors")
         except (OSError, ValueError, TypeError) as error:
             raise UsageError(f"There is no reward model in {folder} ({error}): run `plaudit reward` first.") from error
-        load_adapter(trunk, adapter, folder)
+        trunk.load_adapter(adapter, folder)
         head = ScalarHead(trunk.hidden_size, seed=0)
         head.load_state_dict(weights)
-        return cls(trunk, adapter, head.to(trunk.device), reading)
+        return cls(trunk, adapter, head.to(trunk.device), settings)
 
 
 class Advance(Protocol):
@@ -131,12 +140,14 @@ class EncodedGroup:
         return len(self.prompt) + sum(map(len, self.answers))
 
 
-def encode_group(model: LanguageModel, prompt: Prompt, answers: Iterable[Response], reading: Reading) -> EncodedGroup:
+def encode_group(
+    model: LanguageModel, prompt: Prompt, answers: Iterable[Response], settings: ScoreSettings
+) -> EncodedGroup:
     return EncodedGroup(
-        encode_prompt(model.tokenizer, prompt, reading.prompt_tokens),
-        [encode_answer(model.tokenizer, r.text, r.stop_reason, reading.answer_tokens) for r in answers],
+        encode_prompt(model.tokenizer, prompt, settings.prompt_tokens),
+        [encode_answer(model.tokenizer, r.text, r.stop_reason, settings.answer_tokens) for r in answers],
     )
 
 
-def pack_groups(trunk: Trunk, groups: Sequence[EncodedGroup]) -> Packed:
+def pack_groups(trunk: Backbone, groups: Sequence[EncodedGroup]) -> Packed:
     return pack([g.prompt for g in groups], [g.answers for g in groups], dtype=trunk.dtype, device=trunk.device)

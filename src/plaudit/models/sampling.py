@@ -7,7 +7,8 @@ Many prompts are drawn in chunks of similar length. Which prompts are together d
 are drawn, and a chunk's random numbers on nothing but the seed and its number, so that drawing can stop between any two
 and go on as if it had not.
 
-Shapes: R rows (answers being written), L prompt columns, V vocabulary, K key-value heads, d head size.
+Shapes: R rows (answers being written), L prompt columns, P columns of prompt and answer, V vocabulary, K key-value
+heads, d head size.
 """
 
 from __future__ import annotations
@@ -18,25 +19,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import encode_prompt, segment_mask
+from plaudit.models.chat import encode_prompt
+from plaudit.models.packing import Tokens, segment_mask
 from plaudit.models.process import release
-from plaudit.models.trunk import Tokens, Trunk
-from plaudit.types import Prompt, StopReason
+from plaudit.types import Drawing, Prompt, Response, Sampling, StopReason
 
-
-@dataclass(frozen=True)
-class Sampling:
-    """How answers are drawn."""
-
-    max_tokens: int = 64
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ValueError("max_tokens must be at least 1")
-        if not self.temperature > 0:
-            raise ValueError("temperature must be above 0: answers are drawn, not decoded greedily")
+CHUNK_PROMPTS = 32  # more at once is hardly faster
+CHUNK_POSITIONS = 16_384  # that keys and values are kept for: 0.4 GB with SmolLM2-135M in bf16
 
 
 @dataclass(frozen=True)
@@ -74,22 +65,28 @@ class KeyValues:
                 store[layer] = tensor[rows]
 
 
+def generator_for(seed: int, number: int) -> torch.Generator:
+    """The random numbers of one chunk of a run, or of one iteration: of (seed, number) alone."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + number)
+
+
 def draw(logits_RV: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """One token a row from softmax(logits / temperature) by inverting the cumulative distribution, and its probability.
 
     On CPU this takes a twentieth of `torch.multinomial`'s time for 49,152 tokens.
     """
-    probabilities = (logits_RV.float() / temperature).softmax(-1)
-    cumulative = probabilities.cumsum(-1)
-    u = torch.rand(len(logits_RV), 1, generator=generator).to(cumulative.device)
+    probabilities_RV = (logits_RV.float() / temperature).softmax(-1)
+    cumulative_RV = probabilities_RV.cumsum(-1)
+    u_R1 = torch.rand(len(logits_RV), 1, generator=generator).to(cumulative_RV.device)
     # Scaled by the last entry, which rounding leaves a little off 1; a zero-probability tail is never reached.
-    tokens = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True).clamp_(max=logits_RV.shape[-1] - 1)
-    return tokens[:, 0], probabilities.gather(1, tokens)[:, 0]
+    places_R1 = torch.searchsorted(cumulative_RV, u_R1 * cumulative_RV[:, -1:], right=True)
+    tokens_R1 = places_R1.clamp_(max=logits_RV.shape[-1] - 1)
+    return tokens_R1[:, 0], probabilities_RV.gather(1, tokens_R1)[:, 0]
 
 
 @torch.no_grad()
 def sample(
-    trunk: Trunk,
+    trunk: Backbone,
     prompts: Sequence[Sequence[int]],
     answers: int,
     sampling: Sampling,
@@ -111,7 +108,7 @@ def sample(
 
 
 def _decode(
-    trunk: Trunk,
+    trunk: Backbone,
     prompts: Sequence[Sequence[int]],
     answers: int,
     sampling: Sampling,
@@ -119,17 +116,17 @@ def _decode(
     generator: torch.Generator,
     on_token: Callable[[int], None],
 ) -> list[list[Sampled]]:
-    cache, logits, blocked, lengths = _prefill(trunk, prompts, sampling.max_tokens)
+    cache, logits_RV, blocked_RP, lengths_R = _prefill(trunk, prompts, sampling.max_tokens)
     copies = torch.arange(len(prompts)).repeat_interleave(answers)
     cache.take(copies)
-    logits, blocked, lengths = logits[copies], blocked[copies], lengths[copies]
+    logits_RV, blocked_RP, lengths_R = logits_RV[copies], blocked_RP[copies], lengths_R[copies]
     written: list[list[int]] = [[] for _ in copies]
     logprobs: list[list[float]] = [[] for _ in copies]
     finished = [False] * len(copies)
     rows = list(range(len(copies)))  # which answer each row of the batch is writing
     for step in range(sampling.max_tokens):
-        tokens, probabilities = draw(logits, sampling.temperature, generator)
-        for row, token, logprob in zip(rows, tokens.tolist(), probabilities.log().tolist(), strict=True):
+        tokens_R, probabilities_R = draw(logits_RV, sampling.temperature, generator)
+        for row, token, logprob in zip(rows, tokens_R.tolist(), probabilities_R.log().tolist(), strict=True):
             written[row].append(token)
             logprobs[row].append(logprob)
             finished[row] = token in ends
@@ -140,52 +137,47 @@ def _decode(
         if len(keep) < len(rows):
             rows = [rows[i] for i in keep]
             cache.take(keep)
-            tokens, blocked, lengths = tokens[keep], blocked[keep], lengths[keep]
-        logits = _step(trunk, cache, tokens, lengths + step, blocked)
+            tokens_R, blocked_RP, lengths_R = tokens_R[keep], blocked_RP[keep], lengths_R[keep]
+        logits_RV = _step(trunk, cache, tokens_R, lengths_R + step, blocked_RP)
     reasons = [StopReason.EOS if done else StopReason.LENGTH for done in finished]
     flat = [Sampled(tuple(i), tuple(p), reason) for i, p, reason in zip(written, logprobs, reasons, strict=True)]
     return [flat[i : i + answers] for i in range(0, len(flat), answers)]
 
 
-def _prefill(trunk: Trunk, prompts: Sequence[Sequence[int]], room: int) -> tuple[KeyValues, Tensor, Tensor, Tensor]:
+def _prefill(trunk: Backbone, prompts: Sequence[Sequence[int]], room: int) -> tuple[KeyValues, Tensor, Tensor, Tensor]:
     """Read the prompts, left-padded so that all end together. Logits (R, V) and what later tokens must not see."""
     L = max(map(len, prompts))
-    ids = torch.tensor([[0] * (L - len(p)) + list(p) for p in prompts])
-    lengths = torch.tensor([len(p) for p in prompts])
-    offset = torch.arange(L)[None] - (L - lengths)[:, None]  # negative: padding
-    segment = torch.where(offset < 0, -1, 0)
-    tokens = Tokens(ids, offset.clamp(min=0), segment_mask(segment, trunk.dtype))
+    ids_RL = torch.tensor([[0] * (L - len(p)) + list(p) for p in prompts])
+    lengths_R = torch.tensor([len(p) for p in prompts])
+    offset_RL = torch.arange(L)[None] - (L - lengths_R)[:, None]  # negative: padding
+    segment_RL = torch.where(offset_RL < 0, -1, 0)
+    tokens = Tokens(ids_RL, offset_RL.clamp(min=0), segment_mask(segment_RL, trunk.dtype))
     cache = KeyValues(L + room)
-    hidden = _forward(trunk, tokens, cache)
-    blocked = torch.zeros(len(prompts), L + room, dtype=trunk.dtype)
-    blocked[:, :L].masked_fill_(segment < 0, torch.finfo(trunk.dtype).min)
-    return cache, trunk.logits(hidden[:, -1]), blocked.to(trunk.device), lengths
+    hidden_RLD = _forward(trunk, tokens, cache)
+    blocked_RP = torch.zeros(len(prompts), L + room, dtype=trunk.dtype)
+    blocked_RP[:, :L].masked_fill_(segment_RL < 0, torch.finfo(trunk.dtype).min)
+    return cache, trunk.logits(hidden_RLD[:, -1]), blocked_RP.to(trunk.device), lengths_R
 
 
-def _step(trunk: Trunk, cache: KeyValues, tokens: Tensor, positions: Tensor, blocked: Tensor) -> Tensor:
-    mask = blocked[:, None, None, : cache.filled + 1]
-    return trunk.logits(_forward(trunk, Tokens(tokens[:, None].cpu(), positions[:, None], mask), cache)[:, -1])
+def _step(trunk: Backbone, cache: KeyValues, tokens_R: Tensor, positions_R: Tensor, blocked_RP: Tensor) -> Tensor:
+    mask_R11P = blocked_RP[:, None, None, : cache.filled + 1]
+    tokens = Tokens(tokens_R[:, None].cpu(), positions_R[:, None], mask_R11P)
+    return trunk.logits(_forward(trunk, tokens, cache)[:, -1])
 
 
-def _forward(trunk: Trunk, tokens: Tokens, cache: KeyValues) -> Tensor:
+def _forward(trunk: Backbone, tokens: Tokens, cache: KeyValues) -> Tensor:
     device = trunk.device
-    tokens = Tokens(tokens.ids.to(device), tokens.positions.to(device), tokens.mask.to(device))
+    tokens = Tokens(tokens.ids_BL.to(device), tokens.positions_BL.to(device), tokens.mask_B1LL.to(device))
     hidden = trunk.upper(trunk.lower(tokens, cache), tokens, cache=cache)
-    cache.filled += tokens.ids.shape[1]
+    cache.filled += tokens.ids_BL.shape[1]
     return hidden
 
 
-CHUNK_PROMPTS = 32  # more at once is hardly faster
-CHUNK_POSITIONS = 16_384  # that keys and values are kept for: 0.4 GB with SmolLM2-135M in bf16
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How answers are drawn."""
-
-    answers: int  # to each prompt
-    sampling: Sampling
-    prompt_tokens: int  # the newest tokens of a conversation that are read
+def as_response(model: LanguageModel, prompt: Prompt, answer: Sampled) -> Response:
+    """A sampled answer as text."""
+    ids = [i for i in answer.ids if i not in model.end_ids]
+    text = model.tokenizer.decode(ids, skip_special_tokens=True)
+    return Response(prompt.id, text.strip(), answer.stop_reason, tokens=len(answer.ids))
 
 
 @dataclass(frozen=True)
@@ -197,7 +189,7 @@ class Chunk:
     encoded: tuple[list[int], ...]
 
     def generator(self, seed: int) -> torch.Generator:
-        return torch.Generator().manual_seed(seed * 1_000_003 + self.number)
+        return generator_for(seed, self.number)
 
 
 def chunks(model: LanguageModel, prompts: Sequence[Prompt], drawing: Drawing) -> list[Chunk]:

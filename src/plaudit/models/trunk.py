@@ -8,23 +8,30 @@ Any decoder-only Hugging Face model with rotary positions works. `Trunk` runs it
 the result with the model's own forward: an architecture that this file misreads is refused, not mistrained.
 
 Shapes: B rows, L tokens a row, D hidden size, V vocabulary, N selected positions, H heads, K key-value heads, d head
-size.
+size; Q and P, positions that look and that are looked at.
 """
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from plaudit.errors import UsageError
+from plaudit.files import write_atomically
+from plaudit.models.logprobs import TokenLogprobs
+from plaudit.models.lora import Active, AdaptedLinear, LoraSettings, project
+from plaudit.models.packing import Tokens
+
+PREFIX = "base_model.model."  # PEFT wraps the model twice
 
 
 def grouped_attention(
@@ -33,100 +40,23 @@ def grouped_attention(
     """Attention as two plain matrix products, key-value heads shared without copying them.
 
     On CPU and at RLHF's lengths (about 200 tokens with an arbitrary mask) this beats the fused kernel both ways.
-    `query` (B, H, Lq, d); `key`, `value` (B, K, Lk, d); `mask` (B, 1, Lq, Lk) additive; out (B, Lq, H, d).
+    `query` (B, H, Q, d); `key`, `value` (B, K, P, d); `mask` (B, 1, Q, P) additive; out (B, Q, H, d).
     """
-    B, H, Lq, d = query.shape
-    K, Lk = key.shape[1], key.shape[2]
-    if Lq == 1:  # decoding: the heads of a group are as many queries to the fused kernel, a third of the time
-        fused = F.scaled_dot_product_attention(query.view(B, K, H // K, d), key, value, mask, scale=scaling)
-        return fused.reshape(B, 1, H, d), None
-    grouped = query.reshape(B, K, H // K * Lq, d)
-    scores = (grouped @ key.transpose(2, 3)).view(B, K, H // K, Lq, Lk) * scaling
+    B, H, Q, d = query.shape
+    K, P = key.shape[1], key.shape[2]
+    if Q == 1:  # decoding: the heads of a group are as many queries to the fused kernel, a third of the time
+        fused_BKHd = F.scaled_dot_product_attention(query.view(B, K, H // K, d), key, value, mask, scale=scaling)
+        return fused_BKHd.reshape(B, 1, H, d), None
+    grouped = query.reshape(B, K, H // K * Q, d)
+    scores = (grouped @ key.transpose(2, 3)).view(B, K, H // K, Q, P) * scaling
     if mask is not None:
         scores = scores + mask.unsqueeze(2)
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    out = weights.view(B, K, H // K * Lq, Lk) @ value
-    return out.view(B, H, Lq, d).transpose(1, 2), None
+    out = weights.view(B, K, H // K * Q, P) @ value
+    return out.view(B, H, Q, d).transpose(1, 2), None
 
 
 AttentionInterface.register("plaudit_grouped", grouped_attention)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Rows of tokens with an explicit layout, so that several answers can share one prompt in one row."""
-
-    ids: Tensor  # (B, L) int64; padding holds any valid id, the mask hides it
-    positions: Tensor  # (B, L) int64: rotary positions
-    mask: Tensor  # (B, 1, L, L) additive: 0 where the row may look at the column, very negative elsewhere
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    rank: int = 16
-    alpha: float = 32.0  # the update is scaled by alpha / rank
-
-    @property
-    def scale(self) -> float:
-        return self.alpha / self.rank
-
-
-class Active:
-    """Which adapter the trunk's linear layers apply just now; shared by all of them."""
-
-    name: str | None = None
-
-
-FEW_ROWS = 256
-ROWS_AT_ONCE = 16  # that BLAS computes as fast as any fewer; 30 rows take nearly twice the time of 32
-
-
-def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear`, for the few rows of a decode step in fp32 on a CPU as W xᵀ, of a multiple of ROWS_AT_ONCE rows.
-
-    BLAS takes two thirds of the time that way round (32 rows, 576 by 1,536, AVX2), of 30 rows even more is saved.
-    """
-    rows = x.numel() // x.shape[-1]
-    if rows > FEW_ROWS or torch.is_grad_enabled() or x.dtype != torch.float32 or x.is_cuda:
-        return F.linear(x, weight, bias)
-    flat = F.pad(x.reshape(rows, -1), (0, 0, 0, -rows % ROWS_AT_ONCE if rows > ROWS_AT_ONCE // 2 else 0))
-    out = (weight @ flat.t())[:, :rows].t().reshape(*x.shape[:-1], -1)
-    return out if bias is None else out + bias
-
-
-class AdaptedLinear(nn.Module):
-    """A frozen linear layer, plus `scale · B A x` of the active adapter: fp32, computed in the trunk's dtype."""
-
-    def __init__(self, linear: nn.Linear, active: Active) -> None:
-        super().__init__()
-        self.weight, self.bias = linear.weight, linear.bias
-        self.active = active
-        self.a = nn.ParameterDict()  # name -> (rank, in)
-        self.b = nn.ParameterDict()  # name -> (out, rank)
-        self.scales: dict[str, float] = {}
-        self.merged: Tensor | None = None  # weight with the active adapter folded in, while sampling
-
-    def add(self, name: str, settings: LoraSettings, generator: torch.Generator) -> None:
-        """A new adapter that changes nothing yet: A uniform (Kaiming, as LoRA and PEFT do), B zero."""
-        out, inner = self.weight.shape
-        bound = 1 / math.sqrt(inner)
-        a = torch.empty(settings.rank, inner).uniform_(-bound, bound, generator=generator)
-        self.a[name] = nn.Parameter(a.to(self.weight.device))
-        self.b[name] = nn.Parameter(torch.zeros(out, settings.rank, device=self.weight.device))
-        self.scales[name] = settings.scale
-
-    def merge(self, name: str) -> None:
-        delta = (self.b[name] * self.scales[name]).to(self.weight.dtype)
-        self.merged = torch.addmm(self.weight, delta, self.a[name].to(self.weight.dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        name = self.active.name
-        if name is None or name not in self.a:
-            return project(x, self.weight, self.bias)
-        if self.merged is not None:
-            return project(x, self.merged, self.bias)
-        low = F.linear(x, self.a[name].to(x.dtype)) * self.scales[name]
-        return F.linear(x, self.weight, self.bias) + F.linear(low, self.b[name].to(x.dtype))
 
 
 class Trunk:
@@ -182,6 +112,10 @@ class Trunk:
         return self.embed.weight.dtype
 
     @property
+    def depth(self) -> int:
+        return len(self.layers)
+
+    @property
     def hidden_size(self) -> int:
         return int(self.config.hidden_size)
 
@@ -198,6 +132,56 @@ class Trunk:
             if name in layer.a:
                 del layer.a[name], layer.b[name], layer.scales[name]
         del self.adapters[name]
+
+    def save_adapter(self, name: str, folder: Path, base_model: str) -> None:
+        """Write the adapter `name` in PEFT's format, so that PEFT, vLLM and whatever reads it can load it.
+
+        `adapter_model.safetensors` and `adapter_config.json`, which names `base_model`.
+        """
+        parameters = self.adapter_parameters(name)
+        tensors = {f"{PREFIX}{path}.weight": p.detach().cpu().contiguous() for path, p in parameters.items()}
+        settings, paths = self.adapters[name], {path.rpartition(".")[0] for path in parameters}
+        config = {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "base_model_name_or_path": base_model,
+            "inference_mode": True,
+            "r": settings.rank,
+            "lora_alpha": settings.alpha,
+            "lora_dropout": 0.0,
+            "bias": "none",
+            "fan_in_fan_out": False,
+            "init_lora_weights": True,
+            "target_modules": sorted({path.rpartition(".")[2] for path in paths}),
+            "layers_to_transform": sorted({self.layer_index(path) for path in paths}),
+            "layers_pattern": self.layers_name,
+        }
+        write_atomically(folder / "adapter_model.safetensors", save(tensors, metadata={"format": "pt"}))
+        write_atomically(folder / "adapter_config.json", json.dumps(config, indent=2) + "\n")
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Add the adapter in `folder` as `name`.
+
+        Raises:
+            UsageError: the folder holds no adapter, or one for another model.
+        """
+        try:
+            config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
+            tensors = load_file(folder / "adapter_model.safetensors")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"There is no adapter in {folder} ({error}): name a finished run.") from error
+        last = max(config["layers_to_transform"])
+        self.add_adapter(name, LoraSettings(config["r"], config["lora_alpha"]), seed=0, depth=last + 1)
+        parameters = self.adapter_parameters(name)
+        expected = {f"{PREFIX}{path}.weight": p for path, p in parameters.items()}
+        if expected.keys() != tensors.keys() or any(expected[k].shape != t.shape for k, t in tensors.items()):
+            self.drop_adapter(name)
+            raise UsageError(
+                f"The adapter in {folder} was made for {config.get('base_model_name_or_path', 'another model')} with "
+                "other layers than this trunk's: load it with the model and split that it was trained with."
+            )
+        for key, tensor in tensors.items():
+            expected[key].data.copy_(tensor)
 
     def _upper_linears(self) -> Iterator[tuple[int, AdaptedLinear]]:
         for path, layer in self.adapted.items():
@@ -241,25 +225,25 @@ class Trunk:
     @torch.no_grad()
     def lower(self, tokens: Tokens, cache: Any = None) -> Tensor:
         """Hidden states (B, L, D) where the adapters begin: the same for all of them."""
-        return self._run(self.embed(tokens.ids), tokens, 0, self.split, cache)
+        return self._run(self.embed(tokens.ids_BL), tokens, 0, self.split, cache)
 
-    def upper(self, hidden: Tensor, tokens: Tokens, depth: int | None = None, cache: Any = None) -> Tensor:
+    def upper(self, hidden_BLD: Tensor, tokens: Tokens, depth: int | None = None, cache: Any = None) -> Tensor:
         """Hidden states (B, L, D) after layer `depth` (default: all and the final norm), with the active adapter."""
-        hidden = self._run(hidden, tokens, self.split, depth or len(self.layers), cache)
-        return self.norm(hidden) if depth is None else hidden
+        hidden_BLD = self._run(hidden_BLD, tokens, self.split, depth or len(self.layers), cache)
+        return self.norm(hidden_BLD) if depth is None else hidden_BLD
 
-    def _run(self, hidden: Tensor, tokens: Tokens, start: int, stop: int, cache: Any) -> Tensor:
-        rotary = self.rotary(hidden, position_ids=tokens.positions)
+    def _run(self, hidden_BLD: Tensor, tokens: Tokens, start: int, stop: int, cache: Any) -> Tensor:
+        rotary = self.rotary(hidden_BLD, position_ids=tokens.positions_BL)
         for layer in self.layers[start:stop]:
-            hidden = layer(
-                hidden,
-                attention_mask=tokens.mask,
-                position_ids=tokens.positions,
+            hidden_BLD = layer(
+                hidden_BLD,
+                attention_mask=tokens.mask_B1LL,
+                position_ids=tokens.positions_BL,
                 past_key_values=cache,
                 use_cache=cache is not None,
                 position_embeddings=rotary,
             )
-        return hidden
+        return hidden_BLD
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits for hidden states of any shape (..., D)."""
@@ -270,43 +254,8 @@ class Trunk:
 
         The sampler divides by the same temperature: a policy is what it samples from (TRL #4159).
         """
-        logprobs, entropy = TokenLogprobs.apply(hidden_ND, self.head.weight, targets_N, temperature)
-        return logprobs, entropy
-
-
-class TokenLogprobs(torch.autograd.Function):
-    """Log-probabilities without ever holding N x V logits: 32 positions at a time, recomputed in the backward pass.
-
-    With 49,152 tokens in the vocabulary the logits of one micro-batch and their gradients would be the largest tensors
-    of the whole run. Differentiable in the hidden states only (the head is frozen); the entropy is a metric.
-    """
-
-    CHUNK = 32
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        logprobs, entropy = [], []
-        for h, t in zip(hidden.split(TokenLogprobs.CHUNK), targets.split(TokenLogprobs.CHUNK), strict=True):
-            logp = (F.linear(h, weight).float() / temperature).log_softmax(-1)
-            logprobs.append(logp.gather(1, t[:, None])[:, 0])
-            entropy.append(-(logp.exp() * logp).sum(-1))
-        ctx.save_for_backward(hidden, weight, targets)
-        ctx.temperature = temperature
-        entropies = torch.cat(entropy)
-        ctx.mark_non_differentiable(entropies)
-        return torch.cat(logprobs), entropies
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        hidden, weight, targets = ctx.saved_tensors
-        size, out = TokenLogprobs.CHUNK, []
-        pieces = zip(hidden.split(size), targets.split(size), gradients[0].split(size), strict=True)
-        for h, t, g in pieces:
-            softmax = (F.linear(h, weight).float() / ctx.temperature).softmax(-1)
-            # d log p_t / d logits = (onehot(t) - softmax) / temperature
-            slope = softmax.neg_().scatter_add_(1, t[:, None], torch.ones_like(t[:, None], dtype=softmax.dtype))
-            out.append((slope * (g / ctx.temperature)[:, None]).to(weight.dtype) @ weight)
-        return torch.cat(out), None, None, None
+        logprobs_N, entropy_N = TokenLogprobs.apply(hidden_ND, self.head.weight, targets_N, temperature)
+        return logprobs_N, entropy_N
 
 
 @torch.no_grad()
@@ -317,7 +266,7 @@ def check(trunk: Trunk) -> None:
     hidden = torch.full((length, length), torch.finfo(trunk.dtype).min, dtype=trunk.dtype, device=trunk.device).triu(1)
     tokens = Tokens(ids, torch.arange(length, device=trunk.device)[None], hidden[None, None])
     ours = trunk.logits(trunk.upper(trunk.lower(tokens), tokens)).float()
-    theirs = trunk.model(input_ids=ids, attention_mask=tokens.mask, use_cache=False).logits.float()
+    theirs = trunk.model(input_ids=ids, attention_mask=tokens.mask_B1LL, use_cache=False).logits.float()
     if not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(theirs.abs().max())):
         raise UsageError(
             f"A {trunk.config.model_type} model cannot be the trunk: it does more than plaudit's own forward pass "

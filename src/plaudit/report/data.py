@@ -7,17 +7,13 @@ under the same name in docs/metrics.md; a test keeps the two together.
 
 from __future__ import annotations
 
-import math
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
-from plaudit.errors import PlauditError
+from plaudit.config import config_from
+from plaudit.errors import PlauditError, UsageError
 from plaudit.runs import Run
-
-KINDS = {int: "a number", float: "a number", str: "text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -194,43 +190,8 @@ class ReportData:
         runs: Sequence[RunView] = (),
     ) -> Self:
         """Check and convert. PlauditError names the key whose value is not what the page expects there."""
-        summary = {k: v for k, v in summary.items() if k not in ("metrics", "samples", "runs")}
-        return _dataclass(cls, {**summary, "metrics": metrics, "samples": samples, "runs": runs}, "summary")
-
-
-def _dataclass(cls: Any, value: Any, where: str) -> Any:
-    """Build `cls` from a mapping, field by field."""
-    if isinstance(value, cls):
-        return value
-    if not isinstance(value, Mapping):
-        raise PlauditError(f"The report expects named values in {where}, not {value!r:.60}.")
-    hints = typing.get_type_hints(cls)
-    names = [f.name for f in fields(cls) if not _is_absent(value.get(f.name))]
-    try:
-        return cls(**{name: _convert(hints[name], value[name], f"{where}.{name}") for name in names})
-    except TypeError as error:
-        raise PlauditError(f"The report misses a part of {where}: {error}.") from error
-
-
-def _is_absent(value: Any) -> bool:
-    """null, and NaN: what JSON makes of it."""
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, inside = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        return _convert(inside[0], value, where)  # X | None, and None was left out before
-    if origin is Mapping and isinstance(value, Mapping):
-        items = {str(k): v for k, v in value.items() if not _is_absent(v)}
-        return {k: _convert(inside[1], v, f"{where}.{k}") for k, v in items.items()}
-    if origin is tuple and isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_convert(inside[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if is_dataclass(hint):
-        return _dataclass(hint, value, where)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is Any or (hint in (int, float) and number) or (hint in (str, bool) and isinstance(value, hint)):
-        return value
-    raise PlauditError(
-        f"The report cannot use {where} = {value!r:.60}; it should be {KINDS.get(hint, 'a list or a table')}."
-    )
+        lists = {"metrics": tuple(metrics), "samples": tuple(samples), "runs": tuple(runs)}
+        try:
+            return config_from(cls, {**summary, **lists}, "the report's summary", strict=False)
+        except UsageError as error:
+            raise PlauditError(str(error)) from error

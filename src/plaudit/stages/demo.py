@@ -13,7 +13,7 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -28,22 +28,23 @@ from plaudit.feedback.store import FeedbackStore
 from plaudit.feedback.terminal import ask
 from plaudit.files import content_digest, to_json, write_atomically
 from plaudit.progress import duration_text, say
-from plaudit.report.headlines import QUICK_NAME, headline, outcome
+from plaudit.report.outcome import QUICK_NAME, outcome
 from plaudit.runs import Run, RunStatus
+from plaudit.stages import Stage, align, evaluate, panel, reward, sample
 from plaudit.stages.demo_time import QUICK, DemoSettings
 from plaudit.stages.inputs import open_feedback
-from plaudit.stages.lifecycle import ensure, is_of, refuse_company
+from plaudit.stages.lifecycle import ensure, has_configuration, headline, refuse_while_running
+from plaudit.train.configs import ALGORITHMS
 from plaudit.types import Prompt, Split, Task, content_id
 from plaudit.workspace import SETTINGS_FILE, Workspace
 
 if TYPE_CHECKING:
     from plaudit.models.catalog import LanguageModel
-    from plaudit.stages.align import AlignConfig
-
 
 DEFAULT_MODEL = "smollm2"
 STAGES = ("sample", "reward", "align", "evaluate")  # that compute
-ALGORITHMS = ("rloo", "ppo")
+PERSON = "you"  # who ranks with --people
+HELDOUT_SHARE = 0.25  # of the tasks that a person ranks: enough to say something about the reward model
 PROMPTS_FROM = "everyday"  # what the demo's prompts say as their source
 
 
@@ -109,7 +110,7 @@ def demo(
     """Do what is left to do of the demo and leave its report in `asked.out`; False when people have to rank first."""
     folder = asked.folder
     if (folder / SETTINGS_FILE).exists():
-        refuse_company(Workspace.open(folder))
+        refuse_while_running(Workspace.open(folder))
         if fresh:
             shutil.rmtree(folder)
     if not _is_done(asked):
@@ -121,7 +122,7 @@ def demo(
         proof = _Loop(asked, workspace, read, write, model).run()
         if proof is None:
             return False
-        from plaudit.stages.report import report
+        from plaudit.stages.report import report  # brings matplotlib
 
         report(workspace, [proof.id])
         write_atomically(folder / "demo.json", to_json(asked.stamp(), indent=2) + "\n")
@@ -186,20 +187,13 @@ class _Loop:
 
     def run(self) -> Run | None:
         """The evaluate run; None when people have to rank first."""
-        from plaudit.stages.align import align
-        from plaudit.stages.evaluate import EvaluateConfig, evaluate
-        from plaudit.stages.reward import RewardStageConfig, reward
-        from plaudit.train.reward import RewardConfig
-
         self._say_how_long()
         if not self.asked.preferences and not self._collect():
             return None
-        learned = self._do(
-            "reward", reward, RewardStageConfig(training=RewardConfig(epochs=self.asked.settings.reward_epochs))
-        )
-        aligned = self._do("align", align, self._align_config(learned))
-        answers = self.asked.settings.evaluate_answers
-        return self._do("evaluate", evaluate, EvaluateConfig(answers=answers, align=aligned.id))
+        settings = self.asked.settings
+        learned = self._do(reward.STAGE, {"training.epochs": settings.reward_epochs})
+        aligned = self._do(align.STAGE, self._align_flags(learned))
+        return self._do(evaluate.STAGE, {"answers": settings.evaluate_answers, "align": aligned.id})
 
     def _say_how_long(self) -> None:
         """What the stages that are not done yet will take here, before the first of them begins."""
@@ -230,34 +224,31 @@ class _Loop:
 
     def _collect(self) -> bool:
         """Sample answers and have them ranked; whether they are."""
-        from plaudit.stages.panel import PanelConfig, panel
-        from plaudit.stages.sample import SampleConfig, sample
-
         s = self.asked.settings
-        config = SampleConfig(s.answers, s.max_tokens, s.temperature, hint=s.hint, hinted=s.hinted)
-        if any(not is_of(run, config, self.workspace.seed) for run in self.workspace.runs("sample")):
+        flags: dict[str, Any] = {"answers": s.answers, "max_tokens": s.max_tokens, "temperature": s.temperature}
+        flags |= {"hint": s.hint, "hinted": s.hinted}
+        config = sample.STAGE.configure(flags)
+        if any(not has_configuration(run, config, self.workspace.seed) for run in self.workspace.runs("sample")):
             raise UsageError(f"{self.workspace.path} was made with other settings; --fresh starts it over.")
-        sampled = self._do("sample", sample, config)
+        sampled = self._do(sample.STAGE, flags)
         if self.asked.people:
             return rank_by_person(self.workspace, sampled, s.people_tasks, self.read, self.write)
-        self._do("panel", panel, PanelConfig(s.annotators, s.overlap, sample=sampled.id))
+        self._do(panel.STAGE, {"annotators": s.annotators, "overlap": s.overlap, "sample": sampled.id})
         return True
 
-    def _align_config(self, learned: Run) -> AlignConfig:
-        from plaudit.stages.align import align_config
-
+    def _align_flags(self, learned: Run) -> dict[str, Any]:
         s = self.asked.settings
-        rollout = {
-            "prompts": s.rollout_prompts,
-            "answers": s.rollout_answers,
-            "max_tokens": s.max_tokens,
-            "temperature": s.temperature,
-        }
-        training = {"iterations": s.iterations, "learning_rate": s.learning_rate, "rollout": rollout}
-        return align_config({"algorithm": self.asked.algorithm, "training": training, "reward": learned.id})
+        rollout: dict[str, Any] = {"prompts": s.rollout_prompts, "answers": s.rollout_answers}
+        rollout |= {"max_tokens": s.max_tokens, "temperature": s.temperature}
+        training = {"iterations": s.iterations, "learning_rate": s.learning_rate}
+        return (
+            {"algorithm": self.asked.algorithm, "reward": learned.id}
+            | {f"training.{key}": value for key, value in training.items()}
+            | {f"training.rollout.{key}": value for key, value in rollout.items()}
+        )
 
-    def _do(self, name: str, stage: Callable[..., Run], config: Any) -> Run:
-        run, was_there = ensure(self.workspace, name, stage, config, self._loaded if name != "panel" else None)
+    def _do(self, stage: Stage, flags: Mapping[str, Any]) -> Run:
+        run, was_there = ensure(self.workspace, stage, stage.configure(flags), self._loaded)
         self.write(f"{headline(run)}{' Done before.' if was_there else ''}")
         return run
 
@@ -273,10 +264,6 @@ def _load(name: str, dtype: str, threads: int) -> LanguageModel:
     model = load(name, dtype=dtype, threads=threads)
     say(f"Computing in {model.arithmetic}.")
     return model
-
-
-PERSON = "you"
-HELDOUT_SHARE = 0.25  # of the tasks: enough to say something about the reward model
 
 
 def rank_by_person(

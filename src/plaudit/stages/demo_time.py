@@ -12,18 +12,13 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+from plaudit.train.configs import ALGORITHMS
+from plaudit.types import Prompt, Sampling
 
-from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import encode_prompt, pack
-from plaudit.models.heads import default_depth
-from plaudit.models.process import release
-from plaudit.models.sampling import Sampling, sample
-from plaudit.models.trunk import LoraSettings
-from plaudit.train.ppo import PpoConfig
-from plaudit.train.rollouts import answer_logprobs
-from plaudit.types import Prompt
+if TYPE_CHECKING:
+    from plaudit.models.catalog import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,15 @@ class Pace:
 
 def measure_pace(model: LanguageModel, prompts: Sequence[Prompt]) -> Pace:
     """Time each kind of work on answers to some of `prompts`; takes seconds and leaves the model as it was."""
+    import torch
+
+    from plaudit.models.chat import encode_prompt
+    from plaudit.models.logprobs import answer_logprobs
+    from plaudit.models.lora import LoraSettings
+    from plaudit.models.packing import pack
+    from plaudit.models.process import release
+    from plaudit.models.sampling import sample
+
     trunk = model.trunk
     encoded = [encode_prompt(model.tokenizer, prompt) for prompt in (list(prompts) * PROMPTS)[:PROMPTS]]
     trunk.add_adapter(ADAPTER, LoraSettings(), seed=0)
@@ -91,7 +95,7 @@ def measure_pace(model: LanguageModel, prompts: Sequence[Prompt]) -> Pace:
         def learn() -> None:
             answer_logprobs(trunk, ADAPTER, lower, packed, 1.0)[0].sum().backward()
 
-        positions = packed.tokens.ids.numel()
+        positions = packed.tokens.ids_BL.numel()
         step = min(after - before for before, after in itertools.pairwise(times))
         return Pace(step, _shortest(forward) / positions, _shortest(learn) / positions)
     finally:
@@ -113,6 +117,9 @@ def stage_seconds(
     pace: Pace, settings: DemoSettings, algorithm: str, model: LanguageModel, prompts: Sequence[Prompt], held_out: int
 ) -> dict[str, float]:
     """What each stage of the demo will take, where `held_out` of `prompts` are held out."""
+    from plaudit.models.chat import encode_prompt
+    from plaudit.models.heads import default_depth
+
     s, trunk = settings, model.trunk
     asked = sum(len(encode_prompt(model.tokenizer, prompt)) for prompt in prompts) / len(prompts)  # tokens, the mean
     layers, depth = len(trunk.layers), default_depth(trunk)
@@ -127,10 +134,8 @@ def stage_seconds(
     learning = len(prompts) - held_out
     passes = s.reward_epochs * (depth - trunk.split) / (layers - trunk.split) * pace.learn
     rollout = positions(s.rollout_prompts, s.rollout_answers)
-    learn = pace.learn
-    if algorithm == "ppo":
-        critic = (depth - trunk.split) / (layers - trunk.split) * pace.learn
-        learn = PpoConfig.epochs * (pace.learn + critic)
+    critic = (depth - trunk.split) / (layers - trunk.split) * pace.learn if ALGORITHMS[algorithm].has_critic else 0.0
+    learn = ALGORITHMS[algorithm].config().passes * (pace.learn + critic)
     iteration = decode(s.rollout_prompts, s.rollout_answers) + rollout * (pace.forward + judging + learn)
     return {
         "sample": decode(len(prompts), s.answers) + len(prompts) * asked * pace.forward,

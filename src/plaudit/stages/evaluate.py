@@ -10,27 +10,20 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from plaudit.evaluate.comparison import Answered, Side, compare, sample_pairs
-from plaudit.models.adapters import load_adapter
-from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import pack
-from plaudit.models.process import release
-from plaudit.models.reward_model import Scorer
-from plaudit.models.sampling import Chunk, Drawing, Sampled, Sampling, chunks, sample
-from plaudit.progress import Bar, bar
+from plaudit.progress import bar
+from plaudit.report.outcome import interval_text
 from plaudit.runs import Run
-from plaudit.stages.inputs import ROLE, feedback_read, open_feedback, reading_for
-from plaudit.stages.lifecycle import begin, finished_run, loaded, pinned, prompts_of, recorded
-from plaudit.stages.scorers import reward_run_of, scorer_of
-from plaudit.train.rollouts import answer_logprobs, as_response
-from plaudit.types import Prompt, Split
+from plaudit.stages import SOURCE, Flag, Results, Stage
+from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
+from plaudit.stages.lifecycle import begin, find_prompts, fix_prompts, provide_model, record
+from plaudit.types import Drawing, Prompt, Sampling, Split
 from plaudit.workspace import Workspace
 
-ROWS = 4  # prompts, with all their answers, in one micro-batch of the measuring pass
+if TYPE_CHECKING:
+    from plaudit.evaluate.comparison import Side
+    from plaudit.models.catalog import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -62,25 +55,22 @@ def evaluate(
     with open_feedback(workspace) as store:
 
         def find(seed: int) -> list[Prompt]:
-            return _drawn(prompts_of(workspace, store, Split.HELDOUT, config.source), config, seed)
+            return _drawn(find_prompts(workspace, store, Split.HELDOUT, config.source), config, seed)
 
         if not resume:
             find(seed)  # says that there are none before a run is begun
+        align = config.align
         run, config = begin(
-            workspace,
-            "evaluate",
-            config,
-            seed,
-            resume,
-            lambda: {"align": finished_run(workspace, "align", config.align), ROLE: feedback_read(store)},
-        )
-        with recorded(run, workspace, EvaluateConfig()), loaded(workspace, model, run) as language:
-            prompts = pinned(run, store, lambda: find(run.seed))
-            with reading_for(run, store):
+            workspace, STAGE, config, seed, resume,
+            lambda: {"align": workspace.finished("align", align), ROLE: feedback_source(store)},
+        )  # fmt: skip
+        with record(run, workspace), provide_model(workspace, model, run) as language:
+            prompts = fix_prompts(run, store, lambda: find(run.seed))
+            with read_at_one_moment(run, store):
                 references = store.demonstrations({prompt.id for prompt in prompts})
             aligned = workspace.run(run.inputs["align"]["id"])
             base, policy = _both_sides(run, workspace, aligned, prompts, _drawing(config, aligned), language)
-            _conclude(run, references, reward_run_of(workspace, aligned), aligned, base, policy)
+            _conclude(run, workspace, references, aligned, base, policy)
     return run
 
 
@@ -101,7 +91,11 @@ def _drawing(config: EvaluateConfig, aligned: Run) -> Drawing:
 def _both_sides(
     run: Run, workspace: Workspace, aligned: Run, prompts: Sequence[Prompt], drawing: Drawing, model: LanguageModel
 ) -> tuple[Side, Side]:
-    load_adapter(model.trunk, "policy", aligned.adapter_dir)
+    from plaudit.evaluate.answers import answer
+    from plaudit.models.sampling import chunks
+    from plaudit.stages.scorers import scorer_of
+
+    model.trunk.load_adapter("policy", aligned.adapter_dir)
     scorer = scorer_of(workspace, aligned, model)
     parts = chunks(model, prompts, drawing)
     with bar("Answering held-out prompts", 2 * len(prompts), "prompts") as progress:
@@ -111,57 +105,14 @@ def _both_sides(
     return base, policy
 
 
-@torch.no_grad()
-def answer(
-    model: LanguageModel,
-    adapter: str | None,
-    scorer: Scorer,
-    parts: Sequence[Chunk],
-    drawing: Drawing,
-    seed: int,
-    progress: Bar,
-) -> Side:
-    """One side's answers, scored, and with their KL from the base where the side has an adapter."""
-    answered: list[list[Answered]] = []
-    for part in parts:
-        n, generator = drawing.answers, part.generator(seed)
-        drawn = sample(model.trunk, part.encoded, n, drawing.sampling, model.end_ids, generator, adapter=adapter)
-        for first in range(0, len(part.prompts), ROWS):
-            rows = slice(first, first + ROWS)
-            answered += _measured(model, adapter, scorer, part.prompts[rows], part.encoded[rows], drawn[rows], drawing)
-            progress.advance(len(part.prompts[rows]))
-    return Side([prompt for part in parts for prompt in part.prompts], answered)
-
-
-def _measured(
-    model: LanguageModel,
-    adapter: str | None,
-    scorer: Scorer,
-    prompts: Sequence[Prompt],
-    encoded: Sequence[list[int]],
-    drawn: Sequence[Sequence[Sampled]],
-    drawing: Drawing,
-) -> list[list[Answered]]:
-    """One micro-batch: the lower layers once; reward model, reference and policy go on from there."""
-    trunk = model.trunk
-    packed = pack(encoded, [[a.ids for a in group] for group in drawn], dtype=trunk.dtype, device=trunk.device)
-    lower = trunk.lower(packed.tokens)
-    responses = [as_response(model, p, a) for p, group in zip(prompts, drawn, strict=True) for a in group]
-    rewards = scorer.score([p for p in prompts for _ in range(drawing.answers)], responses, lower, packed)
-    kl_nats = torch.zeros(len(responses))
-    if adapter is not None:
-        temperature = drawing.sampling.temperature
-        mine, base = (answer_logprobs(trunk, name, lower, packed, temperature)[0] for name in (adapter, None))
-        release()
-        kl_nats = (mine - base).sum(1)
-    flat = [Answered(*row) for row in zip(responses, rewards.tolist(), kl_nats.tolist(), strict=True)]
-    return [flat[i : i + drawing.answers] for i in range(0, len(flat), drawing.answers)]
-
-
 def _conclude(
-    run: Run, references: Mapping[str, Sequence[str]], reward: Run | None, aligned: Run, base: Side, policy: Side
+    run: Run, workspace: Workspace, references: Mapping[str, Sequence[str]], aligned: Run, base: Side, policy: Side
 ) -> None:
     """Compare, and write what was found."""
+    from plaudit.evaluate.comparison import compare, sample_pairs
+    from plaudit.stages.scorers import reward_run_of
+
+    reward = reward_run_of(workspace, aligned)
     hidden = bool(reward and reward.results.get("hidden_utility"))
     figures: dict[str, Any] = compare(base, policy, references, hidden_utility=hidden, seed=run.seed)
     reward_accuracy = reward.results.get("reward_accuracy") if reward else None
@@ -176,3 +127,25 @@ def _conclude(
     run.write_json("summary.json", summary)
     run.write_json("samples.json", sample_pairs(base, policy, references, hidden_utility=hidden, seed=run.seed))
     run.results |= {name: value for name, value in summary.items() if not isinstance(value, (dict, list))}
+
+
+def _sentence(results: Results) -> str:
+    on = f"On {results['prompts_heldout']} held-out prompts the aligned model's answers"
+    if results.get("win_rate") is None:
+        return f"{on} score higher by the reward model in {interval_text(results, 'reward_win_rate')} of comparisons."
+    return f"{on} win {interval_text(results, 'win_rate')} of comparisons with the base's."
+
+
+STAGE = Stage(
+    evaluate,
+    EvaluateConfig,
+    _sentence,
+    flags=(
+        Flag("align", "The align run to prove. Default: the newest.", "ID"),
+        Flag("answers", "Answers to each prompt."),
+        Flag("prompts", "At most so many prompts."),
+        SOURCE,
+    ),
+    reads=("demonstrations",),
+    has_checkpoint=False,
+)

@@ -1,7 +1,7 @@
 """The workspace's feedback as an input of runs: opened, and recorded as everything up to an event.
 
 The log only grows, so the position of its last event says exactly what was read, provided that both are of the same
-moment (`reading_for`). More feedback makes no run wrong; withdrawn feedback does (`withdrawn`).
+moment (`read_at_one_moment`). More feedback makes no run wrong; withdrawn feedback does (`withdrawn`).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ def open_feedback(workspace: Workspace) -> FeedbackStore:
     return FeedbackStore.open(workspace.database, create=False)
 
 
-def feedback_read(store: FeedbackStore) -> Source:
+def feedback_source(store: FeedbackStore) -> Source:
     """The store as it is now, as a run's input."""
     seq = store.last_seq()
     return {"id": ROLE, "digest": store.event_digest(seq) or "empty", "seq": str(seq)}
 
 
 @contextmanager
-def reading_for(run: Run, store: FeedbackStore) -> Iterator[None]:
+def read_at_one_moment(run: Run, store: FeedbackStore) -> Iterator[None]:
     """What is read inside is of one moment, and that is the moment which the run records.
 
     Others may judge or withdraw while a model loads: what a run has learnt from must be known by what it read, not by
     what there was when it began.
     """
     with store.snapshot():
-        run.inputs[ROLE] = feedback_read(store)
+        run.inputs[ROLE] = feedback_source(store)
         yield
 
 
@@ -50,6 +50,6 @@ def stale_inputs(run: Run, workspace: Workspace) -> list[str]:
     stale = run.stale_inputs(workspace)
     if "seq" in run.inputs.get(ROLE, {}):
         with open_feedback(workspace) as store:
-            if feedback_read(store) != run.inputs[ROLE]:
+            if feedback_source(store) != run.inputs[ROLE]:
                 stale.append(ROLE)
     return stale

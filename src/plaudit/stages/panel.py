@@ -16,9 +16,11 @@ from plaudit.feedback.labelling.tasks import tasks_from
 from plaudit.feedback.simulated.panel import FLIP_RATE, Habit, NoiseCeiling, Panel, noise_ceiling
 from plaudit.feedback.simulated.utility import utility
 from plaudit.feedback.store import FeedbackStore
+from plaudit.report.outcome import percent
 from plaudit.runs import Run
+from plaudit.stages import Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
-from plaudit.stages.lifecycle import begin, finished_run, recorded
+from plaudit.stages.lifecycle import begin, record
 from plaudit.types import Judgement, Response, Split, Task
 from plaudit.workspace import Workspace
 
@@ -47,8 +49,8 @@ def panel(
     All judgements are stored at once or not at all, so a run that was cut just does it. UsageError where a panel has
     ranked these answers before: it does not do so twice.
     """
-    run, config = begin(workspace, "panel", config, seed, resume, lambda: {"sample": _unranked(workspace, config)})
-    with recorded(run, workspace, PanelConfig()), open_feedback(workspace) as store:
+    run, config = begin(workspace, STAGE, config, seed, resume, lambda: {"sample": _unranked(workspace, config)})
+    with record(run, workspace), open_feedback(workspace) as store:
         answers = store.responses(run_id=run.inputs["sample"]["id"])
         tasks = tasks_from(answers, config.overlap)
         store.add_tasks(tasks)
@@ -63,7 +65,7 @@ def panel(
 
 def _unranked(workspace: Workspace, config: PanelConfig) -> Run:
     """The sample run whose answers are to be ranked."""
-    sampled = finished_run(workspace, "sample", config.sample)
+    sampled = workspace.finished("sample", config.sample)
     with open_feedback(workspace) as store:
         asked = {task.id for task in tasks_from(store.responses(run_id=sampled.id), config.overlap)}
         if any(said.task_id in asked and is_member(said.annotator_id) for said in store.judgements()):
@@ -117,3 +119,19 @@ def _ceiling(found: NoiseCeiling) -> dict[str, float | None]:
     """Of held-out prompts; None where there is nothing to measure it on."""
     shares = {"ceiling_of_choices": found.choices, "ceiling_of_preferences": found.preferences}
     return {name: None if math.isnan(value) else value for name, value in shares.items()}
+
+
+def _sentence(results: Results) -> str:
+    return (
+        f"A simulated panel of {results['annotators']} ranked them in {results['judgements']:,} judgements; "
+        f"{percent(results['flip_share'])} of its choices go against its own hidden utility."
+    )
+
+
+STAGE = Stage(
+    panel,
+    PanelConfig,
+    _sentence,
+    flags=(Flag("annotators", "Size of the panel."), Flag("overlap", "How many rank each task.")),
+    needs_model=False,
+)

@@ -14,10 +14,9 @@ from typing import Any
 from plaudit.errors import UsageError
 from plaudit.files import to_json, write_atomically
 from plaudit.report.data import RunView
-from plaudit.report.headlines import QUICK_NAME, QUICK_NOTE
+from plaudit.report.outcome import QUICK_NAME, QUICK_NOTE
 from plaudit.report.page import write_report
 from plaudit.runs import Run, RunStatus
-from plaudit.stages.lifecycle import ancestry
 from plaudit.workspace import Workspace
 
 REWARD_FIGURES = (
@@ -55,7 +54,7 @@ def chain(workspace: Workspace, run_ids: Sequence[str]) -> list[Run]:
     named = [workspace.run(run_id) for run_id in run_ids] or [workspace.latest("evaluate")]
     if cut := [run.id for run in named if run.status is not RunStatus.FINISHED]:
         raise UsageError(f"{cut[0]} is not finished: finish it with --resume, or name another run.")
-    found = {run.id: run for end in named for run in ancestry(workspace, end)}
+    found = {run.id: run for end in named for run in workspace.ancestry(end)}
     return sorted(found.values(), key=lambda run: (run.created_at, run.id))
 
 

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError
-from plaudit.evaluate.reward_accuracy import HeldOut, measure
 from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.quality.reliability import annotator_weights
 from plaudit.feedback.store import FeedbackStore
-from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import encode_answer
-from plaudit.models.reward_model import RewardModel
 from plaudit.progress import bar
+from plaudit.report.outcome import interval_text, percent
 from plaudit.runs import Run, RunStatus, Source
-from plaudit.stages.inputs import ROLE, feedback_read, open_feedback, reading_for
-from plaudit.stages.lifecycle import begin, loaded, recorded
+from plaudit.stages import SOURCE, Flag, Results, Stage
+from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
+from plaudit.stages.lifecycle import begin, provide_model, record
 from plaudit.stages.panel import is_member, utilities
-from plaudit.stages.scorers import SCORES_FILE
-from plaudit.train.reward import Group, RewardConfig, group_by_prompt, make_batches, train_reward
+from plaudit.train.configs import RewardConfig
 from plaudit.types import AnnotatorKind, Judgement, Preference, Split
 from plaudit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from plaudit.evaluate.reward_accuracy import HeldOut
+    from plaudit.models.catalog import LanguageModel
+    from plaudit.models.reward_model import RewardModel
+    from plaudit.train.reward import Group
+
+SCORES_FILE = "scores.json"  # the run's scores of the held-out answers, by response id
 
 
 @dataclass(frozen=True)
@@ -61,17 +66,14 @@ def reward(
     Training is short and keeps no checkpoint: a resumed run trains again, by its own configuration and seed.
     """
     with open_feedback(workspace) as store:
-        run, config = begin(workspace, "reward", config, seed, resume, lambda: _inputs(workspace, store, config))
-        with recorded(run, workspace, RewardStageConfig()), loaded(workspace, model, run) as language:
+        run, config = begin(workspace, STAGE, config, seed, resume, lambda: _inputs(workspace, store, config))
+        with record(run, workspace), provide_model(workspace, model, run) as language:
             run.drop_metrics_after(0)
-            with reading_for(run, store):
+            with read_at_one_moment(run, store):
                 feedback = gather(workspace, store, config)
             trained = _train(run, feedback.train, config.training, language)
-            held = _held_out(store, feedback, trained, language)
-            run.write_json(SCORES_FILE, held.scores)
-            details, figures = measure(held, run.seed)
-            run.write_json("evaluation.json", details | {"annotator_weights": feedback.weights})
-            run.results |= figures | _about(feedback, language)
+            _measure(run, _held_out(store, feedback, trained, language), feedback)
+            run.results |= _about(feedback, language)
     return run
 
 
@@ -97,6 +99,8 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
 
 
 def _groups(store: FeedbackStore, found: list[Preference]) -> list[Group]:
+    from plaudit.train.reward import group_by_prompt
+
     asked = {preference.prompt_id for preference in found}
     prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=asked)}
     return group_by_prompt(found, prompts, {answer.id: answer for answer in store.responses(asked)})
@@ -104,7 +108,7 @@ def _groups(store: FeedbackStore, found: list[Preference]) -> list[Group]:
 
 def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Mapping[str, Run | Source]:
     """The feedback, and the runs that it came from: who sampled the answers, and which panels ranked those."""
-    read = feedback_read(store)
+    read = feedback_source(store)
     feedback = gather(workspace, store, config)
     sampled = {answer.run_id for group in feedback.groups for answer in group.answers}
     drawn = [run for run in workspace.runs("sample") if run.id in sampled and run.status is RunStatus.FINISHED]
@@ -117,18 +121,23 @@ def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfi
 
 
 def _train(run: Run, groups: list[Group], config: RewardConfig, model: LanguageModel) -> RewardModel:
+    from plaudit.train.reward import make_batches, train_reward
+
     batches = make_batches(model, groups, config)
     trained, losses = train_reward(model, batches, config, run.seed)
     for row in losses:
         run.log(**row)
     trained.save(run.adapter_dir, model.name)
-    read = sum(len(batch.packed.tokens.ids) * batch.packed.tokens.ids.shape[1] for batch in batches)
+    read = sum(len(batch.packed.tokens.ids_BL) * batch.packed.tokens.ids_BL.shape[1] for batch in batches)
     run.count(trained=read * config.epochs)
     return trained
 
 
 def _held_out(store: FeedbackStore, feedback: Feedback, trained: RewardModel, model: LanguageModel) -> HeldOut:
     """Score the held-out answers."""
+    from plaudit.evaluate.reward_accuracy import HeldOut
+    from plaudit.models.chat import encode_answer
+
     groups = feedback.heldout
     answers = [answer for group in groups for answer in group.answers]
     with bar("Scoring held-out answers", len(groups), "prompts") as progress:
@@ -138,11 +147,21 @@ def _held_out(store: FeedbackStore, feedback: Feedback, trained: RewardModel, mo
     return HeldOut(
         preferences=[preference for group in groups for preference in group.preferences],
         scores=scores,
-        nats_per_score=trained.reading.std,
+        nats_per_score=trained.settings.std,
         lengths={a.id: len(encode_answer(model.tokenizer, a.text, a.stop_reason)) for a in answers},
         judgements=[judgement for judgement in feedback.judgements if judgement.task_id in tasks],
         utility=utilities(store, answers) if feedback.by_panel else None,
     )
+
+
+def _measure(run: Run, held: HeldOut, feedback: Feedback) -> None:
+    """What the reward model is worth on the held-out preferences, into the run."""
+    from plaudit.evaluate.reward_accuracy import measure
+
+    run.write_json(SCORES_FILE, held.scores)
+    details, figures = measure(held, run.seed)
+    run.write_json("evaluation.json", details | {"annotator_weights": feedback.weights})
+    run.results |= figures
 
 
 def _about(feedback: Feedback, model: LanguageModel) -> dict[str, Any]:
@@ -157,3 +176,29 @@ def _about(feedback: Feedback, model: LanguageModel) -> dict[str, Any]:
         "annotators": len({judgement.annotator_id for judgement in feedback.judgements}),
         "model": model.name,
     }
+
+
+def _sentence(results: Results) -> str:
+    learned = f"The reward model learned from {results['prompts_train']:,} prompts' preferences"
+    if "reward_accuracy" not in results:
+        return f"{learned}. {results['heldout']}"
+    of_ceiling = results.get("reward_of_ceiling")
+    beside = (
+        f" and, of single annotators' choices, {percent(of_ceiling)} of what can be predicted"
+        if of_ceiling is not None
+        else ""
+    )
+    return (
+        f"{learned} and predicts held-out ones with accuracy {interval_text(results, 'reward_accuracy')}{beside}; "
+        f"betting on the longer answer: {results['longer_wins_accuracy']:.2f}."
+    )
+
+
+STAGE = Stage(
+    reward,
+    RewardStageConfig,
+    _sentence,
+    flags=(SOURCE, Flag("weighted", "Let votes count by their annotator's reliability.")),
+    reads=("judgements",),
+    has_checkpoint=False,
+)

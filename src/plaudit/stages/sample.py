@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from plaudit.feedback.store import FeedbackStore
-from plaudit.models.adapters import load_adapter
-from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import encode_prompt
-from plaudit.models.sampling import Chunk, Drawing, Sampling, chunks
-from plaudit.models.sampling import sample as draw
 from plaudit.progress import bar
+from plaudit.report.outcome import percent
 from plaudit.runs import Run
+from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
-from plaudit.stages.lifecycle import begin, finished_run, loaded, pinned, prompts_of, recorded
-from plaudit.train.rollouts import as_response
-from plaudit.types import Prompt, Response, Split, StopReason
+from plaudit.stages.lifecycle import begin, find_prompts, fix_prompts, provide_model, record
+from plaudit.types import Drawing, Prompt, Response, Sampling, Split, StopReason
 from plaudit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from plaudit.models.catalog import LanguageModel
+    from plaudit.models.sampling import Chunk
 
 
 @dataclass(frozen=True)
@@ -68,70 +68,73 @@ def sample(
     with open_feedback(workspace) as store:
 
         def find() -> list[Prompt]:
-            return prompts_of(workspace, store, config.side, config.source)
+            return find_prompts(workspace, store, config.side, config.source)
 
         if not resume:
             find()  # says that there are none before a run is begun
         # The feedback itself is no recorded input: this stage writes into it. The prompts are in prompts.json.
-        run, config = begin(workspace, "sample", config, seed, resume, lambda: _policy_run(workspace, config))
-        with recorded(run, workspace, SampleConfig()), loaded(workspace, model, run) as language:
-            policy = "policy" if config.policy else None
-            if policy:
-                load_adapter(language.trunk, policy, workspace.run(str(config.policy)).adapter_dir)
-            prompts = pinned(run, store, find)
-            _draw_missing(run, store, language, policy, chunks(language, prompts, config.drawing), config)
+        run, config = begin(workspace, STAGE, config, seed, resume, lambda: _policy_run(workspace, config))
+        with record(run, workspace), provide_model(workspace, model, run) as language:
+            prompts = fix_prompts(run, store, find)
+            _draw_missing(run, workspace, store, language, prompts, config)
             _conclude(run, store, prompts, language)
     return run
 
 
 def _policy_run(workspace: Workspace, config: SampleConfig) -> Mapping[str, Run | Path]:
-    return {"policy": finished_run(workspace, "align", config.policy)} if config.policy else {}
+    return {"policy": workspace.finished("align", config.policy)} if config.policy else {}
 
 
 def _draw_missing(
     run: Run,
+    workspace: Workspace,
     store: FeedbackStore,
     model: LanguageModel,
-    policy: str | None,
-    parts: Sequence[Chunk],
+    prompts: Sequence[Prompt],
     config: SampleConfig,
 ) -> None:
     """Draw and store the chunks that are not stored yet."""
+    from plaudit.models.sampling import chunks
+
+    policy = "policy" if config.policy else None
+    if policy:
+        model.trunk.load_adapter(policy, workspace.run(str(config.policy)).adapter_dir)
+    parts = chunks(model, prompts, config.drawing)
     stored = {response.prompt_id for response in store.responses(run_id=run.id)}
     missing = [part for part in parts if part.prompts[0].id not in stored]
     total = sum(len(part.prompts) for part in parts)
     with bar("Sampling answers", total, "prompts", done=total - sum(len(p.prompts) for p in missing)) as progress:
         for part in missing:
-            generator = part.generator(run.seed)
-            answers: list[Response] = []
-            for hint, count in (("", config.answers - config.hinted), (config.hint, config.hinted)):
-                if count:
-                    encoded = [
-                        encode_prompt(model.tokenizer, hinted(p, hint), config.prompt_tokens) for p in part.prompts
-                    ]
-                    drawn = draw(
-                        model.trunk, encoded, count, config.drawing.sampling, model.end_ids, generator, adapter=policy
-                    )
-                    pairs = zip(part.prompts, drawn, strict=True)
-                    answers += _signed(
-                        run, config, hint, [as_response(model, p, a) for p, group in pairs for a in group]
-                    )
+            answers = list(_draw(run, model, policy, part, config))
             store.add_responses(answers)
             run.count(generated=sum(answer.tokens or 0 for answer in answers))
             run.log(step=part.number + 1, answers=len(answers), finished_share=_finished(answers))
             progress.advance(len(part.prompts), finished=_finished(answers))
 
 
+def _draw(run: Run, model: LanguageModel, policy: str | None, part: Chunk, config: SampleConfig) -> Iterator[Response]:
+    """The answers to one chunk's prompts, first those without the hint, all from one stream of random numbers."""
+    from plaudit.models.chat import encode_prompt
+    from plaudit.models.sampling import as_response
+    from plaudit.models.sampling import sample as draw
+
+    generator = part.generator(run.seed)
+    for hint, count in (("", config.answers - config.hinted), (config.hint, config.hinted)):
+        if not count:
+            continue
+        encoded = [encode_prompt(model.tokenizer, hinted(p, hint), config.prompt_tokens) for p in part.prompts]
+        drawn = draw(model.trunk, encoded, count, config.drawing.sampling, model.end_ids, generator, adapter=policy)
+        settings = {"max_tokens": config.max_tokens, "temperature": config.temperature, "hint": hint}
+        for prompt, group in zip(part.prompts, drawn, strict=True):
+            for answer in group:
+                response = as_response(model, prompt, answer)
+                yield replace(response, run_id=run.id, seed=run.seed, sampling=settings)
+
+
 def hinted(prompt: Prompt, hint: str) -> Prompt:
     """The prompt with the hint behind its last message."""
     *before, last = prompt.messages
     return replace(prompt, messages=(*before, replace(last, content=f"{last.content} {hint}".strip())))
-
-
-def _signed(run: Run, config: SampleConfig, hint: str, answers: Sequence[Response]) -> Iterator[Response]:
-    settings = {"max_tokens": config.max_tokens, "temperature": config.temperature, "hint": hint}
-    for answer in answers:
-        yield replace(answer, run_id=run.id, seed=run.seed, sampling=settings)
 
 
 def _conclude(run: Run, store: FeedbackStore, prompts: Sequence[Prompt], model: LanguageModel) -> None:
@@ -149,3 +152,23 @@ def _conclude(run: Run, store: FeedbackStore, prompts: Sequence[Prompt], model: 
 
 def _finished(answers: Sequence[Response]) -> float:
     return sum(answer.stop_reason is StopReason.EOS for answer in answers) / len(answers)
+
+
+def _sentence(results: Results) -> str:
+    finished = percent(results["finished_share"])
+    return f"Sampled {results['answers']:,} answers to {results['prompts']:,} prompts; {finished} end by themselves."
+
+
+STAGE = Stage(
+    sample,
+    SampleConfig,
+    _sentence,
+    flags=(
+        Flag("answers", "Answers to each prompt."),
+        Flag("max_tokens", "Longest answer."),
+        Flag("temperature", "", "T"),
+        Flag("split", "all, train or heldout.", "SIDE"),
+        SOURCE,
+        Flag("policy", "The align run that answers.", "ID"),
+    ),
+)

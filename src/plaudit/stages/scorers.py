@@ -18,10 +18,10 @@ from plaudit.models.external_reward import ExternalReward, Scale
 from plaudit.models.reward_model import RewardModel, Scorer
 from plaudit.progress import say
 from plaudit.runs import Run
+from plaudit.stages.reward import SCORES_FILE
 from plaudit.types import Prompt, Response
 from plaudit.workspace import Workspace
 
-SCORES_FILE = "scores.json"  # in the reward run: its scores of the held-out answers, by response id
 MOST_COMPARED = 32  # of those, where they are compared with the scores here
 SCALE_FILE = "reward_scale.json"  # in the align run: mean and standard deviation of an external model's scores
 MOST_ANSWERS = 64  # that the scale is taken from

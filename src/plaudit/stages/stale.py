@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Run
+from plaudit.stages import stage_named
 from plaudit.stages.inputs import ROLE, open_feedback
-from plaudit.stages.lifecycle import ancestry
 from plaudit.workspace import Workspace
 
-READ_BY = {"reward": ("judgements",), "evaluate": ("demonstrations",)}  # what a stage reads that can be withdrawn
 PINNING = ("align", "reward")  # keys that name a run; without them a stage takes the newest
 
 
@@ -26,7 +25,7 @@ class Stale:
     command: str  # that makes the run again, without them
 
 
-def resting_on_withdrawn(workspace: Workspace) -> list[Stale]:
+def find_stale_runs(workspace: Workspace) -> list[Stale]:
     """Every run that read what was withdrawn since, or was made from such a run; oldest first."""
     runs = workspace.runs()
     readers = [run for run in runs if "seq" in run.inputs.get(ROLE, {})]
@@ -34,14 +33,14 @@ def resting_on_withdrawn(workspace: Workspace) -> list[Stale]:
         return []
     with open_feedback(workspace) as store:
         gone = {run.id: _withdrawn(run, store) for run in readers}
-    entries = {run.id: len(set().union(*(gone.get(one.id, ()) for one in ancestry(workspace, run)))) for run in runs}
+    entries = {run.id: len(set().union(*(gone.get(one.id, ()) for one in workspace.ancestry(run)))) for run in runs}
     stale = {run_id for run_id, count in entries.items() if count}
     return [Stale(run, entries[run.id], _command(run, stale)) for run in runs if run.id in stale]
 
 
 def _withdrawn(run: Run, store: FeedbackStore) -> list[str]:
     source = None if run.config.get("weighted") else run.config.get("source")  # weights come from all that was said
-    return store.withdrawn_since(int(run.inputs[ROLE]["seq"]), READ_BY[run.stage], source)
+    return store.withdrawn_since(int(run.inputs[ROLE]["seq"]), stage_named(run.stage).reads, source)
 
 
 def _command(run: Run, stale: Collection[str]) -> str:

@@ -9,27 +9,24 @@ mean over its pairs.
 from __future__ import annotations
 
 import math
+import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from plaudit.errors import UsageError
+from plaudit.feedback.exchange.checks import is_check
+from plaudit.feedback.labelling.tasks import TaskPlan, comparable, ranking_tasks
 from plaudit.feedback.store import FeedbackStore
 from plaudit.progress import bar
-from plaudit.stages.lifecycle import finished_run, loaded
-from plaudit.types import Response, Task
+from plaudit.stages.lifecycle import find_prompts, provide_model
+from plaudit.types import Response, Split, Task
 from plaudit.workspace import Workspace
 
 if TYPE_CHECKING:
     from plaudit.models.catalog import LanguageModel
-import random
-from dataclasses import dataclass
-
-from plaudit.feedback.exchange.checks import is_check
-from plaudit.feedback.labelling.tasks import TaskPlan, comparable, ranking_tasks
-from plaudit.stages.lifecycle import prompts_of
-from plaudit.types import Split
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,8 @@ class Scope:
 
 def answers_in(workspace: Workspace, store: FeedbackStore, scope: Scope) -> list[Response]:
     """The answers to compare, those of checks aside. UsageError when there are none."""
-    run_id = finished_run(workspace, "sample", scope.sample).id if scope.sample else None
-    within = {prompt.id for prompt in prompts_of(workspace, store, scope.split, scope.source)}
+    run_id = workspace.finished("sample", scope.sample).id if scope.sample else None
+    within = {prompt.id for prompt in find_prompts(workspace, store, scope.split, scope.source)}
     found = [a for a in store.responses(run_id=run_id) if a.prompt_id in within and not is_check(a)]
     if not found:
         raise UsageError(f"There are no answers to compare in {workspace.path}: run `plaudit sample` first.")
@@ -67,7 +64,7 @@ def writings(
     workspace: Workspace, store: FeedbackStore, scope: Scope, count: int, question: str, seed: int
 ) -> list[Task]:
     """Ask for an answer from scratch to `count` of the prompts, or to all where there are fewer."""
-    prompts = sorted(prompts_of(workspace, store, scope.split, scope.source), key=lambda prompt: prompt.id)
+    prompts = sorted(find_prompts(workspace, store, scope.split, scope.source), key=lambda prompt: prompt.id)
     chosen = random.Random(seed).sample(prompts, min(count, len(prompts)))
     return [Task(prompt.id, (), question) for prompt in chosen]
 
@@ -94,13 +91,13 @@ def scores_of(
     """Every reward run's scores of the answers. UsageError for fewer than two runs, or one that is not finished."""
     if len(set(run_ids)) < 2:
         raise UsageError("--active needs two reward runs or more, such as `--active reward-001,reward-002`.")
-    runs = [finished_run(workspace, "reward", run_id) for run_id in dict.fromkeys(run_ids)]
+    runs = [workspace.finished("reward", run_id) for run_id in dict.fromkeys(run_ids)]
     by_prompt: dict[str, list[Response]] = {}
     for answer in answers:
         by_prompt.setdefault(answer.prompt_id, []).append(answer)
     prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=by_prompt)}
     groups = [(prompts[prompt_id], given) for prompt_id, given in by_prompt.items()]
-    with loaded(workspace, model) as language, bar("Scoring", len(groups) * len(runs), "prompts") as progress:
+    with provide_model(workspace, model) as language, bar("Scoring", len(groups) * len(runs), "prompts") as progress:
         from plaudit.models.reward_model import RewardModel
 
         return [

@@ -40,41 +40,42 @@ def bradley_terry_loss(margin: Tensor, probability: Tensor, weight: Tensor) -> T
     return (loss * weight).sum() / weight.sum()
 
 
-def gae(rewards: Tensor, values: Tensor, present: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+def gae(rewards_AT: Tensor, values_AT: Tensor, present_AT: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Advantages and returns, each (A, T), by generalised advantage estimation (arXiv 1506.02438, eq. 16).
 
     Args:
-        rewards: (A, T) reward for each token.
-        values: (A, T) critic's value of the state that each token was chosen in.
-        present: (A, T) bool; an answer's tokens come first, its padding last.
+        rewards_AT: (A, T) reward for each token.
+        values_AT: (A, T) critic's value of the state that each token was chosen in.
+        present_AT: (A, T) bool; an answer's tokens come first, its padding last.
 
     The state after the last token is worth 0: an answer cut at the limit gets its score there, by the missing-EOS rule,
     so nothing is bootstrapped from a state that no token was drawn from.
     """
-    advantages = torch.zeros_like(rewards)
-    running = torch.zeros_like(rewards[:, 0])
-    for t in reversed(range(rewards.shape[1])):
-        following = values[:, t + 1] * present[:, t + 1] if t + 1 < rewards.shape[1] else torch.zeros_like(running)
-        delta = rewards[:, t] + gamma * following - values[:, t]
-        running = (delta + gamma * lam * running) * present[:, t]
-        advantages[:, t] = running
-    return advantages, (advantages + values) * present
+    advantages_AT = torch.zeros_like(rewards_AT)
+    running = torch.zeros_like(rewards_AT[:, 0])
+    for t in reversed(range(rewards_AT.shape[1])):
+        is_last = t + 1 == rewards_AT.shape[1]
+        following = torch.zeros_like(running) if is_last else values_AT[:, t + 1] * present_AT[:, t + 1]
+        delta = rewards_AT[:, t] + gamma * following - values_AT[:, t]
+        running = (delta + gamma * lam * running) * present_AT[:, t]
+        advantages_AT[:, t] = running
+    return advantages_AT, (advantages_AT + values_AT) * present_AT
 
 
 def clipped_policy_loss(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float
+    logprobs_AT: Tensor, old_logprobs_AT: Tensor, advantages_AT: Tensor, clip: float
 ) -> tuple[Tensor, Tensor]:
-    """PPO's pessimistic surrogate for each token, and whether it was clipped (arXiv 1707.06347, eq. 7)."""
-    ratio = (logprobs - old_logprobs).exp()
-    plain = -advantages * ratio
-    clipped = -advantages * ratio.clamp(1 - clip, 1 + clip)
-    return torch.maximum(plain, clipped), (clipped > plain)
+    """PPO's pessimistic surrogate for each token, and whether it was clipped, each (A, T) (arXiv 1707.06347, eq. 7)."""
+    ratio_AT = (logprobs_AT - old_logprobs_AT).exp()
+    plain_AT = -advantages_AT * ratio_AT
+    clipped_AT = -advantages_AT * ratio_AT.clamp(1 - clip, 1 + clip)
+    return torch.maximum(plain_AT, clipped_AT), (clipped_AT > plain_AT)
 
 
-def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
-    """Half the squared error for each token, with the value kept within `clip` of the old one ("N+ details")."""
-    near = old_values + (values - old_values).clamp(-clip, clip)
-    return 0.5 * torch.maximum((values - returns) ** 2, (near - returns) ** 2)
+def clipped_value_loss(values_AT: Tensor, old_values_AT: Tensor, returns_AT: Tensor, clip: float) -> Tensor:
+    """(A, T): half the squared error of each token, the value kept within `clip` of the old one ("N+ details")."""
+    near_AT = old_values_AT + (values_AT - old_values_AT).clamp(-clip, clip)
+    return 0.5 * torch.maximum((values_AT - returns_AT) ** 2, (near_AT - returns_AT) ** 2)
 
 
 def leave_one_out(scores_PK: Tensor) -> Tensor:

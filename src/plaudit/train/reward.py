@@ -8,7 +8,7 @@ make up for a random one (Kumar et al. 2022, arXiv 2202.10054).
 All answers to a prompt go through the trunk in one row, and all their pairs are in one batch element (InstructGPT,
 section 3.5). The layers below the adapters are computed once and kept, since nothing there ever changes.
 
-Shapes: A answers, N pairs, D hidden size, F features of the head.
+Shapes: A answers, N pairs, B rows, L positions, D hidden size, F features of the head.
 """
 
 from __future__ import annotations
@@ -17,37 +17,27 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from plaudit.errors import UsageError
+from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.conversation import Packed, microbatches
 from plaudit.models.heads import ScalarHead, default_depth
+from plaudit.models.lora import LoraSettings
+from plaudit.models.packing import Packed, microbatches
 from plaudit.models.process import release
-from plaudit.models.reward_model import EncodedGroup, Reading, RewardModel, encode_group, pack_groups
-from plaudit.models.trunk import LoraSettings, Trunk
+from plaudit.models.reward_model import EncodedGroup, RewardModel, ScoreSettings, encode_group, pack_groups
 from plaudit.progress import bar
+from plaudit.train.configs import RewardConfig
 from plaudit.train.losses import bradley_terry_loss
 from plaudit.types import Preference, Prompt, Response
 
-
-@dataclass(frozen=True)
-class RewardConfig:
-    depth: int | None = None  # layer that the head reads after; default: two thirds of the way up
-    rank: int = 16  # of the adapter
-    alpha: float = 32.0
-    ridge: float | None = None  # of the head's first fit, on its squared weights; default: by cross-validation
-    epochs: int = 1  # InstructGPT's; a few hundred answers bear two
-    learning_rate: float = 1e-3  # of the adapter
-    head_learning_rate: float = 5e-5  # small: the head is fitted already, and reads more than a thousand features
-    batch_prompts: int = 8  # prompts whose pairs make one step
-    prompt_tokens: int = 256  # the newest tokens of a conversation that are read
-    answer_tokens: int = 256
-    keep_mb: int = 1024  # memory for the lower layers' output; what does not fit is computed again
+RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # on the head's squared weights
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -66,12 +56,11 @@ def group_by_prompt(
     by_prompt: dict[str, list[Preference]] = defaultdict(list)
     for preference in preferences:
         by_prompt[preference.prompt_id].append(preference)
-    return [
-        Group(
-            prompts[pid], tuple(responses[r] for r in dict.fromkeys(r for p in found for r in (p.a, p.b))), tuple(found)
-        )
-        for pid, found in by_prompt.items()
-    ]
+    groups = []
+    for prompt_id, about in by_prompt.items():
+        ids = dict.fromkeys(response_id for p in about for response_id in (p.a, p.b))
+        groups.append(Group(prompts[prompt_id], tuple(responses[i] for i in ids), tuple(about)))
+    return groups
 
 
 @dataclass
@@ -79,19 +68,21 @@ class Batch:
     """Some groups packed into rows, with their pairs as indices into the answers."""
 
     packed: Packed
-    first: Tensor  # (N,) index of answer a
-    second: Tensor  # (N,) index of answer b
-    probability: Tensor  # (N,) that a beats b
-    weight: Tensor  # (N,) votes
-    row: Tensor  # (N,) which of the batch's prompts the pair is about
-    lower: Tensor | None = None  # (B, L, D), kept while there is room
-    features: Tensor | None = None  # (A, 2D) on the bare trunk: what the head is first fitted to
+    first_N: Tensor  # index of answer a
+    second_N: Tensor  # index of answer b
+    probability_N: Tensor  # that a beats b
+    weight_N: Tensor  # votes
+    row_N: Tensor  # which of the batch's prompts the pair is about
+    lower_BLD: Tensor | None = None  # kept while there is room
+    features_AF: Tensor | None = None  # on the bare trunk: what the head is first fitted to
 
-    def hidden(self, trunk: Trunk) -> Tensor:
-        return trunk.lower(self.packed.tokens) if self.lower is None else self.lower
+    def hidden(self, backbone: Backbone) -> Tensor:
+        """(B, L, D): the lower layers' output, which never changes."""
+        return backbone.lower(self.packed.tokens) if self.lower_BLD is None else self.lower_BLD
 
     def loss(self, scores_A: Tensor) -> Tensor:
-        return bradley_terry_loss(scores_A[self.first] - scores_A[self.second], self.probability, self.weight)
+        margin_N = scores_A[self.first_N] - scores_A[self.second_N]
+        return bradley_terry_loss(margin_N, self.probability_N, self.weight_N)
 
 
 def train_reward(
@@ -108,20 +99,20 @@ def train_reward(
 
 def untrained_reward(model: LanguageModel, config: RewardConfig, seed: int, adapter: str = "reward") -> RewardModel:
     """A new adapter that changes nothing yet, and a random head."""
-    trunk, reading = model.trunk, reading_of(model, config)
-    trunk.add_adapter(adapter, LoraSettings(config.rank, config.alpha), seed, depth=reading.depth)
-    return RewardModel(trunk, adapter, ScalarHead(trunk.hidden_size, seed).to(trunk.device), reading)
+    backbone, settings = model.trunk, score_settings(model, config)
+    backbone.add_adapter(adapter, LoraSettings(config.rank, config.alpha), seed, depth=settings.depth)
+    return RewardModel(backbone, adapter, ScalarHead(backbone.hidden_size, seed).to(backbone.device), settings)
 
 
-def reading_of(model: LanguageModel, config: RewardConfig) -> Reading:
-    """How a reward model with this configuration reads. UsageError for a depth that has no adapted layer below it."""
-    trunk = model.trunk
-    depth = config.depth or default_depth(trunk)
-    if not trunk.split < depth <= len(trunk.layers):
+def score_settings(model: LanguageModel, config: RewardConfig) -> ScoreSettings:
+    """How a reward model with this configuration scores. UsageError for a depth that has no adapted layer below it."""
+    backbone = model.trunk
+    depth = config.depth or default_depth(backbone)
+    if not backbone.split < depth <= backbone.depth:
         raise UsageError(
-            f"training.depth must lie between {trunk.split + 1} and {len(trunk.layers)} for this model, not {depth}."
+            f"training.depth must lie between {backbone.split + 1} and {backbone.depth} for this model, not {depth}."
         )
-    return Reading(depth, config.prompt_tokens, config.answer_tokens)
+    return ScoreSettings(depth, config.prompt_tokens, config.answer_tokens)
 
 
 def make_batches(
@@ -136,15 +127,15 @@ def make_batches(
         raise UsageError(
             "There are no preferences to learn from: collect some (`plaudit panel`), or `plaudit import` some."
         )
-    reading = reading_of(model, config)
-    encoded = [encode_group(model, g.prompt, g.answers, reading) for g in groups]
+    settings = score_settings(model, config)
+    encoded = [encode_group(model, g.prompt, g.answers, settings) for g in groups]
     return [
         make_batch(model.trunk, [groups[i] for i in indices], [encoded[i] for i in indices])
         for indices in microbatches([e.tokens for e in encoded], tokens)
     ]
 
 
-def make_batch(trunk: Trunk, groups: Sequence[Group], encoded: Sequence[EncodedGroup]) -> Batch:
+def make_batch(backbone: Backbone, groups: Sequence[Group], encoded: Sequence[EncodedGroup]) -> Batch:
     index = {(g.prompt.id, r.id): None for g in groups for r in g.answers}
     place = {key: i for i, key in enumerate(index)}
     pairs = [
@@ -152,40 +143,40 @@ def make_batch(trunk: Trunk, groups: Sequence[Group], encoded: Sequence[EncodedG
         for row, g in enumerate(groups)
         for p in g.preferences
     ]
-    first, second, probability, weight, row = (
-        torch.tensor(column, device=trunk.device) for column in zip(*pairs, strict=True)
+    first_N, second_N, probability_N, weight_N, row_N = (
+        torch.tensor(column, device=backbone.device) for column in zip(*pairs, strict=True)
     )
-    return Batch(pack_groups(trunk, encoded), first, second, probability.float(), weight.float(), row)
+    packed = pack_groups(backbone, encoded)
+    return Batch(packed, first_N, second_N, probability_N.float(), weight_N.float(), row_N)
 
 
 def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig) -> None:
     """Fit the head alone to the frozen trunk's features, and keep the lower layers' output on the way."""
-    kept_bytes, features = sum(b.lower.nbytes for b in batches if b.lower is not None), []
+    kept_bytes, features = sum(b.lower_BLD.nbytes for b in batches if b.lower_BLD is not None), []
     with (
         torch.no_grad(),
-        bar("Reading the answers", sum(len(b.packed.targets) for b in batches), "answers") as progress,
+        bar("Reading the answers", sum(len(b.packed.targets_AT) for b in batches), "answers") as progress,
     ):
         for batch in batches:
-            lower = batch.hidden(reward.trunk)
-            features.append(reward.features(lower, batch.packed) if batch.features is None else batch.features)
-            if batch.lower is None and kept_bytes + lower.nbytes <= config.keep_mb * 2**20:
-                batch.lower, kept_bytes = lower, kept_bytes + lower.nbytes
-            progress.advance(len(batch.packed.targets))
+            lower_BLD, features_AF = batch.hidden(reward.trunk), batch.features_AF
+            features.append(reward.features(lower_BLD, batch.packed) if features_AF is None else features_AF)
+            if batch.lower_BLD is None and kept_bytes + lower_BLD.nbytes <= config.keep_mb * 2**20:
+                batch.lower_BLD, kept_bytes = lower_BLD, kept_bytes + lower_BLD.nbytes
+            progress.advance(len(batch.packed.targets_AT))
             release()
-    difference = torch.cat([f[b.first] - f[b.second] for f, b in zip(features, batches, strict=True)])
-    probability = torch.cat([b.probability for b in batches])
-    weight = torch.cat([b.weight for b in batches])
-    offsets = [0, *accumulate(len(b.packed.tokens.ids) for b in batches)]
-    prompt = torch.cat([b.row + offset for b, offset in zip(batches, offsets, strict=False)])
-    ridge = config.ridge or choose_ridge(difference, probability, weight, prompt)
-    reward.head.weight.data.copy_(fit_head(difference, probability, weight, ridge))
+    difference_NF = torch.cat([f[b.first_N] - f[b.second_N] for f, b in zip(features, batches, strict=True)])
+    probability_N = torch.cat([b.probability_N for b in batches])
+    weight_N = torch.cat([b.weight_N for b in batches])
+    offsets = [0, *accumulate(len(b.packed.tokens.ids_BL) for b in batches)]
+    prompt_N = torch.cat([b.row_N + offset for b, offset in zip(batches, offsets, strict=False)])
+    ridge = config.ridge or choose_ridge(difference_NF, probability_N, weight_N, prompt_N)
+    reward.head.weight.data.copy_(fit_head(difference_NF, probability_N, weight_N, ridge))
 
 
 def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig, seed: int) -> list[dict[str, float]]:
     """Train adapter and head together; the learning rate falls linearly to zero."""
-    trunk = reward.trunk
     history: list[dict[str, float]] = []
-    adapter = list(trunk.adapter_parameters(reward.adapter).values())
+    adapter = list(reward.trunk.adapter_parameters(reward.adapter).values())
     optimizer = torch.optim.AdamW(
         [
             {"params": adapter, "lr": config.learning_rate},
@@ -198,11 +189,11 @@ def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfi
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / max(1, len(steps)))
     with bar("Training the reward model", len(steps), "steps") as progress:
         for step in steps:
-            total = sum(float(b.weight.sum()) for b in step)
+            total = sum(float(b.weight_N.sum()) for b in step)
             loss = 0.0
             for batch in step:
-                share = float(batch.weight.sum()) / total
-                part = batch.loss(reward.raw(batch.hidden(trunk), batch.packed)) * share
+                share = float(batch.weight_N.sum()) / total
+                part = batch.loss(reward.raw(batch.hidden(reward.trunk), batch.packed)) * share
                 part.backward()
                 loss += float(part.detach())
             torch.nn.utils.clip_grad_norm_(adapter, 1.0)
@@ -228,7 +219,7 @@ def steps_of(batches: Sequence[Batch], config: RewardConfig, seed: int) -> list[
                 steps.append([])
                 rows = 0
             steps[-1].append(batch)
-            rows += len(batch.packed.tokens.ids)
+            rows += len(batch.packed.tokens.ids_BL)
     return steps
 
 
@@ -236,55 +227,45 @@ def steps_of(batches: Sequence[Batch], config: RewardConfig, seed: int) -> list[
 def normalise(reward: RewardModel, batches: Sequence[Batch]) -> None:
     """Set mean and standard deviation to those of the raw scores of all answers."""
     scores = torch.cat([reward.raw(b.hidden(reward.trunk), b.packed) for b in batches])
-    reading = reward.reading
-    reward.reading = Reading(
-        reading.depth,
-        reading.prompt_tokens,
-        reading.answer_tokens,
-        float(scores.mean()),
-        max(1e-6, float(scores.std())),
-    )
+    spread = max(1e-6, float(scores.std()))
+    reward.settings = replace(reward.settings, mean=float(scores.mean()), std=spread)
 
 
-RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-FOLDS = 5
+def fit_head(difference_NF: Tensor, probability_N: Tensor, weight_N: Tensor, ridge: float) -> Tensor:
+    """(F,) weights w that minimise the Bradley–Terry loss of `difference_NF @ w` plus ridge · |w|², by L-BFGS.
 
-
-def fit_head(difference: Tensor, probability: Tensor, weight: Tensor, ridge: float) -> Tensor:
-    """(F,) weights w that minimise the Bradley–Terry loss of `difference @ w` plus ridge · |w|², by L-BFGS.
-
-    `difference` (N, F): features of a less those of b. `probability` (N,): that a beats b. `weight` (N,): votes.
+    `difference_NF`: features of a less those of b. `probability_N`: that a beats b. `weight_N`: votes.
     """
-    w = torch.zeros(difference.shape[1], device=difference.device, requires_grad=True)
-    solver = torch.optim.LBFGS([w], max_iter=100, line_search_fn="strong_wolfe")
+    w_F = torch.zeros(difference_NF.shape[1], device=difference_NF.device, requires_grad=True)
+    solver = torch.optim.LBFGS([w_F], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         solver.zero_grad()
-        loss: Tensor = bradley_terry_loss(difference @ w, probability, weight) + ridge * w.square().sum()
+        loss: Tensor = bradley_terry_loss(difference_NF @ w_F, probability_N, weight_N)
+        loss = loss + ridge * w_F.square().sum()
         loss.backward()
         return loss
 
     solver.step(closure)
-    return w.detach()
+    return w_F.detach()
 
 
-def choose_ridge(difference: Tensor, probability: Tensor, weight: Tensor, prompt: Tensor) -> float:
-    """The penalty of `RIDGES` with the least loss on held-out prompts, by five folds. `prompt` (N,): its index.
+def choose_ridge(difference_NF: Tensor, probability_N: Tensor, weight_N: Tensor, prompt_N: Tensor) -> float:
+    """The penalty of `RIDGES` with the least loss on held-out prompts, by five folds. `prompt_N`: its index.
 
     Few preferences want a strong penalty and many a weak one, by a factor of a hundred; no fixed value serves both.
     """
-    fold = prompt % FOLDS
-    if len(fold.unique()) < FOLDS:
+    fold_N = prompt_N % FOLDS
+    if len(fold_N.unique()) < FOLDS:
         return RIDGES[-2]
 
     def heldout_loss(ridge: float) -> float:
         total = 0.0
         for k in range(FOLDS):
-            train, test = fold != k, fold == k
-            w = fit_head(difference[train], probability[train], weight[train], ridge)
-            total += float(
-                bradley_terry_loss(difference[test] @ w, probability[test], weight[test]) * weight[test].sum()
-            )
+            train, test = fold_N != k, fold_N == k
+            w_F = fit_head(difference_NF[train], probability_N[train], weight_N[train], ridge)
+            loss = bradley_terry_loss(difference_NF[test] @ w_F, probability_N[test], weight_N[test])
+            total += float(loss * weight_N[test].sum())
         return total
 
     return min(RIDGES, key=heldout_loss)

@@ -6,98 +6,61 @@ that wrote the answers: no ratio, no clipping, nothing to go stale.
 
 Departures from the paper: advantages are divided by their standard deviation over the batch, so that the learning rate
 means the same for every reward model; the loss is a mean over tokens of the batch, not over answers.
+
+Shapes: A answers of a micro-batch, T tokens; P prompts of the batch, K answers to each.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.process import release
+from plaudit.models.logprobs import answer_logprobs
+from plaudit.models.lora import LoraSettings
 from plaudit.models.reward_model import Scorer
-from plaudit.models.trunk import LoraSettings
-from plaudit.progress import bar
-from plaudit.train.losses import AdaptiveKL, leave_one_out
-from plaudit.train.rollouts import (
-    LogMetrics,
-    ReinforcementConfig,
-    Rollout,
-    answer_logprobs,
-    collect,
-    draw_prompts,
-    load_checkpoint,
-    save_checkpoint,
-    summarise,
-)
-from plaudit.types import Prompt
+from plaudit.train.configs import RlooConfig
+from plaudit.train.losses import leave_one_out
+from plaudit.train.rollouts import Rollout
 
 
-@dataclass(frozen=True)
-class RlooConfig(ReinforcementConfig):
-    """Nothing of its own: that is much of its charm."""
+class Rloo:
+    """See `plaudit.train.loop.Learner`."""
 
+    name = "RLOO"
 
-def train_rloo(
-    model: LanguageModel,
-    scorer: Scorer,
-    prompts: Sequence[Prompt],
-    config: RlooConfig,
-    seed: int,
-    checkpoint: Path,
-    log: LogMetrics,
-    policy: str = "policy",
-) -> None:
-    """Optimise the adapter `policy` of the model's trunk against `scorer`; resumes where `checkpoint` has got to."""
-    trunk = model.trunk
-    trunk.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed)
-    parameters = trunk.adapter_parameters(policy)
-    optimizer = torch.optim.AdamW(parameters.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
-    kl = AdaptiveKL(config.kl_coefficient, config.kl_target_nats, config.kl_horizon_episodes)
-    state = load_checkpoint(checkpoint, parameters, {"optimizer": optimizer}) or {"iteration": 0}
-    kl.coefficient = state.get("kl_coefficient", kl.coefficient)
-    done = int(state["iteration"])
-    with bar("RLOO", config.iterations, "steps", done=done) as progress:
-        for iteration in range(done, config.iterations):
-            start = time.perf_counter()
-            batch = draw_prompts(prompts, config.rollout.prompts, seed, iteration)
-            rollouts = collect(model, policy, scorer, batch, config.rollout, seed * 1_000_003 + iteration)
-            sampled = time.perf_counter()
-            figures = summarise(rollouts) | update(model, policy, rollouts, config, kl.coefficient)
-            torch.nn.utils.clip_grad_norm_(parameters.values(), config.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            release()
-            kl.update(figures["kl_nats"], episodes=len(batch) * config.rollout.answers)
-            seconds = {"seconds": time.perf_counter() - start, "sample_seconds": sampled - start}
-            log({"step": iteration + 1, **figures, "kl_coefficient": kl.coefficient, **seconds})
-            after = {"iteration": iteration + 1, "kl_coefficient": kl.coefficient}
-            save_checkpoint(checkpoint, parameters, {"optimizer": optimizer}, after)
-            progress.advance(
-                finished=figures["finished_share"], reward=figures["reward_mean"], kl=round(figures["kl_nats"], 1)
+    def __init__(
+        self, model: LanguageModel, scorer: Scorer, config: RlooConfig, seed: int, policy: str = "policy"
+    ) -> None:
+        self.backbone, self.config, self.policy = model.trunk, config, policy
+        self.backbone.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed)
+        self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
+        adamw = torch.optim.AdamW(self.tensors.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": adamw}
+
+    def learn(self, rollouts: Sequence[Rollout], beta: float, iteration: int) -> dict[str, float]:
+        """One step on the whole batch's loss, accumulated over the micro-batches."""
+        advantages = self.advantages(rollouts, beta)
+        tokens = sum(int(r.packed.lengths_A.sum()) for r in rollouts)
+        figures = {"policy_loss": 0.0, "entropy_nats": 0.0}
+        for rollout, advantage_A in zip(rollouts, advantages, strict=True):
+            logprobs_AT, entropy_AT = answer_logprobs(
+                self.backbone, self.policy, rollout.lower_BLD, rollout.packed, self.config.rollout.temperature
             )
+            loss = -(advantage_A[:, None] * logprobs_AT).sum() / tokens
+            loss.backward()
+            figures["policy_loss"] += float(loss.detach())
+            figures["entropy_nats"] += float(entropy_AT.sum()) / tokens
+        torch.nn.utils.clip_grad_norm_(self.tensors.values(), self.config.max_grad_norm)
+        self.optimizers["optimizer"].step()
+        self.optimizers["optimizer"].zero_grad()
+        return figures
 
-
-def update(
-    model: LanguageModel, policy: str, rollouts: Sequence[Rollout], config: RlooConfig, beta: float
-) -> dict[str, float]:
-    """Accumulate the gradient of one iteration's loss; returns the loss and the policy's entropy (nats a token)."""
-    K = config.rollout.answers
-    scores = torch.cat([r.scores - beta * r.kl_nats for r in rollouts])
-    advantages = leave_one_out(scores.view(-1, K)).flatten()
-    advantages = advantages / (advantages.std() + 1e-6)
-    tokens = sum(int(r.packed.lengths.sum()) for r in rollouts)
-    totals = {"policy_loss": 0.0, "entropy_nats": 0.0}
-    for rollout, advantage in zip(rollouts, advantages.split([len(r.answers) for r in rollouts]), strict=True):
-        logprobs, entropy = answer_logprobs(
-            model.trunk, policy, rollout.lower, rollout.packed, config.rollout.temperature
-        )
-        loss = -(advantage[:, None] * logprobs).sum() / tokens
-        loss.backward()
-        totals["policy_loss"] += float(loss.detach())
-        totals["entropy_nats"] += float(entropy.sum()) / tokens
-    return totals
+    def advantages(self, rollouts: Sequence[Rollout], beta: float) -> Sequence[Tensor]:
+        """(A,) for each micro-batch: the leave-one-out advantages, at unit scale over the batch."""
+        scores_PK = torch.cat([r.scores_A - beta * r.kl_nats_A for r in rollouts]).view(-1, self.config.rollout.answers)
+        advantages = leave_one_out(scores_PK).flatten()
+        advantages = advantages / (advantages.std() + 1e-6)
+        return advantages.split([len(r.answers) for r in rollouts])

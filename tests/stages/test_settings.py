@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.config import configured, leaves, merged, parsed
+from plaudit.config import change, leaves, parse_assignment
 from plaudit.errors import UsageError
-from plaudit.stages.align import align_config, default_config
-from plaudit.stages.panel import PanelConfig
+from plaudit.stages import panel, sample
+from plaudit.stages.align import align_config
 from plaudit.stages.sample import SampleConfig
 
 
@@ -29,18 +29,18 @@ from plaudit.stages.sample import SampleConfig
     ],
 )
 def test_a_value_is_written_as_in_toml_and_quotes_may_be_left_out(assignment: str, expected: tuple) -> None:
-    assert parsed(assignment) == expected
-    assert type(parsed(assignment)[1]) is type(expected[1])
+    assert parse_assignment(assignment) == expected
+    assert type(parse_assignment(assignment)[1]) is type(expected[1])
 
 
 @pytest.mark.parametrize("assignment", ["answers", "=4", ""])
 def test_an_assignment_has_a_key_and_a_value(assignment: str) -> None:
     with pytest.raises(UsageError, match="--set takes KEY=VALUE"):
-        parsed(assignment)
+        parse_assignment(assignment)
 
 
 def test_assignments_come_after_flags_and_flags_not_given_change_nothing() -> None:
-    config = configured(SampleConfig(), {"answers": 2, "split": None}, ["answers=3", "split=train"])
+    config = sample.STAGE.configure({"answers": 2, "split": None}, ["answers=3", "split=train"])
     assert (config.answers, config.split, config.max_tokens) == (3, "train", 64)
 
 
@@ -54,16 +54,16 @@ def test_assignments_come_after_flags_and_flags_not_given_change_nothing() -> No
 )
 def test_what_does_not_fit_is_fatal(assignment: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        configured(PanelConfig(), {}, [assignment])
+        panel.STAGE.configure({}, [assignment])
 
 
 def test_a_key_deep_inside_is_pointed_out() -> None:
-    default = asdict(default_config("ppo"))
+    default = asdict(align_config({"algorithm": "ppo"}))
     with pytest.raises(UsageError, match=r"Did you mean `training\.lam`"):
-        merged(default, {}, ["lam=0.9"])
-    assert align_config(merged(default, {}, ["training.rollout.rows=1"])).training.rollout.rows == 1
+        change(default, {}, ["lam=0.9"])
+    assert align_config(change(default, {}, ["training.rollout.rows=1"])).training.rollout.rows == 1
     with pytest.raises(UsageError, match=r"Unknown key `training\.lam`"):
-        merged(asdict(default_config("rloo")), {}, ["training.lam=0.9"])
+        change(asdict(align_config({})), {}, ["training.lam=0.9"])
 
 
 @pytest.mark.parametrize(
@@ -75,27 +75,27 @@ def test_a_key_deep_inside_is_pointed_out() -> None:
 )
 def test_where_no_key_is_like_it_all_are_listed(assignment: str, advice: str) -> None:
     with pytest.raises(UsageError) as refused:
-        configured(SampleConfig(), {}, [assignment])
+        sample.STAGE.configure({}, [assignment])
     assert advice in str(refused.value)
 
 
 def test_what_two_keys_share_in_front_makes_them_not_alike() -> None:
-    default = asdict(default_config("rloo"))
+    default = asdict(align_config({}))
     with pytest.raises(UsageError) as refused:
-        merged(default, {}, ["training.foo=1"])
+        change(default, {}, ["training.foo=1"])
     assert "Did you mean" not in str(refused.value)
     assert "training.learning_rate" in str(refused.value)
     with pytest.raises(UsageError, match=r"Did you mean `training\.rollout\.max_tokens`"):
-        merged(default, {}, ["training.max_token=1"])
+        change(default, {}, ["training.max_token=1"])
 
 
 def test_an_unknown_algorithm_is_refused() -> None:
     with pytest.raises(UsageError, match="no algorithm dpo; use rloo or ppo"):
-        default_config("dpo")
+        align_config({"algorithm": "dpo"})
 
 
 @given(st.integers(1, 9), st.floats(0.1, 5), st.sampled_from(["all", "train", "heldout"]))
 def test_what_is_set_is_what_is_read_back(answers: int, temperature: float, split: str) -> None:
     settings = [f"answers={answers}", f"temperature={temperature!r}", f"split={split}"]
-    config = configured(SampleConfig(), {}, settings)
+    config = sample.STAGE.configure({}, settings)
     assert dict(leaves(asdict(config))) == asdict(SampleConfig(answers, temperature=temperature, split=split))

@@ -3,8 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.models.conversation import encode_answer, encode_prompt, microbatches, pack
+from plaudit.models.chat import encode_answer, encode_prompt
 from plaudit.models.heads import ScalarHead, final_features, prefix_features
+from plaudit.models.packing import microbatches, pack
 from plaudit.types import Message, Prompt, Role, StopReason
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12]]
@@ -18,13 +19,13 @@ def states(trunk, prompts, answers):
 
 def test_packed_answers_are_what_they_would_be_alone(tiny):
     packed, hidden = states(tiny.trunk, PROMPTS, ANSWERS)
-    together = tiny.trunk.token_logprobs(packed.select(hidden), packed.targets[packed.present])[0]
+    together = tiny.trunk.token_logprobs(packed.select(hidden), packed.targets_AT[packed.present_AT])[0]
     together = packed.spread(together)
     row = 0
     for prompt, group in zip(PROMPTS, ANSWERS, strict=True):
         for answer in group:
             alone, hidden_alone = states(tiny.trunk, [prompt], [[answer]])
-            logprobs = tiny.trunk.token_logprobs(alone.select(hidden_alone), alone.targets[alone.present])[0]
+            logprobs = tiny.trunk.token_logprobs(alone.select(hidden_alone), alone.targets_AT[alone.present_AT])[0]
             torch.testing.assert_close(together[row, : len(answer)], logprobs, rtol=1e-4, atol=1e-5)
             assert (together[row, len(answer) :] == 0).all()
             row += 1

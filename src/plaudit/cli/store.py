@@ -1,0 +1,96 @@
+"""`plaudit backup` and `plaudit restore`: the feedback store as one file, and back into either database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plaudit.cli.options import HERE, WorkspaceDir
+from plaudit.errors import NotThereError, PlauditError, UsageError
+from plaudit.workspace import Workspace
+
+SHOWN = 20  # differences; a damaged table has thousands
+
+
+def verify(
+    repair: Annotated[bool, typer.Option("--repair", help="Make everything again from the events.")] = False,
+    workspace: WorkspaceDir = HERE,
+) -> None:
+    from plaudit.stages.inputs import open_feedback
+
+    opened = Workspace.open(workspace)
+    with open_feedback(opened) as store:
+        found = store.verify()
+        for sentence in found[:SHOWN]:
+            print(sentence)
+        if len(found) > SHOWN:
+            print(f"… and {len(found) - SHOWN:,} more.")
+        if found and repair:
+            store.replay()
+            found = store.verify()
+            print("Made again from the events.")
+        if found:
+            raise PlauditError(
+                f"The feedback store is not what its events say ({len(found):,} differences). "
+                f"`plaudit verify --repair -w {opened.path}` makes it again from them."
+            )
+        print(f"Sound: {store.counts()['events']:,} events say exactly what is stored.")
+
+
+ACTOR = "the command line"  # in the log; who sat at it, it does not know
+
+
+def withdraw(
+    annotator: Annotated[str | None, typer.Option(metavar="NAME", help="All that this annotator said.")] = None,
+    entry: Annotated[str | None, typer.Option(metavar="ID", help="One judgement or written answer.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    workspace: WorkspaceDir = HERE,
+) -> None:
+    from plaudit.stages.inputs import open_feedback
+    from plaudit.stages.stale import find_stale_runs
+
+    opened = Workspace.open(workspace)
+    with open_feedback(opened) as store:
+        try:
+            count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=ACTOR)
+        except NotThereError as error:
+            raise UsageError(
+                f"There is no annotator {annotator} in the feedback store; "
+                f"`plaudit quality -w {opened.path}` lists them."
+            ) from error
+    print(f"Withdrew {_entries(count)}; nothing reads that any more." if count else "Nothing was left to withdraw.")
+    stale = find_stale_runs(opened)
+    if stale:
+        print("These runs rest on withdrawn feedback; make them again, in this order:")
+    for one in stale:
+        print(f"  {one.run.id} ({_entries(one.entries)}): {one.command}")
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count:,} entries"
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to, such as feedback-2026-11.zip.")],
+    workspace: WorkspaceDir = HERE,
+) -> None:
+    from plaudit.stages.inputs import open_feedback
+
+    with open_feedback(Workspace.open(workspace)) as store:
+        print(f"Wrote {store.back_up(file):,} events and all accounts to {file}. It holds secrets: keep it safe.")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `plaudit backup` wrote.")],
+    workspace: WorkspaceDir = HERE,
+) -> None:
+    from plaudit.errors import UsageError
+    from plaudit.feedback.store import FeedbackStore
+
+    opened = Workspace.open(workspace)
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
+    with FeedbackStore.open(opened.database) as store:
+        print(f"Restored {store.restore(file):,} events into {opened.path}, and checked them.")

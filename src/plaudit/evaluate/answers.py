@@ -1,0 +1,66 @@
+"""Answers to held-out prompts, from the base or from the policy, with their rewards and their KL from the base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from plaudit.evaluate.comparison import Answered, Side
+from plaudit.models.catalog import LanguageModel
+from plaudit.models.logprobs import answer_logprobs
+from plaudit.models.packing import pack
+from plaudit.models.process import release
+from plaudit.models.reward_model import Scorer
+from plaudit.models.sampling import Chunk, Sampled, as_response, sample
+from plaudit.progress import Bar
+from plaudit.types import Drawing, Prompt
+
+ROWS = 4  # prompts, with all their answers, in one micro-batch of the measuring pass
+
+
+@torch.no_grad()
+def answer(
+    model: LanguageModel,
+    adapter: str | None,
+    scorer: Scorer,
+    parts: Sequence[Chunk],
+    drawing: Drawing,
+    seed: int,
+    progress: Bar,
+) -> Side:
+    """One side's answers, scored, and with their KL from the base where the side has an adapter."""
+    answered: list[list[Answered]] = []
+    for part in parts:
+        n, generator = drawing.answers, part.generator(seed)
+        drawn = sample(model.trunk, part.encoded, n, drawing.sampling, model.end_ids, generator, adapter=adapter)
+        for first in range(0, len(part.prompts), ROWS):
+            rows = slice(first, first + ROWS)
+            answered += _measured(model, adapter, scorer, part.prompts[rows], part.encoded[rows], drawn[rows], drawing)
+            progress.advance(len(part.prompts[rows]))
+    return Side([prompt for part in parts for prompt in part.prompts], answered)
+
+
+def _measured(
+    model: LanguageModel,
+    adapter: str | None,
+    scorer: Scorer,
+    prompts: Sequence[Prompt],
+    encoded: Sequence[list[int]],
+    drawn: Sequence[Sequence[Sampled]],
+    drawing: Drawing,
+) -> list[list[Answered]]:
+    """One micro-batch: the lower layers once; reward model, reference and policy go on from there."""
+    trunk = model.trunk
+    packed = pack(encoded, [[a.ids for a in group] for group in drawn], dtype=trunk.dtype, device=trunk.device)
+    lower = trunk.lower(packed.tokens)
+    responses = [as_response(model, p, a) for p, group in zip(prompts, drawn, strict=True) for a in group]
+    rewards = scorer.score([p for p in prompts for _ in range(drawing.answers)], responses, lower, packed)
+    kl_nats = torch.zeros(len(responses))
+    if adapter is not None:
+        temperature = drawing.sampling.temperature
+        mine, base = (answer_logprobs(trunk, name, lower, packed, temperature)[0] for name in (adapter, None))
+        release()
+        kl_nats = (mine - base).sum(1)
+    flat = [Answered(*row) for row in zip(responses, rewards.tolist(), kl_nats.tolist(), strict=True)]
+    return [flat[i : i + drawing.answers] for i in range(0, len(flat), drawing.answers)]

@@ -1,0 +1,105 @@
+"""What every kind of training can be told, and the table of algorithms. Nothing here loads torch.
+
+The defaults are those that the figures of docs/results.md were measured with, where it names no others. A new algorithm
+is a file beside this one, its configuration here, and a line in `ALGORITHMS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from plaudit.types import Sampling
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    depth: int | None = None  # layer that the head reads after; default: two thirds of the way up
+    rank: int = 16  # of the adapter
+    alpha: float = 32.0
+    ridge: float | None = None  # of the head's first fit, on its squared weights; default: by cross-validation
+    epochs: int = 1  # InstructGPT's; a few hundred answers bear two
+    learning_rate: float = 1e-3  # of the adapter
+    head_learning_rate: float = 5e-5  # small: the head is fitted already, and reads more than a thousand features
+    batch_prompts: int = 8  # prompts whose pairs make one step
+    prompt_tokens: int = 256  # the newest tokens of a conversation that are read
+    answer_tokens: int = 256
+    keep_mb: int = 1024  # memory for the lower layers' output; what does not fit is computed again
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    prompts: int = 8  # prompts an iteration
+    answers: int = 4  # answers to each
+    max_tokens: int = 48
+    temperature: float = 1.0
+    prompt_tokens: int = 256  # the newest tokens of a conversation that are read
+    unfinished_penalty: float = 1.0  # taken from the score of an answer that was cut (the missing-EOS rule)
+    score_clip: float = 5.0  # scores are kept within this many standard deviations
+    rows: int = 2  # prompts, with all their answers, in one micro-batch
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.max_tokens, self.temperature)
+
+
+@dataclass(frozen=True)
+class ReinforcementConfig:
+    """What every algorithm of reinforcement learning needs to know."""
+
+    iterations: int = 24
+    learning_rate: float = 5e-4  # of the policy
+    rank: int = 16  # of the adapters
+    alpha: float = 32.0
+    kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
+    kl_target_nats: float = 9.0  # of a whole answer; the coefficient adapts towards it
+    kl_horizon_episodes: float = 500
+    max_grad_norm: float = 1.0
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+
+    @property
+    def passes(self) -> int:
+        """How often an iteration's answers are learned from."""
+        return 1
+
+
+@dataclass(frozen=True)
+class RlooConfig(ReinforcementConfig):
+    """Nothing of its own: that is much of its charm."""
+
+
+@dataclass(frozen=True)
+class PpoConfig(ReinforcementConfig):
+    epochs: int = 2  # passes over each iteration's experience, an optimisation step each
+    critic_learning_rate: float = 2e-4
+    critic_head_learning_rate: float = 2e-5  # reads more than a thousand features at once
+    gamma: float = 1.0
+    lam: float = 0.95
+    clip: float = 0.2
+    value_clip: float = 0.5  # in standard deviations of the score
+    critic_warmup: int = 1  # iterations in which only the critic learns
+
+    @property
+    def passes(self) -> int:
+        return self.epochs
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """An algorithm as everybody else knows it."""
+
+    config: type[ReinforcementConfig]
+    learner: str  # module and class, such as `plaudit.train.rloo:Rloo`
+    has_critic: bool = False  # a second adapter to train, which takes time
+
+    def load(self) -> Any:
+        """The class of the learner (`train.loop.Learner`), made with (model, scorer, config, seed). Loads torch."""
+        module, _, name = self.learner.partition(":")
+        return getattr(import_module(module), name)
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "rloo": Algorithm(RlooConfig, "plaudit.train.rloo:Rloo"),
+    "ppo": Algorithm(PpoConfig, "plaudit.train.ppo:Ppo", has_critic=True),
+}
