@@ -1,8 +1,8 @@
-"""One way to a figure: every number in the docs is measured here, written to JSON, and put into the docs from there.
+"""One way to a figure: every number in the docs is measured here and written to JSON, with a table beside it.
 
     python -m bench                               list what can be measured
     python -m bench NAME [--quick] [--json FILE]  measure it; `--isa avx2` as on a processor with nothing wider
-    python -m bench --docs                        put bench/results/*.json into the docs' tables
+    python -m bench --tables                      make the table beside every bench/results/*.json anew
 
 A bench is a file beside this one: its docstring says what is measured and how, `SEEDS` are its seeds, and
 `main(quick) -> list[Row]` measures. `quick` may measure less, to see that the bench works; such figures go in no table.
@@ -11,7 +11,6 @@ A bench is a file beside this one: its docstring says what is measured and how, 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,6 @@ from plaudit.stats.intervals import mean_interval
 from plaudit.types import content_id
 
 RESULTS = Path(__file__).parent / "results"
-BLOCK = re.compile(r"(?P<opening><!-- bench:(?P<name>[\w-]+) -->\n).*?(?P<closing><!-- /bench -->)", re.DOTALL)
 HOLDS = {">=": float.__ge__, "<=": float.__le__}
 
 
@@ -100,7 +98,7 @@ def _text(value: Any) -> str:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """A result as the docs show it: the table, and below it what it was measured with."""
+    """A result as a page: what was measured, the table, and below it what it was measured with."""
     heading, *lines = [f"| {' | '.join(line)} |" for line in cells(result["rows"])]
     rule = f"|{' --- |' * len(cells(result['rows'])[0])}"
     machine, seeds = result["machine"], ", ".join(map(str, result["seeds"]))
@@ -111,25 +109,18 @@ def markdown(result: Mapping[str, Any]) -> str:
     ]
     origin += [f"Python {machine['python']}", f"torch {machine['torch']}", f"took {duration_text(result['seconds'])}"]
     origin += [f"seeds {seeds}"] * bool(seeds)
-    return "\n".join([heading, rule, *lines, "", f"Measured by {', '.join(origin)}.", ""])
+    title = [f"# {result['name']}", "", result["what"], ""]
+    return "\n".join([*title, heading, rule, *lines, "", f"Measured by {', '.join(origin)}.", ""])
 
 
 def _instructions(machine: Mapping[str, Any]) -> str:
     return f" ({machine['instructions']})" if "instructions" in machine else ""
 
 
-def with_tables(text: str, results: Path = RESULTS) -> str:
-    """`text` with its `<!-- bench:NAME --> … <!-- /bench -->` filled from NAME.json. UsageError when there is none."""
-
-    def filled(block: re.Match[str]) -> str:
-        path = results / f"{block['name']}.json"
-        name, restricted = block["name"].removesuffix("-avx2"), block["name"].endswith("-avx2")
-        again = f"measure it by `python -m bench {name}{' --isa avx2' * restricted} --json {path}`"
-        if not path.is_file():
-            raise UsageError(f"The docs show bench:{block['name']}, but there is no {path}: {again}.")
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if result["quick"]:
-            raise UsageError(f"{path} was measured with --quick, which is for no table: {again}.")
-        return f"{block['opening']}{markdown(result)}{block['closing']}"
-
-    return BLOCK.sub(filled, text)
+def table_of(path: Path) -> str:
+    """The page that goes with a result's JSON. UsageError for one that was measured with `--quick`."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if result["quick"]:
+        again = result["command"].replace(" --quick", "")
+        raise UsageError(f"{path} was measured with --quick, which is for no table: measure it by `{again}`.")
+    return markdown(result)

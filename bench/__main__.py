@@ -1,4 +1,4 @@
-"""`python -m bench`: list the benches, measure one, or put their results into the docs."""
+"""`python -m bench`: list the benches, measure one, or make the tables of their results anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from bench import Row, cells, commit_name, with_tables
+from bench import RESULTS, Row, cells, commit_name, table_of
 from plaudit.errors import PlauditError, UsageError, did_you_mean
 from plaudit.files import to_json, write_atomically
 from plaudit.models.processor import ONLY_AVX2, instruction_set, processor_name
@@ -28,15 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", help="what to measure; without it, what there is")
     parser.add_argument("--quick", action="store_true", help="measure less, to see that the bench works")
     parser.add_argument("--isa", choices=["avx2"], help="use no wider instructions, as on a processor without them")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
-    parser.add_argument("--docs", action="store_true", help="put bench/results/*.json into the docs' tables")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here, with a table beside it")
+    parser.add_argument("--tables", action="store_true", help="make the table beside every bench/results/*.json anew")
     asked = parser.parse_args(arguments)
     if asked.isa:  # before torch is loaded, and for every process that a bench starts
         assert "torch" not in sys.modules
         os.environ |= ONLY_AVX2
     try:
-        if asked.docs:
-            rewrite_docs()
+        if asked.tables:
+            write_tables()
         elif asked.name is None:
             print("\n".join(f"{name:<16} {what}" for name, what in benches().items()) or "There are no benches yet.")
         else:
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_table(result["rows"])
             if asked.json:
                 write_atomically(asked.json, to_json(result, indent=1) + "\n")
+                if not asked.quick:
+                    write_atomically(asked.json.with_suffix(".md"), table_of(asked.json))
     except PlauditError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
@@ -67,6 +69,7 @@ def measure(name: str, quick: bool, isa: str | None = None) -> dict[str, Any]:
     rows: list[Row] = bench.main(quick=quick)
     return {
         "name": name,
+        "what": benches()[name],
         "quick": quick,
         "commit": commit,
         "machine": machine(),
@@ -94,13 +97,9 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def rewrite_docs() -> None:
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        before = page.read_text(encoding="utf-8")
-        after = with_tables(before)
-        if after != before:
-            write_atomically(page, after)
-            print(f"{page.relative_to(ROOT)}: rewritten")
+def write_tables(results: Path = RESULTS) -> None:
+    for path in sorted(results.glob("*.json")):
+        write_atomically(path.with_suffix(".md"), table_of(path))
 
 
 if __name__ == "__main__":

@@ -36,10 +36,9 @@ from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
-from plaudit.models.heads import final_features
 from plaudit.models.packing import microbatches
 from plaudit.models.process import release
-from plaudit.models.reward_model import EncodedGroup, encode_group, pack_groups
+from plaudit.models.reward_model import EncodedGroup, encode_group, final_features, pack_groups
 from plaudit.progress import duration_text, quiet, track
 from plaudit.train.configs import RewardConfig
 from plaudit.train.reward import (

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from bench import Partial, Row, __main__, cells, demo_seeds, with_tables
+from bench import Partial, Row, __main__, cells, demo_seeds, table_of
 from plaudit.errors import PlauditError, UsageError
 from plaudit.types import Prompt
 
@@ -63,23 +63,20 @@ def test_from_a_measurement_to_the_docs(tmp_path: Path, capsys: pytest.CaptureFi
     assert result["seeds"] == [0, 1]
     assert result["machine"]["cores"] >= 1
 
-    page = "Before\n<!-- bench:planted-figure -->\nold\n<!-- /bench -->\nAfter\n"
-    filled = with_tables(page, tmp_path)
-    assert filled.startswith("Before\n<!-- bench:planted-figure -->\n| what | value | goal | met |\n")
-    assert "| answers | 1,234 | >= 2 | yes |\n" in filled
-    assert "Measured by `python -m bench planted-figure`, commit " in filled
-    assert filled.endswith("<!-- /bench -->\nAfter\n")
-    assert with_tables(filled, tmp_path) == filled
+    table = (tmp_path / "planted-figure.md").read_text(encoding="utf-8")
+    assert table == table_of(tmp_path / "planted-figure.json")
+    assert table.startswith("# planted-figure\n")
+    assert "| what | value | goal | met |\n" in table
+    assert "| answers | 1,234 | >= 2 | yes |\n" in table
+    assert "Measured by `python -m bench planted-figure`, commit " in table
 
 
 @pytest.mark.usefixtures("planted")
-def test_quick_and_missing_results_are_for_no_table(tmp_path: Path) -> None:
-    page = "<!-- bench:planted-figure -->\n<!-- /bench -->"
-    with pytest.raises(UsageError, match=r"there is no .*planted-figure\.json"):
-        with_tables(page, tmp_path)
+def test_quick_results_are_for_no_table(tmp_path: Path) -> None:
     __main__.main(["planted-figure", "--quick", "--json", str(tmp_path / "planted-figure.json")])
+    assert not (tmp_path / "planted-figure.md").exists()
     with pytest.raises(UsageError, match="measured with --quick"):
-        with_tables(page, tmp_path)
+        table_of(tmp_path / "planted-figure.json")
 
 
 @pytest.mark.usefixtures("planted")

@@ -36,7 +36,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
     "models": (
         {"processor", "embedded", "chat", "packing", "lora"},
         {"process", "arithmetic", "backbone"},
-        {"logprobs", "heads"},
+        {"logprobs"},
         {"trunk"},
         {"catalog"},
         {"sampling", "reward_model", "external_reward"},

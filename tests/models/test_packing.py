@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plaudit.models.chat import encode_answer, encode_prompt
-from plaudit.models.heads import ScalarHead, final_features, prefix_features
 from plaudit.models.packing import microbatches, pack
+from plaudit.models.reward_model import ScalarHead, final_features, prefix_features
 from plaudit.types import Message, Prompt, Role, StopReason
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12]]

@@ -1,11 +1,16 @@
+from __future__ import annotations
+
+import random
+
 import pytest
 import torch
 
 from plaudit.models import sampling
+from plaudit.models import sampling as module
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import Tokens, segment_mask
-from plaudit.models.sampling import draw, sample
-from plaudit.types import Sampling, StopReason
+from plaudit.models.sampling import chunks, draw, sample
+from plaudit.types import Drawing, Prompt, Sampling, StopReason
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14, 15]]
 
@@ -73,3 +78,36 @@ def test_draw_follows_the_tempered_distribution():
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ValueError, match="must be"):
         Sampling(**settings)
+
+
+DRAWING = Drawing(answers=2, sampling=Sampling(max_tokens=10), prompt_tokens=256)
+QUESTIONS = [Prompt.from_text(f"question {n} " + "and more " * (n % 7)) for n in range(40)]
+
+
+def test_each_prompt_is_in_one_chunk_that_fits(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK_POSITIONS", 600)
+    parts = chunks(tiny, QUESTIONS, DRAWING)
+    assert sorted(p.id for part in parts for p in part.prompts) == sorted(p.id for p in QUESTIONS)
+    for part in parts:
+        longest = max(map(len, part.encoded))
+        assert len(part.prompts) == 1 or len(part.prompts) * 2 * (longest + 10) <= 600
+    assert max(len(part.prompts) for part in parts) > 1
+    lengths = [len(ids) for part in parts for ids in part.encoded]
+    assert lengths == sorted(lengths)
+
+
+def test_a_prompt_too_long_for_any_chunk_is_drawn_alone(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK_POSITIONS", 1)
+    assert [len(part.prompts) for part in chunks(tiny, QUESTIONS, DRAWING)] == [1] * 40
+
+
+def test_the_order_of_the_prompts_changes_nothing(tiny) -> None:
+    shuffled = random.Random(0).sample(QUESTIONS, len(QUESTIONS))
+    assert chunks(tiny, shuffled, DRAWING) == chunks(tiny, QUESTIONS, DRAWING)
+
+
+def test_each_chunk_and_each_seed_has_random_numbers_of_its_own(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK_PROMPTS", 8)
+    parts = chunks(tiny, QUESTIONS, DRAWING)
+    states = {bytes(part.generator(seed).get_state().tolist()) for part in parts for seed in range(4)}
+    assert len(states) == 5 * 4

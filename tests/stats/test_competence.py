@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plaudit.errors import PlauditError
-from plaudit.stats.competence import dawid_skene, guessing, others_opinion
-from plaudit.stats.crowd_bt import fit_crowd_bt
+from plaudit.stats.competence import dawid_skene, fit_crowd_bt, guessing, others_opinion
 from plaudit.stats.ratings import Ratings
 
 SCALE = np.arange(3.0)

@@ -206,7 +206,7 @@ def test_importing_the_app_imports_nothing_heavy() -> None:
     import subprocess
     import sys
 
-    code = "import sys, plaudit.web.app, plaudit.web.serving, plaudit.cli.label; print(*sys.modules)"
+    code = "import sys, plaudit.web.app, plaudit.web.serving, plaudit.cli.labelling; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"torch", "transformers", "matplotlib", "pandas", "datasets", "scipy", "sklearn"}
     assert heavy.isdisjoint(module.split(".")[0] for module in modules)

@@ -2,6 +2,8 @@
 
 A stage's line is all that it needs here: its command is made from its record (`plaudit.stages.Stage`).
 
+Options that several commands share stand here, so that they are spelled and explained alike everywhere.
+
 Only the command that was typed is imported; the others are known by their line, which is all that `--help` shows.
 """
 
@@ -12,12 +14,33 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import plaudit
 from plaudit.errors import UsageError, did_you_mean
+from plaudit.workspace import LARGEST_SEED
+
+WorkspaceDir = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The workspace's folder.")]
+HERE = Path()
+
+Dtype = Annotated[
+    str | None,
+    typer.Option("--dtype", metavar="NAME", help="auto, bf16, fp16 or fp32. Default: the workspace's."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="To compute on. Default: as many as there are cores to use."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the last run that was cut.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=LARGEST_SEED, metavar="N", help="Random seed. Default: the workspace's."),
+]
+
 
 STAGE = "stages"  # the module of a command that runs a stage
 
@@ -34,11 +57,11 @@ class Command:
         return cls(name, STAGE, name, help)
 
     def load(self) -> Callable[..., None]:
+        module = import_module(f"plaudit.cli.{self.module}")
         if self.module == STAGE:
-            from plaudit.cli.stages import command_of
-
-            return command_of(self.name)
-        function: Callable[..., None] = getattr(import_module(f"plaudit.cli.{self.module}"), self.function)
+            command: Callable[..., None] = module.command_of(self.name)
+            return command
+        function: Callable[..., None] = getattr(module, self.function)
         return function
 
     def resumes(self) -> bool:
@@ -47,7 +70,7 @@ class Command:
 
 COMMANDS = (
     Command("demo", "demo", "demo", "The whole loop in minutes: sample, rank, reward model, alignment, proof, report."),
-    Command("init", "init", "init", "Make a workspace: the folder of one project."),
+    Command("init", "workspace", "init", "Make a workspace: the folder of one project."),
     Command(
         "import", "exchange", "import_", "Bring preferences or prompts from a file or data set into the workspace."
     ),
@@ -58,15 +81,17 @@ COMMANDS = (
         "Write preferences, prompts or good answers to a file, as training libraries read them.",
     ),
     Command.of_stage("sample", "Draw answers to the workspace's prompts."),
-    Command("tasks", "tasks", "tasks", "Decide what people are asked: rankings, hidden checks, answers to write."),
-    Command("label", "label", "label", "Serve the labelling app, in which people rank and write answers."),
+    Command("tasks", "labelling", "tasks", "Decide what people are asked: rankings, hidden checks, answers to write."),
+    Command("label", "labelling", "label", "Serve the labelling app, in which people rank and write answers."),
     Command.of_stage("panel", "Let a simulated panel rank sampled answers, in place of people."),
-    Command("quality", "quality", "quality", "Say which labels to trust: agreement, reliability, habits, time, cost."),
+    Command(
+        "quality", "labelling", "quality", "Say which labels to trust: agreement, reliability, habits, time, cost."
+    ),
     Command.of_stage("reward", "Train a reward model on the preferences, and measure it on held-out ones."),
     Command.of_stage("align", "Optimise the model against a reward model, by RLOO or PPO."),
     Command.of_stage("evaluate", "Compare the aligned model with the base on held-out prompts."),
-    Command("report", "report", "report", "Write what the runs found on one page: report.html and summary.json."),
-    Command("runs", "runs", "runs", "List the runs, or show one in full."),
+    Command("report", "workspace", "report", "Write what the runs found on one page: report.html and summary.json."),
+    Command("runs", "workspace", "runs", "List the runs, or show one in full."),
     Command("withdraw", "store", "withdraw", "Take out for good what somebody said; name the runs that used it."),
     Command("verify", "store", "verify", "Check that the feedback store is what its events say."),
     Command("backup", "store", "backup", "Write the whole feedback store to one file."),

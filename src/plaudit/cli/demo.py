@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import Threads
+from plaudit.cli.commands import Threads
 
 PREFERENCES_HELP = "Learn from these preferences: a file, a folder or a Hugging Face data set."
 

@@ -1,4 +1,4 @@
-"""`plaudit export`: write the feedback out for other tools."""
+"""`plaudit import` and `plaudit export`: feedback from elsewhere, and for other tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plaudit.cli.options import HERE, WorkspaceDir
+from plaudit.cli.commands import HERE, WorkspaceDir
 from plaudit.errors import UsageError, did_you_mean
 from plaudit.types import Split
 from plaudit.workspace import Workspace

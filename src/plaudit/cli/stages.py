@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer
 
-from plaudit.cli.options import HERE, Dtype, Resume, Seed, Threads, WorkspaceDir
+from plaudit.cli.commands import HERE, Dtype, Resume, Seed, Threads, WorkspaceDir
 from plaudit.errors import UsageError
 from plaudit.stages import Flag, Stage, stage_named
 from plaudit.workspace import Workspace

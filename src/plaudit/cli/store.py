@@ -1,4 +1,4 @@
-"""`plaudit backup` and `plaudit restore`: the feedback store as one file, and back into either database."""
+"""Commands that keep the feedback store sound: `verify`, `withdraw`, `backup` and `restore`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import HERE, WorkspaceDir
+from plaudit.cli.commands import HERE, WorkspaceDir
 from plaudit.errors import NotThereError, PlauditError, UsageError
 from plaudit.workspace import Workspace
 

@@ -19,11 +19,10 @@ from plaudit.errors import PlauditError
 from plaudit.feedback.events import backup, log, replay, rows
 from plaudit.feedback.events.log import Action, append, require, rows_with
 from plaudit.feedback.events.schema import EventKind, prompts, responses
-from plaudit.feedback.labelling import guidelines, withdrawal
 from plaudit.feedback.labelling import settings as project_settings
+from plaudit.feedback.labelling import withdrawal
 from plaudit.feedback.labelling.annotating import Annotating
-from plaudit.feedback.labelling.guidelines import Guidelines
-from plaudit.feedback.labelling.settings import ProjectSettings
+from plaudit.feedback.labelling.settings import Guidelines, ProjectSettings
 from plaudit.types import Annotator, Prompt, Response, Split, Task
 
 HELDOUT_SHARE = 0.2
@@ -98,22 +97,24 @@ class FeedbackStore(Annotating):
     def publish_guidelines(self, texts: Mapping[str, str], author: str) -> int:
         """Publish the texts (language -> Markdown); the new version's number, or the newest's if that says the same."""
         with self._writing() as connection:
-            return guidelines.publish(connection, texts, author, self._now())
+            return project_settings.publish(connection, texts, author, self._now())
 
     def guidelines(self, version: int | None = None) -> Guidelines | None:
         """That version, or the newest; None where there is none."""
         with self._reading() as connection:
-            return guidelines.newest_in(connection) if version is None else guidelines.version_in(connection, version)
+            if version is None:
+                return project_settings.newest_in(connection)
+            return project_settings.version_in(connection, version)
 
     def read_guidelines(self, annotator_id: str, version: int) -> None:
         """Record that the annotator has read that version. NotThereError where there is none."""
         with self._writing() as connection:
-            guidelines.read(connection, annotator_id, version, self._now())
+            project_settings.read(connection, annotator_id, version, self._now())
 
     def version_read(self, annotator_id: str) -> int | None:
         """The newest version of the guidelines that the annotator has read."""
         with self._reading() as connection:
-            return guidelines.versions_read(connection, [annotator_id]).get(annotator_id)
+            return project_settings.versions_read(connection, [annotator_id]).get(annotator_id)
 
     def withdraw(self, *, annotator_id: str | None = None, entry_id: str | None = None, reason: str, actor: str) -> int:
         """Withdraw all that the annotator has said, or one entry with its other versions; how many that is.

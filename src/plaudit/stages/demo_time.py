@@ -118,7 +118,7 @@ def stage_seconds(
 ) -> dict[str, float]:
     """What each stage of the demo will take, where `held_out` of `prompts` are held out."""
     from plaudit.models.chat import encode_prompt
-    from plaudit.models.heads import default_depth
+    from plaudit.models.reward_model import default_depth
 
     s, trunk = settings, model.trunk
     asked = sum(len(encode_prompt(model.tokenizer, prompt)) for prompt in prompts) / len(prompts)  # tokens, the mean

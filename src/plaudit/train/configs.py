@@ -54,7 +54,7 @@ class ReinforcementConfig:
     alpha: float = 32.0
     kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
     kl_target_nats: float = 9.0  # of a whole answer; the coefficient adapts towards it
-    kl_horizon_episodes: float = 500
+    kl_horizon_episodes: float = 500.0
     max_grad_norm: float = 1.0
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
 

@@ -22,10 +22,9 @@ import torch
 from torch import Tensor
 
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.heads import ScalarHead, default_depth, prefix_features
 from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.lora import LoraSettings
-from plaudit.models.reward_model import RewardModel, Scorer
+from plaudit.models.reward_model import RewardModel, ScalarHead, Scorer, default_depth, prefix_features
 from plaudit.train.configs import PpoConfig
 from plaudit.train.losses import clipped_policy_loss, clipped_value_loss, explained_variance, gae, whiten
 from plaudit.train.rollouts import Rollout

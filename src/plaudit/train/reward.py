@@ -26,11 +26,18 @@ from torch import Tensor
 from plaudit.errors import UsageError
 from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.heads import ScalarHead, default_depth
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import Packed, microbatches
 from plaudit.models.process import release
-from plaudit.models.reward_model import EncodedGroup, RewardModel, ScoreSettings, encode_group, pack_groups
+from plaudit.models.reward_model import (
+    EncodedGroup,
+    RewardModel,
+    ScalarHead,
+    ScoreSettings,
+    default_depth,
+    encode_group,
+    pack_groups,
+)
 from plaudit.progress import bar
 from plaudit.train.configs import RewardConfig
 from plaudit.train.losses import bradley_terry_loss

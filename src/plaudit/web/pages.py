@@ -42,7 +42,7 @@ from fastapi.responses import Response
 from markupsafe import Markup
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from plaudit.feedback.labelling.guidelines import Guidelines
+from plaudit.feedback.labelling.settings import Guidelines
 from plaudit.web.people import Account
 from plaudit.web.showing import guidelines_to_html
 from plaudit.web.texts import DEFAULT_LANGUAGE, RefusalError

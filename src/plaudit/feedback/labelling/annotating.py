@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from plaudit.errors import ConflictError, NotThereError
+from plaudit.feedback.events.access import FeedbackWriter
 from plaudit.feedback.events.log import require
 from plaudit.feedback.events.rows import assignment_from
 from plaudit.feedback.events.schema import AssignmentState, annotators, assignments
-from plaudit.feedback.events.writing import FeedbackWriter
 from plaudit.feedback.labelling import demonstrating, leases, logbook, queue, submitting
 from plaudit.feedback.labelling.logbook import HistoryEntry, Progress
 from plaudit.feedback.labelling.qualification import qualified

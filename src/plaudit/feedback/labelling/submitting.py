@@ -31,8 +31,7 @@ from plaudit.feedback.events.schema import (
     tasks,
 )
 from plaudit.feedback.labelling import leases
-from plaudit.feedback.labelling.guidelines import versions_read
-from plaudit.feedback.labelling.settings import settings_in
+from plaudit.feedback.labelling.settings import settings_in, versions_read
 from plaudit.types import Assignment, Judgement
 
 

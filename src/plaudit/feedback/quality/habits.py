@@ -14,9 +14,8 @@ import numpy as np
 
 from plaudit.feedback.quality.choices import Choices
 from plaudit.feedback.quality.reliability import Reliability
-from plaudit.stats.intervals import Floats
+from plaudit.stats.intervals import Floats, holm, sign_flip_test, sign_test, two_sided
 from plaudit.stats.ratings import Bools, Ints
-from plaudit.stats.significance import holm, sign_flip_test, sign_test, two_sided
 from plaudit.types import TaskPurpose
 
 SMALL = 1e-9  # of a sum of weights from which one's own was taken: rounding, no vote

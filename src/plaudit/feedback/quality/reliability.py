@@ -19,8 +19,7 @@ import numpy as np
 
 from plaudit.feedback.quality.choices import Choices, read_choices
 from plaudit.feedback.store import FeedbackStore
-from plaudit.stats.competence import Consensus, dawid_skene, guessing, others_opinion
-from plaudit.stats.crowd_bt import fit_crowd_bt
+from plaudit.stats.competence import Consensus, dawid_skene, fit_crowd_bt, guessing, others_opinion
 from plaudit.stats.intervals import Floats
 from plaudit.stats.ratings import Bools
 from plaudit.types import TaskPurpose

@@ -1,18 +1,45 @@
-"""`plaudit runs`: what was run, what came out of it, and what it cost."""
+"""Commands about a workspace: make it (`init`), list and show its runs (`runs`), report on them (`report`)."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from plaudit.cli.options import HERE, AsJson, WorkspaceDir
+from plaudit.cli.commands import HERE, AsJson, WorkspaceDir
+from plaudit.errors import UsageError
 from plaudit.files import to_json
 from plaudit.progress import duration_text, number_text
 from plaudit.runs import Costs, Run, RunStatus, Source
 from plaudit.workspace import Workspace
+
+
+def init(
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="The same as --workspace.")] = None,
+    workspace: WorkspaceDir = HERE,
+    model: Annotated[str, typer.Option(help="A catalog name, a local path or a Hugging Face id.")] = "smollm2",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of every stage that is given none.")] = 0,
+    feedback: Annotated[
+        str, typer.Option(metavar="PLACE", help="The feedback store: a file in it, or a PostgreSQL URL.")
+    ] = "feedback.db",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="That models compute in.")] = "auto",
+    name: Annotated[str | None, typer.Option(help="What reports call it. Default: the folder's name.")] = None,
+) -> None:
+    from plaudit.hub import folder_of
+
+    if folder is not None and workspace != HERE:
+        raise UsageError("Two folders were given: name the workspace by DIR or by --workspace, not both.")
+    folder_of(model)  # says where there is none, before a workspace is made for it
+    made = Workspace.create(folder or workspace, model, seed, name, feedback, dtype)
+    print(f"Made workspace {made.name} in {made.path} (model {made.model}, seed {made.seed}).")
+    print(
+        f"Next: `plaudit import FILE -w {made.path}` for preferences that you have, or "
+        f"`plaudit import --prompts FILE -w {made.path}` for prompts to sample answers to."
+    )
+
 
 SHOWN_FIGURES = 3  # a table's cell holds no more; `plaudit runs ID` shows all
 PIPED_WIDTH = 200  # characters of a line that goes to another program or a file
@@ -112,3 +139,16 @@ def _figures(values: dict[str, Any], at_most: int) -> str:
 
 def _cost(costs: Costs) -> str:
     return f"{duration_text(costs.wall_seconds)}, {costs.peak_memory_mb / 1000:.1f} GB"
+
+
+def report(
+    run_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Default: the newest proof.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to. Default: the workspace's folder.")] = None,
+    workspace: WorkspaceDir = HERE,
+) -> None:
+    from plaudit.stages.report import report as write
+
+    opened = Workspace.open(workspace)
+    folder = opened.path if out is None else out
+    write(opened, run_ids or (), folder)
+    print(f"Wrote {folder / 'report.html'} and {folder / 'summary.json'}.")

@@ -60,7 +60,7 @@ def test_without_judgements_it_is_one_sentence(tmp_path, capsys) -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_names_are_whole_however_narrow_the_terminal(workspace, capsys, monkeypatch, width: int) -> None:
-    monkeypatch.setattr("plaudit.cli.quality.PIPED_WIDTH", width)
+    monkeypatch.setattr("plaudit.cli.labelling.PIPED_WIDTH", width)
     long = "annotator-" + "0123456789" * 4
     with FeedbackStore.open(workspace / "feedback.db") as store:
         store.add_annotators([Annotator("simulated-04"), Annotator(long)])
