@@ -127,7 +127,7 @@ def _sign_in(site: Site, names: list[str]) -> list[Person]:
             token = site.sessions.begin(Account(name, Role.ANNOTATOR, "en", NOW))
             session = site.sessions.find(token)
             assert session is not None
-            people.append(Person(name, f"{cookie}={site.secret.signed('session', token)}", session.csrf))
+            people.append(Person(name, f"{cookie}={site.secret.sign('session', token)}", session.csrf))
     return people
 
 

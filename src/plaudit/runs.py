@@ -162,7 +162,7 @@ class Run:
         """
         if self.status is RunStatus.FINISHED:
             raise UsageError(f"Run {self.id} is finished; start a new one.")
-        with self._locked():
+        with self._lock():
             self.status, self.reason = RunStatus.RUNNING, None
             self._saved_at, self._wall, self._cpu = time.monotonic(), time.monotonic(), _cpu_seconds()
             if (self.path / "metrics.jsonl").exists():
@@ -182,7 +182,7 @@ class Run:
     def is_recording(self) -> bool:
         """Whether some process, this one included, is inside `recording()` for this run."""
         try:
-            with self._locked():
+            with self._lock():
                 return False
         except UsageError:
             return True
@@ -212,7 +212,7 @@ class Run:
         self._wall, self._cpu = wall, cpu
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         try:
             held = FileLock(self.path / ".lock", timeout=0).acquire()
         except Timeout:
@@ -246,11 +246,11 @@ def new_run(folder: Path, stage: str, config: Any, seed: int, inputs: dict[str, 
 
 def versions() -> dict[str, str]:
     """What computed the run: Python, platform, and the packages that are installed."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    by_name = {"python": platform.python_version(), "platform": platform.platform()}
     for package in RECORDED_PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
+            by_name[package] = metadata.version(package)
+    return by_name
 
 
 def peak_memory_mb() -> float:

@@ -66,8 +66,8 @@ class Workspace(Settings):
             raise UsageError(f"{path} is a workspace already; choose another folder, or work on with this one.")
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; a workspace needs a folder.")
-        asked = {"name": name or path.resolve().name, "model": model, "seed": seed}
-        settings = config_from(Settings, asked | {"feedback": feedback, "dtype": dtype}, "the new workspace")
+        wanted = {"name": name or path.resolve().name, "model": model, "seed": seed}
+        settings = config_from(Settings, wanted | {"feedback": feedback, "dtype": dtype}, "the new workspace")
         lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in asdict(settings).items()]
         write_atomically(path / SETTINGS_FILE, "\n".join(lines) + "\n")
         return cls.open(path)
@@ -107,8 +107,8 @@ class Workspace(Settings):
 
     def runs(self, stage: str | None = None) -> list[Run]:
         """All runs, or one stage's, oldest first."""
-        found = [Run.open(file.parent) for file in self.runs_dir.glob("[!.]*/run.json")]
-        return sorted((run for run in found if stage in (None, run.stage)), key=lambda run: (run.created_at, run.id))
+        runs = [Run.open(file.parent) for file in self.runs_dir.glob("[!.]*/run.json")]
+        return sorted((run for run in runs if stage in (None, run.stage)), key=lambda run: (run.created_at, run.id))
 
     def run(self, run_id: str) -> Run:
         if (self.runs_dir / run_id / "run.json").is_file():

@@ -228,7 +228,7 @@ class TestLeases:
         store.skip(world[0].id, "ana", "I wrote one of these.")
         assert store.assign(world[0].id, "cem", self.order)
         assert store.assign(world[0].id, "ana", self.order) is None
-        assert store.settled("ana") == {world[0].id}
+        assert store.settled_tasks("ana") == {world[0].id}
         assert store.verify() == []
 
     def test_only_what_one_has_can_be_skipped(self, store: FeedbackStore, world: list[Task]) -> None:

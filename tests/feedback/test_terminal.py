@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plaudit.feedback.store import FeedbackStore
-from plaudit.feedback.terminal import ask, parse_ranking, printable, quoted
+from plaudit.feedback.terminal import ask, make_printable, parse_ranking, quote
 from plaudit.types import AnnotatorKind, Prompt, Response, Task
 
 
@@ -28,17 +28,17 @@ from plaudit.types import AnnotatorKind, Prompt, Response, Task
     ],
 )
 def test_printable(hostile: str, shown: str) -> None:
-    assert printable(hostile) == shown
+    assert make_printable(hostile) == shown
 
 
 def test_no_line_can_pass_for_the_programs() -> None:
-    assert quoted("Fine.\n\nB\nWorse.") == "  │ Fine.\n  │ \n  │ B\n  │ Worse."
+    assert quote("Fine.\n\nB\nWorse.") == "  │ Fine.\n  │ \n  │ B\n  │ Worse."
 
 
 @given(st.text(alphabet=st.characters()))
 def test_nothing_that_steers_is_left(text: str) -> None:
-    assert not any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t" for c in printable(text))
-    assert all(line.startswith("  │ ") for line in quoted(text).split("\n"))
+    assert not any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t" for c in make_printable(text))
+    assert all(line.startswith("  │ ") for line in quote(text).split("\n"))
 
 
 SHOWN = ("w", "x", "y", "z")
@@ -123,7 +123,7 @@ def test_skipping_says_why_and_does_not_come_back(store: FeedbackStore, world: l
     terminal = Terminal("q")
     terminal.ask(store, world)
     assert terminal.sees("1 of 2")
-    assert store.settled("ana") == {world[0].id}
+    assert store.settled_tasks("ana") == {world[0].id}
 
 
 def test_a_task_that_enough_others_have_is_passed_over(store: FeedbackStore, world: list[Task]) -> None:

@@ -21,7 +21,7 @@ from plaudit.workspace import Workspace
 
 @pytest.fixture
 def asked(tmp_path: Path, tiny_folder: Path) -> Demo:
-    return Demo.asked(out=tmp_path / "demo", model=str(tiny_folder), quick=True, iterations=None)
+    return Demo.from_options(out=tmp_path / "demo", model=str(tiny_folder), quick=True, iterations=None)
 
 
 def pages(out: Path) -> dict[str, bytes]:
@@ -29,7 +29,7 @@ def pages(out: Path) -> dict[str, bytes]:
 
 
 def test_an_unknown_model_leaves_nothing_behind(tmp_path: Path) -> None:
-    asked = Demo.asked(out=tmp_path / "demo", model=str(tmp_path / "nowhere"), quick=True, iterations=None)
+    asked = Demo.from_options(out=tmp_path / "demo", model=str(tmp_path / "nowhere"), quick=True, iterations=None)
     with pytest.raises(PlauditError):
         demo(asked)
     assert not (tmp_path / "demo").exists()
@@ -82,7 +82,7 @@ def test_a_cut_demo_goes_on_and_ends_as_it_would_have(asked: Demo, monkeypatch, 
     assert [line.endswith("Done before.") for line in said[2:7]] == [True, True, True, False, False]
     runs = Workspace.open(asked.folder).runs()
     assert [run.status for run in runs] == [RunStatus.FINISHED] * 5
-    whole = Demo.asked(out=tmp_path / "whole", model=asked.model, quick=True, iterations=None)
+    whole = Demo.from_options(out=tmp_path / "whole", model=asked.model, quick=True, iterations=None)
     assert demo(whole, write=lambda line: None)
     assert [run.digest() for run in runs] == [run.digest() for run in Workspace.open(whole.folder).runs()]
 
@@ -90,7 +90,7 @@ def test_a_cut_demo_goes_on_and_ends_as_it_would_have(asked: Demo, monkeypatch, 
 def test_other_settings_repeat_only_what_depends_on_them(asked: Demo) -> None:
     demo(asked, write=lambda line: None)
     said: list[str] = []
-    more = Demo.asked(out=asked.out, model=asked.model, quick=True, iterations=1, algorithm="ppo")
+    more = Demo.from_options(out=asked.out, model=asked.model, quick=True, iterations=1, algorithm="ppo")
     assert more.folder == asked.folder
     assert demo(more, write=said.append)
     assert said[1].startswith("It will take about ")
@@ -119,7 +119,7 @@ def test_preferences_that_people_gave_take_the_place_of_sampling_and_panel(tmp_p
     ]
     source = tmp_path / "sums.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    asked = Demo.asked(
+    asked = Demo.from_options(
         out=tmp_path / "demo", model=str(tiny_folder), quick=True, iterations=None, preferences=str(source)
     )
     said: list[str] = []
@@ -152,7 +152,7 @@ class Person:
 
 
 def test_a_person_can_rank_stop_go_on_and_get_a_loop_of_their_own(tmp_path, tiny_folder) -> None:
-    asked = Demo.asked(out=tmp_path / "demo", model=str(tiny_folder), quick=True, iterations=None, people=True)
+    asked = Demo.from_options(out=tmp_path / "demo", model=str(tiny_folder), quick=True, iterations=None, people=True)
     said: list[str] = []
     assert not demo(asked, read=Person(1).read, write=said.append)
     assert said[-1] == "The reward model is trained when all 4 are ranked or skipped; 3 to go."
@@ -176,7 +176,7 @@ def test_a_person_can_rank_stop_go_on_and_get_a_loop_of_their_own(tmp_path, tiny
 )
 def test_what_cannot_be_asked_for_is_refused_before_anything_is_done(wish, sentence) -> None:
     with pytest.raises(UsageError, match=sentence):
-        Demo.asked(**{"quick": False, "iterations": None, **wish})
+        Demo.from_options(**{"quick": False, "iterations": None, **wish})
 
 
 def test_two_demos_do_not_work_in_one_folder(asked: Demo) -> None:
@@ -198,7 +198,7 @@ def test_each_source_of_feedback_has_its_own_folder(tmp_path: Path) -> None:
     def folders() -> Iterator[Path]:
         for wish in ({}, {"seed": 1}, {"people": True}, {"preferences": "a/x.jsonl"}, {"preferences": "b/x.jsonl"},
                      {"model": "some/model"}):  # fmt: skip
-            yield Demo.asked(**{"quick": False, "iterations": None, **wish}).folder
+            yield Demo.from_options(**{"quick": False, "iterations": None, **wish}).folder
 
     found = list(folders())
     assert found[0] == Path("demo/seed-0")

@@ -8,7 +8,7 @@ from plaudit.cli import main
 from plaudit.errors import UsageError
 from plaudit.feedback.exchange.checks import add_checks, checks_in
 from plaudit.feedback.store import FeedbackStore
-from plaudit.stages.sample import SampleConfig, hinted, sample
+from plaudit.stages.sample import SampleConfig, add_hint, sample
 from plaudit.types import Prompt, Split, TaskPurpose
 
 
@@ -27,8 +27,8 @@ def test_some_answers_are_drawn_with_a_hint_that_is_not_part_of_the_prompt(copie
         assert all("Be short." not in prompt.question for prompt in store.prompts())
     by_hint = [sum(a.sampling["hint"] == hint for a in answers) for hint in ("", "Be short.")]
     assert by_hint[0] == pytest.approx(2 * by_hint[1], abs=2)  # the same text drawn twice is one answer
-    assert hinted(Prompt.from_text("Tea?"), "Be short.").question == "Tea? Be short."
-    assert hinted(Prompt.from_text("Tea?"), "") == Prompt.from_text("Tea?")
+    assert add_hint(Prompt.from_text("Tea?"), "Be short.").question == "Tea? Be short."
+    assert add_hint(Prompt.from_text("Tea?"), "") == Prompt.from_text("Tea?")
 
 
 def test_checks_are_not_answered(copied, tmp_path) -> None:

@@ -123,7 +123,7 @@ def signed_in(app: FastAPI, account: Account) -> Browser:
     """A browser as it is after signing in."""
     site: Site = app.state.site
     token, person = site.sessions.begin(account), browser_of(app)
-    person.client.cookies.set(cookie_name(site, "session"), site.secret.signed("session", token))
+    person.client.cookies.set(cookie_name(site, "session"), site.secret.sign("session", token))
     session = site.sessions.find(token)
     assert session is not None
     person.csrf, person.name = session.csrf, account.name

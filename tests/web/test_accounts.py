@@ -139,8 +139,8 @@ def test_an_unknown_name_takes_as_long(site: Site, join: Any, monkeypatch: pytes
 
     monkeypatch.setattr(people, "_hasher", Counting)
     people._nobodys.cache_clear()
-    site.accounts.authenticated("ann", "wrong password")
-    site.accounts.authenticated("nobody", "wrong password")
+    site.accounts.authenticate("ann", "wrong password")
+    site.accounts.authenticate("nobody", "wrong password")
     people._nobodys.cache_clear()
     assert len(costs) == 2
     assert costs[0] == costs[1]
@@ -182,7 +182,7 @@ def test_a_cookie_that_is_not_ours_is_none(spoilt: str, site: Site, browser: Cal
 
 
 def test_a_signature_for_one_use_is_none_for_another(site: Site) -> None:
-    assert site.secret.unsigned("session", site.secret.signed("form", "x")) is None
+    assert site.secret.read_signed("session", site.secret.sign("form", "x")) is None
 
 
 def test_a_new_password_signs_everybody_else_out(browser: Callable[[], Browser], join: Any) -> None:

@@ -231,7 +231,7 @@ def test_history_does_not_tell_how_busy_others_are(
     true = [entry.seq for entry in site.store.history("ann")]
     told = [entry["seq"] for entry in ann.get("/api/history").json()["entries"]]
     assert all(abs(t - seq) > 1000 for t, seq in zip(told, true, strict=True))
-    assert [site.secret.unblinded(t) for t in told] == true
+    assert [site.secret.unblind(t) for t in told] == true
 
 
 def test_a_lead_sees_what_an_annotator_must_not(site: Site, planted: list[str], join: Callable[..., Browser]) -> None:

@@ -68,7 +68,7 @@ def test_sessions_are_shared_and_end_everywhere(site: Site, other: Site) -> None
     ann = site.accounts.join(token, "ann", PASSWORD, "en")
     cookie = site.sessions.begin(ann)
     assert other.sessions.find(cookie) is not None
-    assert other.secret.unsigned("session", site.secret.signed("session", cookie)) == cookie
+    assert other.secret.read_signed("session", site.secret.sign("session", cookie)) == cookie
     owner = site.accounts.join(site.accounts.first_invitation(), "olga", PASSWORD, "en")
     other.accounts.disable(owner, "ann")
     assert site.sessions.find(cookie) is None

@@ -162,7 +162,7 @@ def test_several_workers_share_people_and_replace_each_other(
     site = Site.open(workspace.database, workspace.path)
     token = site.accounts.invite(Account("the test", Role.OWNER, "en", ""), Role.ANNOTATOR)
     ann = site.accounts.join(token, "ann", "a long password", "en")
-    cookie = site.secret.signed("session", site.sessions.begin(ann))
+    cookie = site.secret.sign("session", site.sessions.begin(ann))
     name = f"plaudit_session_{site.secret.cookie_suffix}"
 
     def work() -> str:

@@ -28,8 +28,8 @@ def demo(
     from plaudit.stages.demo import Demo
     from plaudit.stages.demo import demo as run
 
-    asked = Demo.asked(
+    wishes = Demo.from_options(
         out=out, seed=seed, model=model, algorithm=algorithm, people=people, preferences=preferences,
         iterations=iterations, quick=quick, dtype=dtype, threads=threads or 0,
     )  # fmt: skip
-    run(asked, fresh=fresh)
+    run(wishes, fresh=fresh)

@@ -124,10 +124,10 @@ def _write(
 
 def _licences(given: list[str], sources: set[str]) -> dict[str, str]:
     """Source -> licence; "" for the sources that are not named. UsageError for a source that there is not."""
-    found = {}
+    licences = {}
     for text in given:
         source, _, licence = text.rpartition("=")
         if source and source not in sources:
             raise UsageError(f"There is no source {source} to license.{did_you_mean(source, sources)}")
-        found[source] = licence
-    return found
+        licences[source] = licence
+    return licences

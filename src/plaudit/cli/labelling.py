@@ -55,27 +55,29 @@ def tasks(
         )
         known = {TaskPurpose.GOLD: gold, TaskPurpose.QUALIFICATION: qualification}
         checks = {kind: checks_in(str(file), kind, question) for kind, file in known.items() if file}
-        asked = rankings(opened, store, scope, plan, seed, active.split(",") if active else ()) if limit != 0 else []
-        asked += writings(opened, store, scope, write, WRITE, seed) if write else []
+        wanted = rankings(opened, store, scope, plan, seed, active.split(",") if active else ()) if limit != 0 else []
+        wanted += writings(opened, store, scope, write, WRITE, seed) if write else []
         with store.transaction():
             before = {task.id for task in store.tasks()}
-            checking = [task for found in checks.values() for task in add_checks(store, found)]
-            store.add_tasks(asked)
+            checking = [task for items in checks.values() for task in add_checks(store, items)]
+            store.add_tasks(wanted)
             stored = {task.id: task for task in store.tasks()}
-    chosen = [stored[key] for key in dict.fromkeys(task.id for task in (*checking, *asked))]
-    print(f"{_told(chosen, before)}{_unmade(checking, stored)} Next: `plaudit label -w {opened.path}`.")
+    chosen = [stored[key] for key in dict.fromkeys(task.id for task in (*checking, *wanted))]
+    print(
+        f"{_describe_tasks(chosen, before)}{_describe_unmade(checking, stored)} Next: `plaudit label -w {opened.path}`."
+    )
 
 
-def _told(chosen: Sequence[Task], before: Collection[str]) -> str:
+def _describe_tasks(chosen: Sequence[Task], before: Collection[str]) -> str:
     """How many of the tasks are new, by purpose, and how many were there `before`."""
     new = [task for task in chosen if task.id not in before]
     kinds = Counter("to write" if task.is_writing else str(task.purpose) for task in new)
-    found = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
-    there = f" {len(chosen) - len(new):,} more were there already." if len(new) < len(chosen) else ""
-    return f"{len(new):,} new tasks{': ' + found if found else ''}.{there}"
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+    known = f" {len(chosen) - len(new):,} more were there already." if len(new) < len(chosen) else ""
+    return f"{len(new):,} new tasks{': ' + counts if counts else ''}.{known}"
 
 
-def _unmade(checking: Sequence[Task], stored: Mapping[str, Task]) -> str:
+def _describe_unmade(checking: Sequence[Task], stored: Mapping[str, Task]) -> str:
     """A task is for one purpose: what people are asked as work already cannot check them."""
     unmade = sum(stored[task.id].purpose is not task.purpose for task in checking)
     return f" {unmade:,} of the checks were tasks for another purpose already: they check nothing." if unmade else ""
@@ -174,12 +176,17 @@ def _annotator_tables(report: dict[str, Any], narrow: bool) -> Iterator[Any]:
     relied_on = _by_annotator("judged", "weight", *RELIABILITY, *(AGREES[name] for name in agrees))
     habits = _by_annotator(*HABITS.values(), "pace", "skips")
     habits.add_column("flags")
-    for one in report["annotators"][:SHOWN_ANNOTATORS]:
-        models = (_number(one[name]) for name in ("weight", *RELIABILITY))
-        relied_on.add_row(one["annotator"], f"{one['judgements']:,}", *models, *(_share(one[name]) for name in agrees))
-        flags = ", ".join(flag["kind"] for flag in one["flags"])
-        shares = (_share(one[name]) for name in HABITS)
-        habits.add_row(one["annotator"], *shares, _number(one["pace"]), str(one["skips"]), flags)
+    for annotator in report["annotators"][:SHOWN_ANNOTATORS]:
+        models = (_number(annotator[name]) for name in ("weight", *RELIABILITY))
+        relied_on.add_row(
+            annotator["annotator"],
+            f"{annotator['judgements']:,}",
+            *models,
+            *(_share(annotator[name]) for name in agrees),
+        )
+        flags = ", ".join(flag["kind"] for flag in annotator["flags"])
+        shares = (_share(annotator[name]) for name in HABITS)
+        habits.add_row(annotator["annotator"], *shares, _number(annotator["pace"]), str(annotator["skips"]), flags)
     for table in (relied_on, habits):
         if (more := len(report["annotators"]) - SHOWN_ANNOTATORS) > 0:
             table.add_row(f"… {more:,} more in --json")
@@ -212,11 +219,11 @@ def _facts(report: dict[str, Any]) -> Iterator[str]:
     yield f"skipped: {skips['skipped']:,} ({skips['skipped_share']:.0%})"
 
 
-def _coefficient(one: dict[str, Any]) -> str:
-    if one["value"] is None:
-        return f"undefined: {one['undefined']}"
-    bounds = "" if one["low"] is None else f" ({one['low']:.2f} to {one['high']:.2f})"
-    return f"{one['value']:.2f}{bounds}"
+def _coefficient(coefficient: dict[str, Any]) -> str:
+    if coefficient["value"] is None:
+        return f"undefined: {coefficient['undefined']}"
+    bounds = "" if coefficient["low"] is None else f" ({coefficient['low']:.2f} to {coefficient['high']:.2f})"
+    return f"{coefficient['value']:.2f}{bounds}"
 
 
 def _number(value: float | None) -> str:

@@ -50,8 +50,8 @@ def _annotation(stage: Stage, flag: Flag) -> Any:
     kind, default = _type_of(stage.parse({}), flag.key), stage.default(flag.key)
     if kind is bool:
         return Annotated[bool | None, typer.Option(f"--{flag.name.replace('_', '-')}", help=flag.help)]
-    told = "" if default is None else f" Default: {default}."
-    return Annotated[kind | None, typer.Option(metavar=flag.metavar, help=f"{flag.help}{told}".strip())]
+    shown = "" if default is None else f" Default: {default}."
+    return Annotated[kind | None, typer.Option(metavar=flag.metavar, help=f"{flag.help}{shown}".strip())]
 
 
 def _type_of(config: Any, key: str) -> Any:
@@ -85,11 +85,11 @@ def _run(
     given = {flag.name: flags[flag.key] for flag in stage.flags}
     _refuse_changes(resume, given | {"dtype": dtype, "seed": seed, "set": settings or None})
     config = stage.configure(flags, settings or [])
-    there = {run.id for run in opened.runs(stage.name)}
+    before = {run.id for run in opened.runs(stage.name)}
     try:
         run = stage.run(opened, config, seed=opened.seed if seed is None else seed, resume=resume)
     except KeyboardInterrupt as interrupt:
-        if resume or any(run.id not in there for run in opened.runs(stage.name)):
+        if resume or any(run.id not in before for run in opened.runs(stage.name)):
             interrupt.args = (_how_to_go_on(stage, opened.path),)
         raise
     print(headline(run))

@@ -22,18 +22,18 @@ def verify(
 
     opened = Workspace.open(workspace)
     with open_feedback(opened) as store:
-        found = store.verify()
-        for sentence in found[:SHOWN]:
+        differences = store.verify()
+        for sentence in differences[:SHOWN]:
             print(sentence)
-        if len(found) > SHOWN:
-            print(f"… and {len(found) - SHOWN:,} more.")
-        if found and repair:
+        if len(differences) > SHOWN:
+            print(f"… and {len(differences) - SHOWN:,} more.")
+        if differences and repair:
             store.replay()
-            found = store.verify()
+            differences = store.verify()
             print("Made again from the events.")
-        if found:
+        if differences:
             raise PlauditError(
-                f"The feedback store is not what its events say ({len(found):,} differences). "
+                f"The feedback store is not what its events say ({len(differences):,} differences). "
                 f"`plaudit verify --repair -w {opened.path}` makes it again from them."
             )
         print(f"Sound: {store.counts()['events']:,} events say exactly what is stored.")
@@ -64,8 +64,8 @@ def withdraw(
     stale = find_stale_runs(opened)
     if stale:
         print("These runs rest on withdrawn feedback; make them again, in this order:")
-    for one in stale:
-        print(f"  {one.run.id} ({_entries(one.entries)}): {one.command}")
+    for run in stale:
+        print(f"  {run.run.id} ({_entries(run.entries)}): {run.command}")
 
 
 def _entries(count: int) -> str:

@@ -36,12 +36,12 @@ def answer(
         drawn = sample(model.trunk, part.encoded, n, drawing.sampling, model.end_ids, generator, adapter=adapter)
         for first in range(0, len(part.prompts), ROWS):
             rows = slice(first, first + ROWS)
-            answered += _measured(model, adapter, scorer, part.prompts[rows], part.encoded[rows], drawn[rows], drawing)
+            answered += _measure(model, adapter, scorer, part.prompts[rows], part.encoded[rows], drawn[rows], drawing)
             progress.advance(len(part.prompts[rows]))
     return Side([prompt for part in parts for prompt in part.prompts], answered)
 
 
-def _measured(
+def _measure(
     model: LanguageModel,
     adapter: str | None,
     scorer: Scorer,

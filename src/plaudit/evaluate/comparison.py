@@ -98,7 +98,7 @@ def _won(base: Side, aligned: Side, hidden_utility: bool, seed: int) -> dict[str
 
 def _overlap(base: Side, aligned: Side, references: Mapping[str, Sequence[str]], seed: int) -> dict[str, Any]:
     """Wording shared with the references, for the prompts that have any."""
-    found: dict[str, dict[str, float | None]] = {}
+    overlaps: dict[str, dict[str, float | None]] = {}
     for when, side in (("before", base), ("after", aligned)):
         compared = [r for r in side.responses if references.get(r.prompt_id)]
         if not compared:
@@ -106,15 +106,15 @@ def _overlap(base: Side, aligned: Side, references: Mapping[str, Sequence[str]],
         ids = [r.prompt_id for r in compared]
         figures = overlap([r.text for r in compared], [references[i] for i in ids], ids, seed=seed)
         for name, interval in figures.items():
-            found[name] = found.get(name, {}) | interval.flat(when)
-    return found
+            overlaps[name] = overlaps.get(name, {}) | interval.flat(when)
+    return overlaps
 
 
 def _mean_parts(side: Side) -> dict[str, float]:
     """Means over answers of the hidden utility and of its parts."""
-    flat = [one for group in side.utilities for one in group]
-    parts = {name: sum(getattr(one, name) for one in flat) / len(flat) for name in asdict(flat[0])}
-    return {"total": sum(one.total for one in flat) / len(flat), **parts}
+    flat = [parts_of_one for group in side.utilities for parts_of_one in group]
+    parts = {name: sum(getattr(parts_of_one, name) for parts_of_one in flat) / len(flat) for name in asdict(flat[0])}
+    return {"total": sum(parts_of_one.total for parts_of_one in flat) / len(flat), **parts}
 
 
 def sample_pairs(

@@ -1,6 +1,6 @@
 """Human feedback: what is shown to people, what they said, and what it means together. Never imports torch.
 
-Six rooms and two files, each of which imports only from those above it (tests/test_layers.py):
+Each folder or file here imports only from those above it in this list (tests/test_layers.py):
 
 events         the event log and the tables that are made from it
 labelling      what the project asks, who gets which task next, how an answer is taken in, taken back or withdrawn

@@ -72,11 +72,11 @@ def aggregate(
         for response_id in judgement.ranking.response_ids:
             prompt_of[response_id] = prompt_of_task[judgement.task_id]
     sources = sources or {}
-    found = [
+    preferences_found = [
         Preference(prompt_of[a], a, b, votes.share, votes.total, sources.get(prompt_of[a], "unknown"))
         for (a, b), votes in count_votes(judgements, weights).items()
     ]
-    return sorted(found, key=lambda preference: (preference.prompt_id, preference.a, preference.b))
+    return sorted(preferences_found, key=lambda preference: (preference.prompt_id, preference.a, preference.b))
 
 
 def preferences(
@@ -93,6 +93,6 @@ def preferences(
     tasks = [
         task for task in store.tasks() if task.prompt_id in sources and task.purpose is not TaskPurpose.QUALIFICATION
     ]
-    asked = {task.id for task in tasks}
-    judgements = [judgement for judgement in store.judgements() if judgement.task_id in asked]
+    task_ids = {task.id for task in tasks}
+    judgements = [judgement for judgement in store.judgements() if judgement.task_id in task_ids]
     return aggregate(judgements, tasks, sources=sources, weights=weights)

@@ -2,8 +2,9 @@
 
 An append-only log of events is the truth; the tables that readers use are projections of it
 (docs/decisions/0002-events-are-the-truth.md). A write is all kept or not at all, and what is said twice is kept once.
-This class is the door. Behind it are `schema` (tables), `log` (appending), `projection` (what an event does), `replay`,
-`reading`, `writing` (transactions) and `annotating` (the annotator's side of the door).
+Everybody else reads and writes through `FeedbackStore`. It adds prompts, answers, tasks and annotators, keeps settings
+and guidelines, withdraws, backs up and restores. Its base classes read (`events/access`) and serve annotators
+(`labelling/annotating`).
 """
 
 from __future__ import annotations
@@ -169,11 +170,11 @@ def _sides(
     query = select(prompts.c.opening_id, prompts.c.split)
     known = {row.opening_id: Split(row.split) for row in rows_with(connection, query, prompts.c.opening_id, openings)}
     for prompt in added:
-        known.setdefault(prompt.opening_id, split or _tagged(prompt) or prompt.split(heldout_share))
+        known.setdefault(prompt.opening_id, split or _split_tag(prompt) or prompt.split(heldout_share))
     return known
 
 
-def _tagged(prompt: Prompt) -> Split | None:
+def _split_tag(prompt: Prompt) -> Split | None:
     tag = prompt.tags.get("split")
     if tag is not None and tag not in {str(split) for split in Split}:
         raise PlauditError(f'Prompt {prompt.id} has the tag split "{tag}"; it must be "train" or "heldout".')

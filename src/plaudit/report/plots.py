@@ -71,13 +71,15 @@ def accuracy_plot(data: ReportData) -> Markup:
     return _svg(fig, "accuracy", f"Reward model accuracy {100 * data.reward_accuracy:.0f}%")
 
 
-def reliability_plot(found: Reliability) -> Markup:
+def reliability_plot(reliability: Reliability) -> Markup:
     """How often the model was right against how sure it was. Areas show how many pairs."""
     fig, ax = _axes(330, 300)
-    lowest = min(45.0, *(100 * (b.observed if b.observed_low is None else b.observed_low) - 3 for b in found.bins))
+    lowest = min(
+        45.0, *(100 * (b.observed if b.observed_low is None else b.observed_low) - 3 for b in reliability.bins)
+    )
     ax.plot([50, 100], [50, 100], color=MUTED, lw=1, ls=(0, (4, 3)))
-    total = sum(b.n for b in found.bins)
-    for b in found.bins:
+    total = sum(b.n for b in reliability.bins)
+    for b in reliability.bins:
         if b.observed_low is not None and b.observed_high is not None:
             ax.plot([100 * b.predicted] * 2, [100 * b.observed_low, 100 * b.observed_high], color=ALIGNED, lw=1.6)
         area = 24 + 260 * b.n / total
@@ -90,10 +92,10 @@ def reliability_plot(found: Reliability) -> Markup:
     return _svg(fig, "reliability", "Reliability diagram: share right against confidence")
 
 
-def length_plot(found: RewardLength) -> Markup:
+def length_plot(reward_length: RewardLength) -> Markup:
     """Reward against length, with the median reward of each fifth of the lengths."""
     fig, ax = _axes(330, 300)
-    length, reward = np.array(found.length), np.array(found.reward)
+    length, reward = np.array(reward_length.length), np.array(reward_length.reward)
     every = max(1, -(-len(length) // MOST_POINTS))
     ax.plot(length[::every], reward[::every], "o", ms=3.6, color=BASE, alpha=0.5, mew=0)
     fifths = [part for part in np.array_split(np.argsort(length, kind="stable"), 5) if len(part) >= 5]
@@ -183,7 +185,7 @@ def _svg(fig: Figure, name: str, label: str) -> Markup:
     drawing = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r' id="[A-Za-z]+[\w.]*_\d+"| xmlns(:\w+)?="[^"]*"', "", drawing).replace("xlink:href", "href")
     drawing = re.sub(r" font-family: [^;]+;| transform=\"rotate\(-0 [^\"]*\"", "", drawing)
-    drawing = re.sub(r'"[^"]*"', _rounded, drawing)
+    drawing = re.sub(r'"[^"]*"', _round, drawing)
     for sentinel, variable in VARIABLES.items():
         drawing = drawing.replace(sentinel, f"var(--{variable})")
     width = re.search(r'viewBox="0 0 ([\d.]+)', drawing)
@@ -193,6 +195,6 @@ def _svg(fig: Figure, name: str, label: str) -> Markup:
     return Markup(re.sub(r"\n\s*", "\n", f"<svg {attributes}{drawing}"))
 
 
-def _rounded(attribute: re.Match[str]) -> str:
+def _round(attribute: re.Match[str]) -> str:
     """A hundredth of a pixel is enough. Attributes only: the text between the tags holds figures to be read."""
     return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])

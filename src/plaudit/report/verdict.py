@@ -58,57 +58,61 @@ def finding(data: ReportData) -> str | None:
 
 def caveats(data: ReportData) -> list[str]:
     """What a careful reader would want to be told, the gravest first."""
-    found = [*_about_judges(data), *_about_reward(data), *_about_policy(data)]
-    found.append(
+    sentences = [*_about_judges(data), *_about_reward(data), *_about_policy(data)]
+    sentences.append(
         "One run with one seed. Intervals cover the choice of prompts, not the luck of training; another seed can land "
         "outside them."
     )
-    return found
+    return sentences
 
 
 def _about_judges(data: ReportData) -> list[str]:
-    found = []
+    sentences = []
     if data.simulated:
-        found.append(
+        sentences.append(
             "The panel was simulated: these figures show that the loop works on a preference that is known, not what "
             "people would prefer."
         )
     if data.prompts_heldout is not None and data.prompts_heldout < FEW_PROMPTS:
-        found.append(f"Only {data.prompts_heldout} held-out prompts: small differences cannot be told from chance.")
-    return found
+        sentences.append(f"Only {data.prompts_heldout} held-out prompts: small differences cannot be told from chance.")
+    return sentences
 
 
 def _about_reward(data: ReportData) -> list[str]:
-    found = []
+    sentences = []
     low, longer = data.reward_accuracy_low, data.longer_wins_accuracy
     if low is not None and longer is not None and low <= max(longer, 1 - longer):
-        found.append("The reward model is not shown to beat a bet on length alone.")
+        sentences.append("The reward model is not shown to beat a bet on length alone.")
     rho = data.reward_length.spearman if data.reward_length else None
     if rho is not None and abs(rho) >= NOTABLE_CORRELATION:
         kind = "longer" if rho > 0 else "shorter"
-        found.append(f"Reward goes with length (ρ = {number(rho)}): part of the gain may be {kind} answers.")
+        sentences.append(f"Reward goes with length (ρ = {number(rho)}): part of the gain may be {kind} answers.")
     if data.calibration and data.calibration.ece is not None and data.calibration.ece > LOOSE_ECE:
-        found.append(
+        sentences.append(
             f"The reward model’s confidence is off by {percent(data.calibration.ece)} on average: read rewards as an "
             "order, not as odds."
         )
-    return found
+    return sentences
 
 
 def _about_policy(data: ReportData) -> list[str]:
-    found = []
+    sentences = []
     by_reward, by_judge = data.reward_win_rate_low, data.win_rate_low
     if by_reward is not None and by_judge is not None and by_reward > 0.5 >= by_judge:
-        found.append("Reward rose but the answers are not shown to be better: a sign of over-optimisation.")
+        sentences.append("Reward rose but the answers are not shown to be better: a sign of over-optimisation.")
     if data.kl_nats is not None and data.kl_nats > FAR_NATS:
-        found.append(
+        sentences.append(
             f"The policy moved {number(data.kl_nats, 1)} nats from the base, further than rewards can be trusted."
         )
     before, after = data.length_before, data.length_after
     if before and after and abs(after / before - 1) > NOTABLE_LENGTH_CHANGE:
         change = "longer" if after > before else "shorter"
-        found.append(f"Answers became {percent(abs(after / before - 1))} {change}; a judge may like that for itself.")
+        sentences.append(
+            f"Answers became {percent(abs(after / before - 1))} {change}; a judge may like that for itself."
+        )
     alike = data.text.after.get("same_opening_share", 0.0) if data.text else 0.0
     if alike > SAME_OPENINGS:
-        found.append(f"{percent(alike)} of the aligned answers open with words that open another: look for a formula.")
-    return found
+        sentences.append(
+            f"{percent(alike)} of the aligned answers open with words that open another: look for a formula."
+        )
+    return sentences

@@ -64,7 +64,7 @@ class Demo:
     settings: DemoSettings = field(default_factory=DemoSettings)
 
     @classmethod
-    def asked(cls, *, quick: bool, iterations: int | None, **others: Any) -> Demo:
+    def from_options(cls, *, quick: bool, iterations: int | None, **others: Any) -> Demo:
         """With the settings that `--quick` and `--iterations` make. UsageError where two wishes exclude each other."""
         settings = QUICK if quick else DemoSettings()
         if iterations is not None:
@@ -92,9 +92,9 @@ class Demo:
     def stamp(self) -> dict[str, Any]:
         """Everything that the result depends on."""
         source = Path(self.preferences).expanduser() if self.preferences else None
-        asked = {name: value for name, value in asdict(self).items() if name not in ("out", "threads")}
+        wishes = {name: value for name, value in asdict(self).items() if name not in ("out", "threads")}
         digest = content_digest(source) if source and source.exists() else None
-        return json.loads(to_json({**asked, "preferences_digest": digest, "plaudit": plaudit.__version__}))
+        return json.loads(to_json({**wishes, "preferences_digest": digest, "plaudit": plaudit.__version__}))
 
 
 def _slug(name: str) -> str:
@@ -105,55 +105,55 @@ def _slug(name: str) -> str:
 
 
 def demo(
-    asked: Demo, *, fresh: bool = False, read: Callable[[str], str] = input, write: Callable[[str], None] = print
+    wishes: Demo, *, fresh: bool = False, read: Callable[[str], str] = input, write: Callable[[str], None] = print
 ) -> bool:
     """Do what is left to do of the demo and leave its report in `asked.out`; False when people have to rank first."""
-    folder = asked.folder
+    folder = wishes.folder
     if (folder / SETTINGS_FILE).exists():
         refuse_while_running(Workspace.open(folder))
         if fresh:
             shutil.rmtree(folder)
-    if not _is_done(asked):
+    if not _is_done(wishes):
         is_new = not (folder / SETTINGS_FILE).exists()
         # A new one's model is loaded before anything is made: an unknown one leaves nothing behind.
-        model = _load(asked.model, asked.dtype, asked.threads) if is_new else None
-        workspace = _workspace(asked).override(threads=asked.threads or None)
-        write(f"The demo works in {folder} (model {asked.model}, seed {asked.seed}).")
-        proof = _Loop(asked, workspace, read, write, model).run()
+        model = _load(wishes.model, wishes.dtype, wishes.threads) if is_new else None
+        workspace = _workspace(wishes).override(threads=wishes.threads or None)
+        write(f"The demo works in {folder} (model {wishes.model}, seed {wishes.seed}).")
+        proof = _Loop(wishes, workspace, read, write, model).run()
         if proof is None:
             return False
         from plaudit.stages.report import report  # brings matplotlib
 
         report(workspace, [proof.id])
-        write_atomically(folder / "demo.json", to_json(asked.stamp(), indent=2) + "\n")
+        write_atomically(folder / "demo.json", to_json(wishes.stamp(), indent=2) + "\n")
     for name in ("report.html", "summary.json"):
-        write_atomically(asked.out / name, (folder / name).read_bytes())
+        write_atomically(wishes.out / name, (folder / name).read_bytes())
     write(outcome(json.loads((folder / "summary.json").read_text(encoding="utf-8"))))
-    write(f"\nOpen {asked.out / 'report.html'}")
+    write(f"\nOpen {wishes.out / 'report.html'}")
     return True
 
 
-def _is_done(asked: Demo) -> bool:
-    stamp = asked.folder / "demo.json"
-    whole = all((asked.folder / name).exists() for name in ("demo.json", "report.html", "summary.json"))
-    return whole and json.loads(stamp.read_text(encoding="utf-8")) == asked.stamp()
+def _is_done(wishes: Demo) -> bool:
+    stamp = wishes.folder / "demo.json"
+    whole = all((wishes.folder / name).exists() for name in ("demo.json", "report.html", "summary.json"))
+    return whole and json.loads(stamp.read_text(encoding="utf-8")) == wishes.stamp()
 
 
-def _workspace(asked: Demo) -> Workspace:
+def _workspace(wishes: Demo) -> Workspace:
     """The demo's workspace, with its feedback or prompts in it."""
-    there = (asked.folder / SETTINGS_FILE).exists()
-    workspace = Workspace.open(asked.folder) if there else _new_workspace(asked)
+    exists = (wishes.folder / SETTINGS_FILE).exists()
+    workspace = Workspace.open(wishes.folder) if exists else _new_workspace(wishes)
     with FeedbackStore.open(workspace.database) as store:
-        if asked.preferences:
-            import_preferences(store, asked.preferences, heldout_share=workspace.heldout_share)
+        if wishes.preferences:
+            import_preferences(store, wishes.preferences, heldout_share=workspace.heldout_share)
         else:
-            add_everyday_prompts(store, asked.settings.every)
+            add_everyday_prompts(store, wishes.settings.every)
     return workspace
 
 
-def _new_workspace(asked: Demo) -> Workspace:
-    name = f"{QUICK_NAME if asked.quick else 'demo'}, seed {asked.seed}"
-    return Workspace.create(asked.folder, asked.model, asked.seed, name, dtype=asked.dtype)
+def _new_workspace(wishes: Demo) -> Workspace:
+    name = f"{QUICK_NAME if wishes.quick else 'demo'}, seed {wishes.seed}"
+    return Workspace.create(wishes.folder, wishes.model, wishes.seed, name, dtype=wishes.dtype)
 
 
 def add_everyday_prompts(store: FeedbackStore, every: int = 1) -> None:
@@ -176,13 +176,13 @@ class _Loop:
 
     def __init__(
         self,
-        asked: Demo,
+        wishes: Demo,
         workspace: Workspace,
         read: Callable[[str], str],
         write: Callable[[str], None],
         model: LanguageModel | None,
     ) -> None:
-        self.asked, self.workspace, self.read, self.write = asked, workspace, read, write
+        self.asked, self.workspace, self.read, self.write = wishes, workspace, read, write
         self._model = model
 
     def run(self) -> Run | None:
@@ -204,7 +204,7 @@ class _Loop:
             return
         from plaudit.stages.demo_time import measure_pace, stage_seconds
 
-        model = self._loaded()
+        model = self._load_model()
         seconds = stage_seconds(
             measure_pace(model, prompts), self.asked.settings, self.asked.algorithm, model, prompts, len(held_out)
         )
@@ -248,11 +248,11 @@ class _Loop:
         )
 
     def _do(self, stage: Stage, flags: Mapping[str, Any]) -> Run:
-        run, was_there = ensure(self.workspace, stage, stage.configure(flags), self._loaded)
+        run, was_there = ensure(self.workspace, stage, stage.configure(flags), self._load_model)
         self.write(f"{headline(run)}{' Done before.' if was_there else ''}")
         return run
 
-    def _loaded(self) -> LanguageModel:
+    def _load_model(self) -> LanguageModel:
         if self._model is None:
             self._model = _load(self.workspace.model, self.workspace.dtype, self.workspace.threads)
         return self._model
@@ -273,9 +273,9 @@ def rank_by_person(
     with open_feedback(workspace) as store:
         tasks = choose_tasks(store, sampled, count)
         store.add_tasks(tasks)
-        if any(task.id not in store.settled(PERSON) for task in tasks):
+        if any(task.id not in store.settled_tasks(PERSON) for task in tasks):
             ask(store, tasks, PERSON, read, write)
-        left = sum(task.id not in store.settled(PERSON) for task in tasks)
+        left = sum(task.id not in store.settled_tasks(PERSON) for task in tasks)
     if left:
         write(f"The reward model is trained when all {len(tasks)} are ranked or skipped; {left} to go.")
     return not left

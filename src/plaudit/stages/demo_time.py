@@ -121,7 +121,9 @@ def stage_seconds(
     from plaudit.models.reward_model import default_depth
 
     s, trunk = settings, model.trunk
-    asked = sum(len(encode_prompt(model.tokenizer, prompt)) for prompt in prompts) / len(prompts)  # tokens, the mean
+    prompt_tokens = sum(len(encode_prompt(model.tokenizer, prompt)) for prompt in prompts) / len(
+        prompts
+    )  # tokens, the mean
     layers, depth = len(trunk.layers), default_depth(trunk)
     judging = (depth - trunk.split) / layers * pace.forward  # the reward model's own layers
 
@@ -129,7 +131,7 @@ def stage_seconds(
         return count * answers / ROWS * s.max_tokens * WRITTEN * pace.step
 
     def positions(count: float, answers: int) -> float:
-        return count * (asked + answers * s.max_tokens * WRITTEN)
+        return count * (prompt_tokens + answers * s.max_tokens * WRITTEN)
 
     learning = len(prompts) - held_out
     passes = s.reward_epochs * (depth - trunk.split) / (layers - trunk.split) * pace.learn
@@ -138,7 +140,7 @@ def stage_seconds(
     learn = ALGORITHMS[algorithm].config().passes * (pace.learn + critic)
     iteration = decode(s.rollout_prompts, s.rollout_answers) + rollout * (pace.forward + judging + learn)
     return {
-        "sample": decode(len(prompts), s.answers) + len(prompts) * asked * pace.forward,
+        "sample": decode(len(prompts), s.answers) + len(prompts) * prompt_tokens * pace.forward,
         "reward": positions(learning, s.answers) * (depth / layers * pace.forward + judging + passes)
         + positions(held_out, s.answers) * depth / layers * pace.forward,
         "align": s.iterations * iteration,

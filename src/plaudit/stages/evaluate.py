@@ -55,7 +55,7 @@ def evaluate(
     with open_feedback(workspace) as store:
 
         def find(seed: int) -> list[Prompt]:
-            return _drawn(find_prompts(workspace, store, Split.HELDOUT, config.source), config, seed)
+            return _draw_prompts(find_prompts(workspace, store, Split.HELDOUT, config.source), config, seed)
 
         if not resume:
             find(seed)  # says that there are none before a run is begun
@@ -74,7 +74,7 @@ def evaluate(
     return run
 
 
-def _drawn(prompts: list[Prompt], config: EvaluateConfig, seed: int) -> list[Prompt]:
+def _draw_prompts(prompts: list[Prompt], config: EvaluateConfig, seed: int) -> list[Prompt]:
     """At most `config.prompts` of them, in their order."""
     if len(prompts) <= config.prompts:
         return prompts

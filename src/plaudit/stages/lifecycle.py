@@ -94,8 +94,8 @@ def provide_model(workspace: Workspace, model: LanguageModel | None, run: Run | 
         from plaudit.models.catalog import load  # the first to need torch
 
         model = load(workspace.model, dtype=began_in or workspace.dtype, threads=workspace.threads)
-        said = replace(model.arithmetic, why="as when the run began") if began_in else model.arithmetic
-        say(f"Computing in {said}.")
+        arithmetic = replace(model.arithmetic, why="as when the run began") if began_in else model.arithmetic
+        say(f"Computing in {arithmetic}.")
     if run:
         run.arithmetic = asdict(model.arithmetic) | {"why": run.arithmetic.get("why", model.arithmetic.why)}
         run.save()
@@ -112,14 +112,14 @@ def find_prompts(workspace: Workspace, store: FeedbackStore, split: Split | None
 
     Those that came in as checks are no data: nothing is drawn for them, trained on them or asked about them again.
     """
-    found = without_checks(store, store.prompts(split, source))
-    if not found:
+    prompts = without_checks(store, store.prompts(split, source))
+    if not prompts:
         which = f"{split.value if split else ''} prompts{f' from {source}' if source else ''}".strip()
         raise UsageError(
             f"There are no {which} in {workspace.path}: bring some in by "
             f"`plaudit import FILE --prompts -w {workspace.path}`."
         )
-    return found
+    return prompts
 
 
 def fix_prompts(run: Run, store: FeedbackStore, find: Callable[[], Sequence[Prompt]]) -> list[Prompt]:
@@ -128,9 +128,9 @@ def fix_prompts(run: Run, store: FeedbackStore, find: Callable[[], Sequence[Prom
     What is imported in the meantime must not change what a resumed run draws.
     """
     if not (run.path / PROMPTS_FILE).exists():
-        found = find()
-        run.write_json(PROMPTS_FILE, [prompt.id for prompt in found])
-        return list(found)
+        prompts = find()
+        run.write_json(PROMPTS_FILE, [prompt.id for prompt in prompts])
+        return list(prompts)
     ids: list[str] = run.read_json(PROMPTS_FILE)
     stored = {prompt.id: prompt for prompt in store.prompts(prompt_ids=ids)}
     return [stored[prompt_id] for prompt_id in ids]

@@ -49,7 +49,7 @@ def panel(
     All judgements are stored at once or not at all, so a run that was cut just does it. UsageError where a panel has
     ranked these answers before: it does not do so twice.
     """
-    run, config = begin(workspace, STAGE, config, seed, resume, lambda: {"sample": _unranked(workspace, config)})
+    run, config = begin(workspace, STAGE, config, seed, resume, lambda: {"sample": _find_unranked(workspace, config)})
     with record(run, workspace), open_feedback(workspace) as store:
         answers = store.responses(run_id=run.inputs["sample"]["id"])
         tasks = tasks_from(answers, config.overlap)
@@ -57,18 +57,20 @@ def panel(
         hidden = utilities(store, answers)
         members = Panel(hidden, config.annotators, run.seed, config.flip_rate)
         members.collect(store, tasks, config.overlap)
-        said = _said(store, tasks, members)
-        run.write_json("judgements.json", [{"id": j.id, "task": j.task_id, "tiers": j.ranking.tiers} for j in said])
-        run.results |= _results(store, said, tasks, hidden, members)
+        judgements = _panel_judgements(store, tasks, members)
+        run.write_json(
+            "judgements.json", [{"id": j.id, "task": j.task_id, "tiers": j.ranking.tiers} for j in judgements]
+        )
+        run.results |= _results(store, judgements, tasks, hidden, members)
     return run
 
 
-def _unranked(workspace: Workspace, config: PanelConfig) -> Run:
+def _find_unranked(workspace: Workspace, config: PanelConfig) -> Run:
     """The sample run whose answers are to be ranked."""
     sampled = workspace.finished("sample", config.sample)
     with open_feedback(workspace) as store:
-        asked = {task.id for task in tasks_from(store.responses(run_id=sampled.id), config.overlap)}
-        if any(said.task_id in asked and is_member(said.annotator_id) for said in store.judgements()):
+        task_ids = {task.id for task in tasks_from(store.responses(run_id=sampled.id), config.overlap)}
+        if any(judgement.task_id in task_ids and is_member(judgement.annotator_id) for judgement in store.judgements()):
             raise UsageError(
                 f"The answers of {sampled.id} were ranked already; nothing new. `plaudit sample -w {workspace.path}` "
                 "draws others."
@@ -87,23 +89,27 @@ def is_member(annotator_id: str) -> bool:
     return annotator_id.startswith("simulated-")
 
 
-def _said(store: FeedbackStore, tasks: Sequence[Task], members: Panel) -> list[Judgement]:
-    asked, ours = {task.id for task in tasks}, {annotator.id for annotator in members.annotators}
-    return [j for j in store.judgements() if j.task_id in asked and j.annotator_id in ours]
+def _panel_judgements(store: FeedbackStore, tasks: Sequence[Task], members: Panel) -> list[Judgement]:
+    task_ids, ours = {task.id for task in tasks}, {annotator.id for annotator in members.annotators}
+    return [j for j in store.judgements() if j.task_id in task_ids and j.annotator_id in ours]
 
 
 def _results(
-    store: FeedbackStore, said: Sequence[Judgement], tasks: Sequence[Task], hidden: dict[str, float], members: Panel
+    store: FeedbackStore,
+    judgements: Sequence[Judgement],
+    tasks: Sequence[Task],
+    hidden: dict[str, float],
+    members: Panel,
 ) -> dict[str, Any]:
     side = store.splits()
     heldout = {task.id for task in tasks if side[task.prompt_id] is Split.HELDOUT}
     return {
-        "judgements": len(said),
+        "judgements": len(judgements),
         "tasks": len(tasks),
-        "flip_share": noise_ceiling(said, hidden).flip_rate,
-        **_ceiling(noise_ceiling([j for j in said if j.task_id in heldout], hidden)),
+        "flip_share": noise_ceiling(judgements, hidden).flip_rate,
+        **_ceiling(noise_ceiling([j for j in judgements if j.task_id in heldout], hidden)),
         "annotators": len(members.annotators),
-        "overlap": len(said) / len(tasks),
+        "overlap": len(judgements) / len(tasks),
         "habits": [_in_words(habit, members.habits.count(habit)) for habit in Habit if habit in members.habits],
         "simulated": True,
     }
@@ -115,9 +121,9 @@ def _in_words(habit: Habit, count: int) -> str:
     return f"{count} {verb if count == 1 else verb.removesuffix('s')} {rest}"
 
 
-def _ceiling(found: NoiseCeiling) -> dict[str, float | None]:
+def _ceiling(ceiling: NoiseCeiling) -> dict[str, float | None]:
     """Of held-out prompts; None where there is nothing to measure it on."""
-    shares = {"ceiling_of_choices": found.choices, "ceiling_of_preferences": found.preferences}
+    shares = {"ceiling_of_choices": ceiling.choices, "ceiling_of_preferences": ceiling.preferences}
     return {name: None if math.isnan(value) else value for name, value in shares.items()}
 
 

@@ -54,8 +54,8 @@ def chain(workspace: Workspace, run_ids: Sequence[str]) -> list[Run]:
     named = [workspace.run(run_id) for run_id in run_ids] or [workspace.latest("evaluate")]
     if cut := [run.id for run in named if run.status is not RunStatus.FINISHED]:
         raise UsageError(f"{cut[0]} is not finished: finish it with --resume, or name another run.")
-    found = {run.id: run for end in named for run in workspace.ancestry(end)}
-    return sorted(found.values(), key=lambda run: (run.created_at, run.id))
+    runs = {run.id: run for end in named for run in workspace.ancestry(end)}
+    return sorted(runs.values(), key=lambda run: (run.created_at, run.id))
 
 
 def views(runs: Sequence[Run]) -> list[RunView]:
@@ -75,8 +75,8 @@ def summarise(newest: dict[str, Run], runs: Sequence[Run]) -> dict[str, Any]:
     if align := newest.get("align"):
         summary |= {"prompts_train": align.results["prompts"], "algorithm": align.config["algorithm"]}
     if evaluate := newest.get("evaluate"):
-        found = evaluate.read_json("summary.json")
-        summary |= {name: value for name, value in found.items() if value is not None}
+        figures = evaluate.read_json("summary.json")
+        summary |= {name: value for name, value in figures.items() if value is not None}
     if computed := [run.arithmetic for run in runs if run.arithmetic]:
         summary["arithmetic"] = computed[-1]
     return {**_headline_first(summary), **_costs(runs), "seed": runs[-1].seed, "runs": [asdict(v) for v in views(runs)]}

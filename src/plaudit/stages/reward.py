@@ -89,21 +89,21 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
             f"bring some in by `plaudit import FILE -w {workspace.path}`, or collect some by `plaudit sample` and "
             "`plaudit panel`."
         )
-    asked = {group.prompt.id for group in [*train, *heldout]}
-    tasks = {task.id for task in store.tasks() if task.prompt_id in asked}
-    said = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
+    prompt_ids = {group.prompt.id for group in [*train, *heldout]}
+    tasks = {task.id for task in store.tasks() if task.prompt_id in prompt_ids}
+    judgements = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
     kind = {annotator.id: annotator.kind for annotator in store.annotators()}
-    simulated = any(kind[judgement.annotator_id] is AnnotatorKind.SIMULATED for judgement in said)
-    by_panel = all(is_member(judgement.annotator_id) for judgement in said)
-    return Feedback(train, heldout, said, simulated, by_panel, weights)
+    simulated = any(kind[judgement.annotator_id] is AnnotatorKind.SIMULATED for judgement in judgements)
+    by_panel = all(is_member(judgement.annotator_id) for judgement in judgements)
+    return Feedback(train, heldout, judgements, simulated, by_panel, weights)
 
 
-def _groups(store: FeedbackStore, found: list[Preference]) -> list[Group]:
+def _groups(store: FeedbackStore, preferences: list[Preference]) -> list[Group]:
     from plaudit.train.reward import group_by_prompt
 
-    asked = {preference.prompt_id for preference in found}
-    prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=asked)}
-    return group_by_prompt(found, prompts, {answer.id: answer for answer in store.responses(asked)})
+    prompt_ids = {preference.prompt_id for preference in preferences}
+    prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=prompt_ids)}
+    return group_by_prompt(preferences, prompts, {answer.id: answer for answer in store.responses(prompt_ids)})
 
 
 def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Mapping[str, Run | Source]:

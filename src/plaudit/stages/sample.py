@@ -108,8 +108,8 @@ def _draw_missing(
             answers = list(_draw(run, model, policy, part, config))
             store.add_responses(answers)
             run.count(generated=sum(answer.tokens or 0 for answer in answers))
-            run.log(step=part.number + 1, answers=len(answers), finished_share=_finished(answers))
-            progress.advance(len(part.prompts), finished=_finished(answers))
+            run.log(step=part.number + 1, answers=len(answers), finished_share=_finished_share(answers))
+            progress.advance(len(part.prompts), finished=_finished_share(answers))
 
 
 def _draw(run: Run, model: LanguageModel, policy: str | None, part: Chunk, config: SampleConfig) -> Iterator[Response]:
@@ -122,7 +122,7 @@ def _draw(run: Run, model: LanguageModel, policy: str | None, part: Chunk, confi
     for hint, count in (("", config.answers - config.hinted), (config.hint, config.hinted)):
         if not count:
             continue
-        encoded = [encode_prompt(model.tokenizer, hinted(p, hint), config.prompt_tokens) for p in part.prompts]
+        encoded = [encode_prompt(model.tokenizer, add_hint(p, hint), config.prompt_tokens) for p in part.prompts]
         drawn = draw(model.trunk, encoded, count, config.drawing.sampling, model.end_ids, generator, adapter=policy)
         settings = {"max_tokens": config.max_tokens, "temperature": config.temperature, "hint": hint}
         for prompt, group in zip(part.prompts, drawn, strict=True):
@@ -131,7 +131,7 @@ def _draw(run: Run, model: LanguageModel, policy: str | None, part: Chunk, confi
                 yield replace(response, run_id=run.id, seed=run.seed, sampling=settings)
 
 
-def hinted(prompt: Prompt, hint: str) -> Prompt:
+def add_hint(prompt: Prompt, hint: str) -> Prompt:
     """The prompt with the hint behind its last message."""
     *before, last = prompt.messages
     return replace(prompt, messages=(*before, replace(last, content=f"{last.content} {hint}".strip())))
@@ -144,13 +144,13 @@ def _conclude(run: Run, store: FeedbackStore, prompts: Sequence[Prompt], model: 
     run.results |= {
         "prompts": len(prompts),
         "answers": len(answers),
-        "finished_share": _finished(answers),
+        "finished_share": _finished_share(answers),
         "length_tokens": sum(answer.tokens or 0 for answer in answers) / len(answers),
         "model": model.name,
     }
 
 
-def _finished(answers: Sequence[Response]) -> float:
+def _finished_share(answers: Sequence[Response]) -> float:
     return sum(answer.stop_reason is StopReason.EOS for answer in answers) / len(answers)
 
 

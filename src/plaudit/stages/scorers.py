@@ -80,21 +80,21 @@ def score_gap(
     same = trained_in in (None, model.arithmetic.dtype)
     if same or not (reward and isinstance(scorer, RewardModel)) or "reward_trained_in" in align.results:
         return {}
-    found: dict[str, Any] = {"reward_trained_in": trained_in, "score_gap_answers": 0}
+    gap: dict[str, Any] = {"reward_trained_in": trained_in, "score_gap_answers": 0}
     scores: dict[str, float] = reward.read_json(SCORES_FILE)
     answers = [answer for answer in store.responses() if answer.id in scores]
     groups: dict[str, list[Response]] = {}
     for answer in sorted(answers, key=lambda answer: (answer.prompt_id, answer.id))[:MOST_COMPARED]:
         groups.setdefault(answer.prompt_id, []).append(answer)
     if not groups:
-        return found
+        return gap
     prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=groups)}
     here = scorer.score_texts(model, [(prompts[prompt_id], given) for prompt_id, given in groups.items()])
     gaps = [abs(score - scores[answer_id]) for answer_id, score in here.items()]
-    found |= {"score_gap_answers": len(gaps), "score_gap_mean": sum(gaps) / len(gaps), "score_gap_largest": max(gaps)}
+    gap |= {"score_gap_answers": len(gaps), "score_gap_mean": sum(gaps) / len(gaps), "score_gap_largest": max(gaps)}
     say(
         f"{reward.id} was trained in {trained_in} and scores in {model.arithmetic.dtype} here: {len(gaps)} held-out "
-        f"answers differ by {found['score_gap_mean']:.3f} standard deviations on average, at most by "
-        f"{found['score_gap_largest']:.3f}."
+        f"answers differ by {gap['score_gap_mean']:.3f} standard deviations on average, at most by "
+        f"{gap['score_gap_largest']:.3f}."
     )
-    return found
+    return gap

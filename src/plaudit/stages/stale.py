@@ -33,7 +33,9 @@ def find_stale_runs(workspace: Workspace) -> list[Stale]:
         return []
     with open_feedback(workspace) as store:
         gone = {run.id: _withdrawn(run, store) for run in readers}
-    entries = {run.id: len(set().union(*(gone.get(one.id, ()) for one in workspace.ancestry(run)))) for run in runs}
+    entries = {
+        run.id: len(set().union(*(gone.get(ancestor.id, ()) for ancestor in workspace.ancestry(run)))) for run in runs
+    }
     stale = {run_id for run_id, count in entries.items() if count}
     return [Stale(run, entries[run.id], _command(run, stale)) for run in runs if run.id in stale]
 

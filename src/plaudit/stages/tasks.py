@@ -42,10 +42,10 @@ def answers_in(workspace: Workspace, store: FeedbackStore, scope: Scope) -> list
     """The answers to compare, those of checks aside. UsageError when there are none."""
     run_id = workspace.finished("sample", scope.sample).id if scope.sample else None
     within = {prompt.id for prompt in find_prompts(workspace, store, scope.split, scope.source)}
-    found = [a for a in store.responses(run_id=run_id) if a.prompt_id in within and not is_check(a)]
-    if not found:
+    answers = [a for a in store.responses(run_id=run_id) if a.prompt_id in within and not is_check(a)]
+    if not answers:
         raise UsageError(f"There are no answers to compare in {workspace.path}: run `plaudit sample` first.")
-    return found
+    return answers
 
 
 def rankings(
@@ -76,7 +76,9 @@ def disagreement(scores: Sequence[Scores]) -> Callable[[Task], float]:
     """How much the models behind `scores` disagree about a task, from 0 (not at all) to 0.5."""
 
     def of_pair(a: str, b: str) -> float:
-        return statistics.pstdev(1 / (1 + math.exp(min(700.0, one[b] - one[a]))) for one in scores)
+        return statistics.pstdev(
+            1 / (1 + math.exp(min(700.0, scores_of_model[b] - scores_of_model[a]))) for scores_of_model in scores
+        )
 
     return lambda task: statistics.mean(of_pair(a, b) for a, b in combinations(task.response_ids, 2))
 

@@ -99,7 +99,7 @@ class _Sums:
     def of(cls, ratings: Ratings, resamples: int = 1000, seed: int = 0) -> _Sums:
         K = len(ratings.scale)
         missing = _why_missing(ratings)
-        totals = _resampled(_columns(ratings.counts), ratings.cluster_of, resamples, seed)
+        totals = _resample_sums(_columns(ratings.counts), ratings.cluster_of, resamples, seed)
         paired, agree, rated = totals[:3]
         share, coincidences = totals[3 : 3 + K].T, totals[3 + K :].T.reshape(totals.shape[1], K, K)
         if ratings.mirrored:
@@ -140,14 +140,14 @@ class _Sums:
             return Coefficient(None, undefined=self.missing)
         if not np.isfinite(values[0]):
             return Coefficient(None, undefined=Undefined.ONE_CATEGORY)
-        return Coefficient.bootstrapped(float(values[0]), values[1:])
+        return Coefficient.from_replicates(float(values[0]), values[1:])
 
     def percent_coefficient(self) -> Coefficient:
-        found = self.coefficient(self.percent())
-        if found.value not in (0.0, 1.0):
-            return found
-        interval = wilson(self.clusters * found.value, self.clusters)
-        return Coefficient(found.value, interval.low, interval.high)
+        coefficient = self.coefficient(self.percent())
+        if coefficient.value not in (0.0, 1.0):
+            return coefficient
+        interval = wilson(self.clusters * coefficient.value, self.clusters)
+        return Coefficient(coefficient.value, interval.low, interval.high)
 
 
 def _why_missing(ratings: Ratings) -> Undefined | None:
@@ -171,7 +171,7 @@ def _columns(counts: Ints) -> Iterator[Floats]:
     yield from ((n_c * n_k - (n_c if c == k else 0)) / others for c, n_c in enumerate(n) for k, n_k in enumerate(n))
 
 
-def _resampled(columns: Iterable[Floats], cluster_of: Ints, resamples: int, seed: int) -> Floats:
+def _resample_sums(columns: Iterable[Floats], cluster_of: Ints, resamples: int, seed: int) -> Floats:
     """Column sums (D, 1 + R): of the data, and of R draws of as many clusters as there are.
 
     Of more than GROUPS clusters, GROUPS random groups are drawn instead; their sums vary as those of the clusters do.
@@ -225,27 +225,27 @@ def cohen(ratings: Ratings, *, resamples: int = 200, seed: int = 0, least_shared
         return Coefficient(value)
     drawn = (np.bincount(random.integers(clusters, size=clusters), minlength=clusters) for _ in range(resamples))
     replicates = np.array([mean_kappa(weights[cluster].astype(float)) for weights in drawn])
-    return Coefficient.bootstrapped(value, replicates)
+    return Coefficient.from_replicates(value, replicates)
 
 
 def _comparisons(ratings: Ratings, random: np.random.Generator) -> tuple[Ints, Ints, int, Ints]:
     """Every two ratings of one unit: their unit (M,) and cell (M,) of a pairs × K × K table, how many pairs of raters
     there are, and how many units each pair shares."""
-    kept = _sampled(ratings, random)
+    kept = _draw_units(ratings, random)
     order = np.lexsort((kept.rater, kept.unit))
     unit, rater, category = (column[order].astype(np.int64) for column in (kept.unit, kept.rater, kept.category))
-    found = [(unit[first], rater[first], rater[second], category[first], category[second])
+    columns = [(unit[first], rater[first], rater[second], category[first], category[second])
              for first, second in _neighbours(unit)]  # fmt: skip
-    if not found:
+    if not columns:
         nothing = np.zeros(0, dtype=np.int64)
         return nothing, nothing, 0, nothing
-    of_unit, one, other, first, second = (np.concatenate(column) for column in zip(*found, strict=True))
-    names, pair = np.unique(one * (int(rater.max()) + 1) + other, return_inverse=True)
+    of_unit, rater_a, rater_b, first, second = (np.concatenate(column) for column in zip(*columns, strict=True))
+    names, pair = np.unique(rater_a * (int(rater.max()) + 1) + rater_b, return_inverse=True)
     K = len(ratings.scale)
     return of_unit, (pair.reshape(-1) * K + first) * K + second, len(names), np.bincount(pair.reshape(-1))
 
 
-def _sampled(ratings: Ratings, random: np.random.Generator) -> Ratings:
+def _draw_units(ratings: Ratings, random: np.random.Generator) -> Ratings:
     """The ratings of units taken in random order, until they make MOST_COMPARISONS comparisons."""
     raters_of = np.bincount(ratings.unit)
     comparisons = raters_of * (raters_of - 1) // 2

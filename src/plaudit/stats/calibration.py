@@ -50,7 +50,7 @@ def calibrate(margin: ArrayLike, outcome: ArrayLike, bins: int = 5) -> Calibrati
     ECE over equal-width bins of confidence: Guo et al. 2017 (arXiv 1706.04599), eq. 3. Brier score: Brier 1950, for
     the two sides' one free probability. PlauditError when there are no pairs.
     """
-    confidence, correct = _favoured(margin, outcome)
+    confidence, correct = _favoured_side(margin, outcome)
     edges = np.linspace(0.5, 1.0, bins + 1)
     place = np.clip(np.digitize(confidence, edges) - 1, 0, bins - 1)
     table = [
@@ -71,15 +71,15 @@ def fit_temperature(margin: ArrayLike, outcome: ArrayLike) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    _favoured(margin, outcome)
+    _favoured_side(margin, outcome)
     bound = np.log(LARGEST_TEMPERATURE)
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log_t: _log_loss_nats(margin, outcome, np.exp(log_t)), bounds=(-bound, bound), method="bounded"
     )
-    return float(np.exp(found.x))
+    return float(np.exp(minimum.x))
 
 
-def _favoured(margin: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Floats]:
+def _favoured_side(margin: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Floats]:
     """Confidence (N,) in the favoured side, and how it fared (N,); a pair without a favourite fares one half."""
     m, y = np.asarray(margin, dtype=float), np.asarray(outcome, dtype=float)
     assert m.shape == y.shape, f"{m.shape} margins, {y.shape} outcomes"

@@ -73,8 +73,8 @@ class _Votes:
         self.mirrored = turned is not None
         turned = np.zeros(len(self.unit), dtype=bool) if turned is None else turned
         self.category = ratings.category.astype(np.int64)
-        said = np.where(turned, K - 1 - self.category, self.category)
-        row = (ratings.rater.astype(np.int64) * K + said) * K
+        category_said = np.where(turned, K - 1 - self.category, self.category)
+        row = (ratings.rater.astype(np.int64) * K + category_said) * K
         self.cells = [row + np.where(turned, K - 1 - k, k) for k in range(K)]  # K of (N,)
 
     def majority(self) -> Floats:
@@ -100,9 +100,9 @@ class _Votes:
 
     def even_prior(self) -> Floats:
         """Equal odds (K,), except that no category has more than MOST_TRUE times its share of the votes."""
-        said = np.bincount(self.category, minlength=self.K) + JEFFREYS
-        said = (said + said[::-1]) / 2 if self.mirrored else said
-        most = MOST_TRUE * said / said.sum()
+        counts = np.bincount(self.category, minlength=self.K) + JEFFREYS
+        counts = (counts + counts[::-1]) / 2 if self.mirrored else counts
+        most = MOST_TRUE * counts / counts.sum()
         rarest = np.sort(most)
         even = (1 - np.cumsum(rarest) + rarest) / np.arange(self.K, 0, -1)  # for each that is left, the rarer at `most`
         return np.asarray(np.minimum(most, even[even <= rarest][0]))
@@ -168,7 +168,7 @@ def _alternate(votes: _Votes, fit: Fit, iterations: int, tolerance: float, fixed
     done = 0
     while done < iterations:
         done += 1
-        before, posterior = posterior, _normalised(np.log(prior) + votes.log_likelihood(confusion))
+        before, posterior = posterior, _normalise(np.log(prior) + votes.log_likelihood(confusion))
         prior = votes.prior(posterior) if fixed is None else fixed
         confusion, knowing = fit(votes.counts(posterior))
         if np.abs(posterior - before).max() < tolerance:
@@ -183,10 +183,10 @@ def others_opinion(consensus: Consensus, ratings: Ratings, turned: Bools | None 
     everybody = votes.log_likelihood(consensus.confusion)[votes.unit]
     own = np.stack([table[cell] for cell in votes.cells], axis=1)
     alone = np.bincount(votes.unit)[votes.unit] == 1  # there, rounding would be all that is left
-    return _normalised(np.log(consensus.prior) + np.where(alone[:, None], 0.0, everybody - own))
+    return _normalise(np.log(consensus.prior) + np.where(alone[:, None], 0.0, everybody - own))
 
 
-def _normalised(log_weights: Floats) -> Floats:
+def _normalise(log_weights: Floats) -> Floats:
     weights = np.exp(log_weights - log_weights.max(1, keepdims=True))
     return weights / weights.sum(1, keepdims=True)
 
@@ -233,8 +233,8 @@ def fit_crowd_bt(
     start = np.zeros(items + people)
     start[:items] = (np.bincount(a, y - 0.5, items) - np.bincount(b, y - 0.5, items)) / 2
     start[items:] = np.log(PSEUDO[0] / PSEUDO[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations, "ftol": 1e-10})
-    return CrowdBT(found.x[:items], _sigmoid(found.x[items:]))
+    minimum = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations, "ftol": 1e-10})
+    return CrowdBT(minimum.x[:items], _sigmoid(minimum.x[items:]))
 
 
 def _sigmoid(x: Floats) -> Floats:

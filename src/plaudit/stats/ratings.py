@@ -44,7 +44,7 @@ class Coefficient:
     undefined: Undefined | None = None
 
     @classmethod
-    def bootstrapped(cls, value: float, replicates: Floats) -> Coefficient:
+    def from_replicates(cls, value: float, replicates: Floats) -> Coefficient:
         """With the bounds of the replicates (R,), without where they do not vary: a bootstrap cannot see what is rare.
 
         Replicates that have no value themselves (not finite) are left out.

@@ -17,7 +17,7 @@ from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, annotators, invitations
 from plaudit.types import Annotator
 from plaudit.web.label_store import LabelStore
-from plaudit.web.people import Account, Role, hashed, matches, proper_name, proper_password, same_name
+from plaudit.web.people import Account, Role, hash_password, matches, proper_name, proper_password, same_name
 from plaudit.web.secret import fingerprint, new_token
 from plaudit.web.sessions import end_sessions
 from plaudit.web.texts import LANGUAGES, RefusalError
@@ -58,7 +58,7 @@ class Accounts:
             raise RefusalError(404, "not-found")
         return account
 
-    def authenticated(self, name: str, password: str) -> Account | None:
+    def authenticate(self, name: str, password: str) -> Account | None:
         """The account, where name and password are right and it is not disabled."""
         account = self.find(name)
         right = matches(password, None if account is None else self._hash_of(account.name))
@@ -67,7 +67,7 @@ class Accounts:
     def change_password(self, name: str, current: str, new: str) -> None:
         if not matches(current, self._hash_of(name)):
             raise RefusalError(422, "password-wrong")
-        password_hash = hashed(proper_password(new, name))
+        password_hash = hash_password(proper_password(new, name))
         with self._store.writing() as connection:
             self._set(name, password_hash=password_hash)
             _end_links(connection, invitations.c.used_by == name)
@@ -135,10 +135,10 @@ class Accounts:
 
     def invitation(self, token: str) -> Invitation:
         """The invitation behind a link. RefusalError, in the same words, for one used, expired or never made."""
-        found = next((it for it in self.invitations() if it.id == fingerprint(token)), None)
-        if found is None:
+        invitation = next((it for it in self.invitations() if it.id == fingerprint(token)), None)
+        if invitation is None:
             raise RefusalError(404, "link-used")
-        return found
+        return invitation
 
     def invitations(self) -> list[Invitation]:
         """Those that can still be used."""
@@ -151,18 +151,18 @@ class Accounts:
         ]
 
     def uninvite(self, by: Account, invitation_id: str) -> Invitation:
-        found = next((it for it in self.invitations() if it.id == invitation_id), None)
-        if found is None or found.role not in by.role.may_give:
+        invitation = next((it for it in self.invitations() if it.id == invitation_id), None)
+        if invitation is None or invitation.role not in by.role.may_give:
             raise RefusalError(404, "not-found")
         with self._store.writing() as connection:
-            _end_links(connection, invitations.c.id == found.id)
-        return found
+            _end_links(connection, invitations.c.id == invitation.id)
+        return invitation
 
     def join(self, token: str, name: str, password: str, language: str) -> Account:
         """Use a link: a new account, or a new password for a known one, which is then signed out everywhere."""
         invitation = self.invitation(token)
         name = invitation.known or proper_name(name)
-        password_hash = hashed(proper_password(password, name))  # slow, so before the transaction
+        password_hash = hash_password(proper_password(password, name))  # slow, so before the transaction
         with self._store.writing() as connection:
             _claim(connection, invitation.id, name)
             if invitation.known:

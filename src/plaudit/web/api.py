@@ -95,12 +95,12 @@ def judgement_from(sent: JudgementSent, task: Task, order: tuple[str, ...], anno
     """RefusalError (422) where it does not fit the task. The store adds what it knows better itself."""
     places = sorted(place for tier in sent.tiers for place in tier)
     if task.is_writing or places != list(range(len(order))):
-        raise _malformed(f"tiers must hold each of the {len(order)} answers once")
+        raise _malformed_error(f"tiers must hold each of the {len(order)} answers once")
     if sent.strength is not None and len(order) != 2:
-        raise _malformed("strength is for pairs")
+        raise _malformed_error("strength is for pairs")
     if any(int(place) >= len(order) for place in (*sent.ratings, *sent.flags)):
-        raise _malformed(f"ratings and flags are about places 0 to {len(order) - 1}")
-    said: dict[str, Any] = {
+        raise _malformed_error(f"ratings and flags are about places 0 to {len(order) - 1}")
+    fields: dict[str, Any] = {
         "ranking": Ranking(tuple(tuple(sorted(order[place] for place in tier)) for tier in sent.tiers)),
         "ratings": {order[int(place)]: given for place, given in sent.ratings.items() if given},
         "flags": {order[int(place)]: tuple(dict.fromkeys(raised)) for place, raised in sent.flags.items() if raised},
@@ -108,16 +108,16 @@ def judgement_from(sent: JudgementSent, task: Task, order: tuple[str, ...], anno
     return Judgement(
         str(sent.id), task.id, annotator_id, order=order, strength=sent.strength, reason=sent.reason,
         better_answer=sent.better_answer, seconds=sent.seconds, all_bad=sent.all_bad,
-        supersedes=_text(sent.supersedes), guidelines_version=sent.guidelines_version, **said,
+        supersedes=_text(sent.supersedes), guidelines_version=sent.guidelines_version, **fields,
     )  # fmt: skip
 
 
 def demonstration_from(sent: DemonstrationSent, task: Task, annotator_id: str) -> Demonstration:
     """RefusalError (422) where it does not fit the task."""
     if not task.is_writing:
-        raise _malformed("this task ranks answers")
+        raise _malformed_error("this task ranks answers")
     if not sent.text.strip():
-        raise _malformed("text must not be empty")
+        raise _malformed_error("text must not be empty")
     return Demonstration(
         str(sent.id), task.prompt_id, sent.text, annotator_id=annotator_id, task_id=task.id, seconds=sent.seconds,
         supersedes=_text(sent.supersedes),
@@ -128,7 +128,7 @@ def _text(given: UUID | None) -> str | None:
     return None if given is None else str(given)
 
 
-def _malformed(what: str) -> RefusalError:
+def _malformed_error(what: str) -> RefusalError:
     return RefusalError(422, "malformed", what=what)
 
 
@@ -188,11 +188,11 @@ def heartbeat(sent: HeartbeatSent, visitor: Member) -> Response:
 def retract(sent: RetractionSent, visitor: Member) -> Response:
     """Take an entry back: its task is open again, and what was said is there to begin from."""
     store = visitor.site.store
-    said = store.said(str(sent.id), visitor.name)
-    if said is None:
+    own = store.own_entry(str(sent.id), visitor.name)
+    if own is None:
         raise RefusalError(404, "not-found")
     assignment = store.retract(str(sent.id), visitor.name)
-    return _with_draft(visitor, assignment.id, said, is_lease=True)
+    return _with_draft(visitor, assignment.id, own, is_lease=True)
 
 
 @router.get("/history")
@@ -205,20 +205,20 @@ def history(visitor: Member, before: Seq = None) -> Response:
 def entry(entry_id: EntryId, visitor: Member) -> Response:
     """An own entry with its task, to be edited: the edit names it in `supersedes`."""
     store = visitor.site.store
-    said = store.said(entry_id, visitor.name)
-    if said is None or said.task_id is None or not store.says_now(entry_id):
+    own = store.own_entry(entry_id, visitor.name)
+    if own is None or own.task_id is None or not store.is_current(entry_id):
         raise RefusalError(404, "not-found")
-    return _with_draft(visitor, assignment_id(said.task_id, visitor.name), said, is_lease=False)
+    return _with_draft(visitor, assignment_id(own.task_id, visitor.name), own, is_lease=False)
 
 
 def _own(visitor: Visitor, handle: str) -> tuple[Assignment, Task]:
     return showing.own_assignment(visitor.site.store, visitor.site.secret.assignment_of(handle), visitor.name)
 
 
-def _with_draft(visitor: Visitor, assignment: str, said: Judgement | Demonstration, is_lease: bool) -> Response:
+def _with_draft(visitor: Visitor, assignment: str, entry: Judgement | Demonstration, is_lease: bool) -> Response:
     store, secret = visitor.site.store, visitor.site.secret
     with store.snapshot():
         own, task = showing.own_assignment(store, assignment, visitor.name)
         until = store.lease_end(own.id) if is_lease else None
-        draft = showing.draft(said, showing.shown_order(task, own))
+        draft = showing.draft(entry, showing.shown_order(task, own))
         return JSONResponse(showing.task_shown(store, secret, own, until) | {"draft": draft})

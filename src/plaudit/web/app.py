@@ -52,7 +52,7 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",)) -> FastAPI:
         lifespan=living,
     )
     for kind in (RefusalError, PlauditError, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, _refused)
+        app.add_exception_handler(kind, _answer_refusal)
     app.state.site = site
     for router in (api.router, pages.router, lead_pages.router, project_pages.router):
         app.include_router(router)
@@ -69,11 +69,11 @@ def serving() -> FastAPI:
 
 def environment(database: str, workspace: Path, public_url: str | None, names: Iterable[str]) -> dict[str, str]:
     """What tells `serving` what to open."""
-    told = {DATABASE: database, WORKSPACE: str(workspace), NAMES: ",".join(sorted(names))}
-    return told | ({PUBLIC_URL: public_url} if public_url else {})
+    variables = {DATABASE: database, WORKSPACE: str(workspace), NAMES: ",".join(sorted(names))}
+    return variables | ({PUBLIC_URL: public_url} if public_url else {})
 
 
-def _refused(request: Request, error: Exception) -> Response:
+def _answer_refusal(request: Request, error: Exception) -> Response:
     """The answer to a request that came to nothing."""
     refusal = _refusal(error)
     visitor: Visitor | None = getattr(request.state, "visitor", None)
@@ -82,18 +82,20 @@ def _refused(request: Request, error: Exception) -> Response:
         content = {"error": refusal.code, "message": refusal.sentence(language)}
         return JSONResponse(content, refusal.status, HEADERS | refusal.headers)
     if refusal.status == 401:
-        asked = f"?{request.url.query}" if request.url.query else ""
-        path = f"{request.url.path}{asked}" if request.method == "GET" else ""
+        query = f"?{request.url.query}" if request.url.query else ""
+        path = f"{request.url.path}{query}" if request.method == "GET" else ""
         return RedirectResponse(f"/signin?next={quote(path)}" if path else "/signin", 303)
     return HTMLResponse(_page(request, visitor, refusal, language), refusal.status, HEADERS | refusal.headers)
 
 
 def _page(request: Request, visitor: Visitor | None, refusal: RefusalError, language: str) -> str:
     sentence = refusal.sentence(language)
-    told = {"status": refusal.status, "sentence": sentence}
+    context = {"status": refusal.status, "sentence": sentence}
     try:
         return (
-            visitor.html("error.html", **told) if visitor else site_of(request).render("error.html", language, **told)
+            visitor.html("error.html", **context)
+            if visitor
+            else site_of(request).render("error.html", language, **context)
         )
     except (PlauditError, jinja2.TemplateError):  # the store is away, or the error is the page's own
         return str(

@@ -22,12 +22,12 @@ class LabelStore(FeedbackStore):
     def lease_end(self, assignment_id: str) -> datetime:
         return moment_of(self._one(assignments, assignment_id, "assignment").leased_until)
 
-    def said(self, entry_id: str, annotator_id: str) -> Judgement | Demonstration | None:
+    def own_entry(self, entry_id: str, annotator_id: str) -> Judgement | Demonstration | None:
         """What the annotator said under this id, also where it was edited or taken back since; None: nothing."""
-        found = self.judgement(entry_id) or self.demonstration(entry_id)
-        return found if found is not None and found.annotator_id == annotator_id else None
+        entry = self.judgement(entry_id) or self.demonstration(entry_id)
+        return entry if entry is not None and entry.annotator_id == annotator_id else None
 
-    def says_now(self, entry_id: str) -> bool:
+    def is_current(self, entry_id: str) -> bool:
         """Whether it still stands: neither edited, nor taken back, nor withdrawn since."""
         rows = [self._maybe(table, entry_id) for table in (judgements, demonstrations)]
         return any(row is not None and row.superseded_by is None and not row.withdrawn for row in rows)
@@ -36,7 +36,7 @@ class LabelStore(FeedbackStore):
         row = self._maybe(assignments, assignment_id)
         return "" if row is None else str(row.reason)
 
-    def judged_by(self) -> dict[str, int]:
+    def judgement_counts(self) -> dict[str, int]:
         """Annotator id -> how many judgements of theirs stand."""
         stands = judgements.c.superseded_by.is_(None) & ~judgements.c.withdrawn
         count = select(judgements.c.annotator_id, func.count()).where(stands).group_by(judgements.c.annotator_id)

@@ -175,7 +175,7 @@ def _change(
 
 def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:
     site, me = visitor.site, visitor.account
-    sessions, judged = site.sessions.counts(), site.store.judged_by()
+    sessions, judged = site.sessions.counts(), site.store.judgement_counts()
     shown = [
         {
             "name": account.name,

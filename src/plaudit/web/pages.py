@@ -118,7 +118,7 @@ def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
     site = visitor.site
     try:
         site.throttle.attempt(filled.name, visitor.address)
-        account = site.accounts.authenticated(filled.name, filled.password)
+        account = site.accounts.authenticate(filled.name, filled.password)
         if account is None:
             raise RefusalError(422, "wrong-sign-in")
     except RefusalError as refusal:
@@ -127,14 +127,14 @@ def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
         page.headers.update(refusal.headers)
         return page
     site.throttle.forgive(filled.name, visitor.address)
-    return visitor.signed_in_as(account, own_path(filled.next, home_of(account)))
+    return visitor.sign_in_as(account, own_path(filled.next, home_of(account)))
 
 
 @router.post("/signout")
 def sign_out(visitor: Member) -> Response:
     if visitor.session:
         visitor.site.sessions.end(visitor.session.id)
-    return visitor.signed_out("/signin")
+    return visitor.sign_out("/signin")
 
 
 @router.get("/join/{token}")
@@ -151,7 +151,7 @@ def join(visitor: Anybody, token: Field, filled: Annotated[Join, Form()]) -> Res
             raise
         return _join_page(visitor, token, refusal.status, filled.name, refusal.sentence(visitor.language))
     newest = visitor.site.store.guidelines()
-    return visitor.signed_in_as(account, "/guidelines" if newest and not account.role.leads else home_of(account))
+    return visitor.sign_in_as(account, "/guidelines" if newest and not account.role.leads else home_of(account))
 
 
 def _join_page(visitor: Visitor, token: str, status: int = 200, name: str = "", problem: str | None = None) -> Response:
@@ -224,7 +224,7 @@ def change_language(visitor: Member, filled: Annotated[Language, Form()]) -> Res
 @router.post("/account/sign-out-everywhere")
 def sign_out_everywhere(visitor: Member) -> Response:
     visitor.site.sessions.end_all(visitor.name)
-    return visitor.signed_out("/signin")
+    return visitor.sign_out("/signin")
 
 
 def _account_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:

@@ -69,10 +69,10 @@ def proper_name(typed: str) -> str:
 
 def same_name(name: str, other: str) -> bool:
     """Names that differ in capitals alone are one name: a phone writes the first letter large."""
-    return folded(name) == folded(other)
+    return fold_name(name) == fold_name(other)
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """The one form of all spellings of a name."""
     return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
 
@@ -88,7 +88,7 @@ def proper_password(password: str, name: str) -> str:
     return password
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     with _hashing:
         return _hasher().hash(_bytes(password))
 

@@ -70,7 +70,7 @@ def publish(visitor: Leader, filled: Annotated[NewGuidelines, Form()]) -> Respon
 def _guidelines_page(visitor: Visitor, texts: dict[str, str], status: int = 200, **context: Any) -> Response:
     store = visitor.site.store
     newest, readers = store.guidelines(), store.readers_by_version()
-    found = [] if newest is None else [store.guidelines(version) for version in range(newest.version, 0, -1)]
+    published = [] if newest is None else [store.guidelines(version) for version in range(newest.version, 0, -1)]
     versions = [
         {
             "version": it.version,
@@ -78,7 +78,7 @@ def _guidelines_page(visitor: Visitor, texts: dict[str, str], status: int = 200,
             "published": when(it.created_at.isoformat()),
             "readers": readers.get(it.version, 0),
         }
-        for it in found
+        for it in published
         if it is not None
     ]
     return visitor.page("lead_guidelines.html", status, versions=versions, texts=texts, **context)

@@ -78,10 +78,10 @@ class Secret:
         """Cookies do not tell ports apart: two workspaces on one machine need names of their own."""
         return self._digest("cookie", b"")[:8]
 
-    def signed(self, use: str, value: str) -> str:
+    def sign(self, use: str, value: str) -> str:
         return self._signer(use).sign(value).decode()
 
-    def unsigned(self, use: str, signed: str | None) -> str | None:
+    def read_signed(self, use: str, signed: str | None) -> str | None:
         """The value, or None where the signature is not ours."""
         try:
             return None if signed is None else self._signer(use).unsign(signed.encode("utf-8", "replace")).decode()
@@ -92,30 +92,30 @@ class Secret:
         """Under which a browser keeps what an account has not sent yet: says nothing to who finds it there."""
         return self._digest("account", name.encode())[:24]
 
-    def blinded(self, number: int) -> int:
+    def blind(self, number: int) -> int:
         """A number that stands for `number` (a position in the log) and does not tell how much lies between two."""
-        return self._permuted(number, HALF)
+        return self._permute(number, HALF)
 
-    def unblinded(self, number: int) -> int:
-        return self._restored(number, HALF)
+    def unblind(self, number: int) -> int:
+        return self._restore(number, HALF)
 
     def handle(self, assignment_id: str) -> str:
         """What stands for an assignment. Its id is a hash of the task, whose answers' runs could be guessed from it."""
-        return f"{self._permuted(int(assignment_id, 16), HANDLE_HALF):016x}"
+        return f"{self._permute(int(assignment_id, 16), HANDLE_HALF):016x}"
 
     def assignment_of(self, handle: str) -> str | None:
         """The assignment behind a handle; None where it has no such form."""
         if not HANDLE.fullmatch(handle):
             return None
-        return f"{self._restored(int(handle, 16), HANDLE_HALF):016x}"
+        return f"{self._restore(int(handle, 16), HANDLE_HALF):016x}"
 
-    def _permuted(self, number: int, half: int) -> int:
+    def _permute(self, number: int, half: int) -> int:
         left, right = divmod(number, 1 << half)
         for turn in range(ROUNDS):
             left, right = right, left ^ self._round(turn, right, half)
         return left << half | right
 
-    def _restored(self, number: int, half: int) -> int:
+    def _restore(self, number: int, half: int) -> int:
         left, right = divmod(number, 1 << half)
         for turn in reversed(range(ROUNDS)):
             left, right = right ^ self._round(turn, left, half), left

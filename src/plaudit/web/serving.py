@@ -39,25 +39,25 @@ class Serving:
     owner_link: bool = False  # print one even where there are accounts
 
 
-def serve(asked: Serving) -> None:
+def serve(settings: Serving) -> None:
     """Serve until Ctrl-C. UsageError, PlauditError: it cannot be served like that."""
-    _check_url(asked.public_url)
-    database = str(asked.workspace.database)
-    if asked.workers > 1 and "://" not in database:
+    _check_url(settings.public_url)
+    database = str(settings.workspace.database)
+    if settings.workers > 1 and "://" not in database:
         raise UsageError(
             "Several workers need PostgreSQL: make the workspace on it (`plaudit init --help`), or leave --workers out."
         )
-    site = Site.open(database, asked.workspace.path, asked.public_url)
-    listening = _listen(asked.host, asked.port)
-    names = answered_names(asked.host, asked.public_url)
+    site = Site.open(database, settings.workspace.path, settings.public_url)
+    listening = _listen(settings.host, settings.port)
+    names = answered_names(settings.host, settings.public_url)
     try:
-        _announce(site, asked.public_url or _address(asked.host, listening), asked.host, asked.owner_link)
-        if asked.workers == 1:
+        _announce(site, settings.public_url or _address(settings.host, listening), settings.host, settings.owner_link)
+        if settings.workers == 1:
             uvicorn.Server(_config(create_app(site, names))).run([listening])
         else:
             site.close()
-            os.environ |= environment(database, asked.workspace.path.resolve(), asked.public_url, names)
-            _supervise(asked.workers, [listening])
+            os.environ |= environment(database, settings.workspace.path.resolve(), settings.public_url, names)
+            _supervise(settings.workers, [listening])
     except KeyboardInterrupt:
         pass
     finally:
@@ -105,8 +105,8 @@ def _supervise(workers: int, sockets: Sequence[socket.socket]) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = addresses[0]
         listening = socket.socket(family, kind, protocol)
     except socket.gaierror as error:
         raise UsageError(f"There is no host {host} to listen on: {error.strerror}.") from error
@@ -131,16 +131,16 @@ def _address(host: str, listening: socket.socket) -> str:
 
 def _announce(site: Site, address: str, host: str, owner_link: bool) -> None:
     address = address.rstrip("/")
-    told = [f"Plaudit listens on {address}/ (Ctrl-C ends it)."]
+    lines = [f"Plaudit listens on {address}/ (Ctrl-C ends it)."]
     if host not in LOOPBACK:
-        told.append(
+        lines.append(
             f"Warning: whoever reaches this machine on {host} reaches the app, and without HTTPS passwords can be read "
             "on the way; put a proxy with HTTPS before it, and name it by --public-url."
         )
     if owner_link or not site.accounts.all():
-        told.append("This link makes the owner's account. It serves once, within 24 hours; pass it to nobody:")
-        told.append(f"{address}/join/{site.accounts.first_invitation()}")
-    print("\n".join(told), flush=True)
+        lines.append("This link makes the owner's account. It serves once, within 24 hours; pass it to nobody:")
+        lines.append(f"{address}/join/{site.accounts.first_invitation()}")
+    print("\n".join(lines), flush=True)
 
 
 def _check_url(url: str | None) -> None:

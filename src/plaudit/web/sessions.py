@@ -20,7 +20,7 @@ from plaudit.errors import PlauditError
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, sessions, throttles
 from plaudit.web.label_store import LabelStore
-from plaudit.web.people import Account, Role, folded
+from plaudit.web.people import Account, Role, fold_name
 from plaudit.web.secret import fingerprint, new_token
 from plaudit.web.texts import RefusalError
 
@@ -156,7 +156,7 @@ class Throttle:
 
 
 def _by_name(name: str) -> str:
-    return fingerprint(f"name {folded(name)}")
+    return fingerprint(f"name {fold_name(name)}")
 
 
 def _by_address(address: str) -> str:

@@ -119,7 +119,7 @@ def next_task(store: LabelStore, secret: Secret, annotator_id: str) -> Payload:
     with store.snapshot():
         if assignment is not None:
             return task_shown(store, secret, assignment, store.lease_end(assignment.id))
-        failed = store.qualified(annotator_id) is False
+        failed = store.is_qualified(annotator_id) is False
         return _nothing(store, secret, annotator_id, "not-qualified" if failed else "nothing-left")
 
 
@@ -158,20 +158,20 @@ def shown_order(task: Task, assignment: Assignment) -> tuple[str, ...]:
     return tuple(task.response_ids[i] for i in assignment.order)
 
 
-def draft(said: Judgement | Demonstration, order: Sequence[str]) -> Payload:
+def draft(own: Judgement | Demonstration, order: Sequence[str]) -> Payload:
     """What somebody said, in the words of a submit: answers by the place at which they are shown."""
-    if isinstance(said, Demonstration):
-        return {"text": said.text, "seconds": said.seconds}
+    if isinstance(own, Demonstration):
+        return {"text": own.text, "seconds": own.seconds}
     place = {response_id: i for i, response_id in enumerate(order)}
     return {
-        "tiers": [sorted(place[response_id] for response_id in tier) for tier in said.ranking.tiers],
-        "all_bad": said.all_bad,
-        "strength": said.strength,
-        "ratings": {str(place[response_id]): dict(given) for response_id, given in said.ratings.items()},
-        "flags": {str(place[response_id]): list(raised) for response_id, raised in said.flags.items()},
-        "reason": said.reason,
-        "better_answer": said.better_answer,
-        "seconds": said.seconds,
+        "tiers": [sorted(place[response_id] for response_id in tier) for tier in own.ranking.tiers],
+        "all_bad": own.all_bad,
+        "strength": own.strength,
+        "ratings": {str(place[response_id]): dict(given) for response_id, given in own.ratings.items()},
+        "flags": {str(place[response_id]): list(raised) for response_id, raised in own.flags.items()},
+        "reason": own.reason,
+        "better_answer": own.better_answer,
+        "seconds": own.seconds,
     }
 
 
@@ -183,8 +183,8 @@ def progress(store: LabelStore, annotator_id: str) -> Payload:
 
 
 def _nothing(store: LabelStore, secret: Secret, annotator_id: str, why: str) -> Payload:
-    told = {"assignment": None, "account": secret.account_key(annotator_id), "why": why}
-    return told | {"progress": progress(store, annotator_id), "previous": _previous(store, annotator_id)}
+    payload = {"assignment": None, "account": secret.account_key(annotator_id), "why": why}
+    return payload | {"progress": progress(store, annotator_id), "previous": _previous(store, annotator_id)}
 
 
 def _previous(store: LabelStore, annotator_id: str) -> str | None:
@@ -196,7 +196,7 @@ def _previous(store: LabelStore, annotator_id: str) -> str | None:
 def history(store: LabelStore, secret: Secret, annotator_id: str, before: int | None) -> Payload:
     """The annotator's own entries, newest first; `seq` is blinded, as positions in the log tell how busy others are."""
     with store.snapshot():
-        earlier = None if before is None else secret.unblinded(before)
+        earlier = None if before is None else secret.unblind(before)
         entries = store.history(annotator_id, limit=PAGE + 1, before=earlier)
         shown = [_entry(store, secret, annotator_id, entry) for entry in entries[:PAGE]]
         return {"entries": shown, "more": len(entries) > PAGE, "account": secret.account_key(annotator_id)}
@@ -206,17 +206,17 @@ def _entry(store: LabelStore, secret: Secret, annotator_id: str, entry: HistoryE
     task = store.task(entry.task_id)
     shown = {
         "id": secret.handle(entry.id) if entry.kind == "skip" else entry.id,
-        "seq": secret.blinded(entry.seq),
+        "seq": secret.blind(entry.seq),
         "kind": entry.kind,
         "at": entry.created_at.isoformat(timespec="seconds"),
         "question": _excerpt(store.prompt(task.prompt_id).question),
     }
     if entry.kind == "skip":
         return shown | {"text": _excerpt(store.skip_reason(entry.id))}
-    said = store.said(entry.id, annotator_id)
-    if isinstance(said, Judgement):
-        return shown | {"ranking_text": _letters(said)}
-    return shown | {"text": _excerpt(said.text) if said else ""}
+    own = store.own_entry(entry.id, annotator_id)
+    if isinstance(own, Judgement):
+        return shown | {"ranking_text": _letters(own)}
+    return shown | {"text": _excerpt(own.text) if own else ""}
 
 
 def _letters(judgement: Judgement) -> str:
@@ -232,7 +232,7 @@ def _excerpt(text: str) -> str:
 def own_assignment(store: LabelStore, assignment_id: str | None, annotator_id: str) -> tuple[Assignment, Task]:
     """RefusalError (404), in the same words, for somebody else's and for one that there is not."""
     with store.snapshot():
-        found = None if assignment_id is None else store.assignment(assignment_id)
-        if found is None or found.annotator_id != annotator_id:
+        assignment = None if assignment_id is None else store.assignment(assignment_id)
+        if assignment is None or assignment.annotator_id != annotator_id:
             raise RefusalError(404, "not-found")
-        return found, store.task(found.task_id)
+        return assignment, store.task(assignment.task_id)

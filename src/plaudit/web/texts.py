@@ -149,11 +149,11 @@ def teller(language: str) -> Tell:
     """`tell(sentence)`: what the quality report says in English, in the language; unknown, it stays as it is."""
     known = patterns(language)
 
-    def tell(said: str) -> str:
-        if not isinstance(said, Sentence):
-            return known.get(said, said)
-        values = {hole: tell(value) if isinstance(value, Sentence) else value for hole, value in said.values.items()}
-        return known.get(said.pattern, said.pattern).format(**values)
+    def tell(english: str) -> str:
+        if not isinstance(english, Sentence):
+            return known.get(english, english)
+        values = {hole: tell(value) if isinstance(value, Sentence) else value for hole, value in english.values.items()}
+        return known.get(english.pattern, english.pattern).format(**values)
 
     return tell
 

@@ -43,7 +43,7 @@ class Visitor:
 
     @property
     def csrf(self) -> str:
-        return self.session.csrf if self.session else self.site.secret.signed("form", self.form_token)
+        return self.session.csrf if self.session else self.site.secret.sign("form", self.form_token)
 
     @property
     def account(self) -> Account:
@@ -83,17 +83,17 @@ class Visitor:
         """See Other: the browser asks for `path` next, and reloading does not send the form again."""
         return RedirectResponse(path, 303)
 
-    def signed_in_as(self, account: Account, path: str) -> Response:
+    def sign_in_as(self, account: Account, path: str) -> Response:
         """Begin a session; the browser goes on to `path`."""
         if self.session:
             self.site.sessions.end(self.session.id)
         response = self.sent_to(path)
         token = self.site.sessions.begin(account)
-        self._set_cookie(response, "session", self.site.secret.signed("session", token), seconds=COOKIE_SECONDS)
+        self._set_cookie(response, "session", self.site.secret.sign("session", token), seconds=COOKIE_SECONDS)
         response.delete_cookie(cookie_name(self.site, "form"))
         return response
 
-    def signed_out(self, path: str) -> Response:
+    def sign_out(self, path: str) -> Response:
         response = self.sent_to(path)
         response.delete_cookie(cookie_name(self.site, "session"))
         return response
@@ -140,7 +140,7 @@ async def _sent_csrf(request: Request) -> str | None:
 def anybody(request: Request, sent: Annotated[str | None, Depends(_sent_csrf)]) -> Visitor:
     """Signed in or not. RefusalError (403) for a POST without its token."""
     site = site_of(request)
-    token = site.secret.unsigned("session", request.cookies.get(cookie_name(site, "session")))
+    token = site.secret.read_signed("session", request.cookies.get(cookie_name(site, "session")))
     session = site.sessions.find(token) if token else None
     form_token = request.cookies.get(cookie_name(site, "form")) or new_token()
     if request.method not in SAFE_METHODS:
@@ -156,7 +156,7 @@ def _check_csrf(site: Site, session: Session | None, form_token: str, sent: str 
     if session is not None:
         right = session.sent(sent)
     elif request.url.path.startswith(("/signin", "/join/")):
-        expected = site.secret.unsigned("form", sent)
+        expected = site.secret.read_signed("form", sent)
         right = expected is not None and hmac.compare_digest(expected.encode(), form_token.encode())
     else:
         return  # only who is signed in may send anything else, which is found out next

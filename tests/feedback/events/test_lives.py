@@ -48,7 +48,7 @@ class Life:
         given = self.store.next_assignment(who)
         if given is not None:
             assert given.annotator_id == who
-            assert given.task_id not in self.store.settled(who)
+            assert given.task_id not in self.store.settled_tasks(who)
 
     def assign(self, task: Task, who: str) -> None:
         self.store.assign(task.id, who, self.order(task))

@@ -63,7 +63,7 @@ def test_skips_and_seconds_are_kept(store: FeedbackStore, tmp_path: Path) -> Non
     assert (summary.pairs, summary.skips) == (1, 1)
     [judgement] = store.judgements()
     assert (judgement.annotator_id, judgement.seconds) == ("label-studio:project-7/1", 3.5)
-    assert store.settled("label-studio:bo@example.org") == {judgement.task_id}
+    assert store.settled_tasks("label-studio:bo@example.org") == {judgement.task_id}
     again = import_preferences(store, source)
     assert (again.pairs, again.skips, again.duplicates) == (0, 0, 2)
 

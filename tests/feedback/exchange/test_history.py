@@ -175,7 +175,7 @@ def test_skips_come_back(store: FeedbackStore, world: list[Task], tmp_path: Path
     export_judgements(store, tmp_path / "all.jsonl")
     with FeedbackStore.open("sqlite://") as after:
         assert import_preferences(after, str(tmp_path / "all.jsonl")).skips == 1
-        assert after.settled("ben") == {world[0].id}
+        assert after.settled_tasks("ben") == {world[0].id}
         export_judgements(after, tmp_path / "again.jsonl")
         assert import_preferences(after, str(tmp_path / "all.jsonl")).skips == 0
     before, again = rows(tmp_path / "all.jsonl"), rows(tmp_path / "again.jsonl")

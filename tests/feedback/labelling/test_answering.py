@@ -27,7 +27,7 @@ class TestTakingBack:
         assert store.retract("j1", "ana") == given
         assert store.retract("j1", "ana") == given  # the answer was lost on its way: asked again
         assert store.judgements() == []
-        assert given.task_id not in store.settled("ana")
+        assert given.task_id not in store.settled_tasks("ana")
         assert store.next_assignment("ana") == given
         assert store.submit(answer(store, given, "j2", best=1))
         assert [j.id for j in store.judgements()] == ["j2"]
@@ -99,7 +99,7 @@ class TestWriting:
         assert not store.write(first)
         assert store.demonstrations() == {writing_task.prompt_id: ("Like so.",)}
         assert store.written() == [first] == [store.demonstration("d1")]
-        assert writing_task.id in store.settled("ana")
+        assert writing_task.id in store.settled_tasks("ana")
         assert store.assign(writing_task.id, "ben", ()) is None
         assert store.verify() == []
 

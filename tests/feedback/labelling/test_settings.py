@@ -100,14 +100,14 @@ class TestWithdrawal:
         store.submit_all([judged(world[0]), judged(world[1], name="j2"), judged(world[0], "ben", "j3")])
         store.submit(judged(world[0], name="j4", supersedes="j1"))
         store.write(Demonstration("d1", writing.prompt_id, "So.", "app", "ana", writing.id))
-        before = store.settled("ana")
+        before = store.settled_tasks("ana")
         assert store.withdraw(annotator_id="ana", reason="asked to", actor="lead") == 4
         assert store.withdraw(annotator_id="ana", reason="asked to", actor="lead") == 0
         assert [j.id for j in store.judgements(current_only=False)] == ["j3"]
         assert store.demonstrations() == {}
         assert (store.judgement("j1"), store.demonstration("d1")) == (None, None)
         assert {p.votes for p in preferences(store)} == {1.0}
-        assert store.settled("ana") == before
+        assert store.settled_tasks("ana") == before
         assert store.history("ana") == []
         assert store.counts()["withdrawn"] == 4
         assert store.verify() == []

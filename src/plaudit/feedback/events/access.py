@@ -76,8 +76,8 @@ class FeedbackReader:
 
     def responses(self, prompt_ids: Collection[str] | None = None, run_id: str | None = None) -> list[Response]:
         query = select(responses) if run_id is None else select(responses).where(responses.c.run_id == run_id)
-        found = self._among(responses, query, responses.c.prompt_id, prompt_ids)
-        return [rows.response_from(row) for row in found]
+        chosen = self._among(responses, query, responses.c.prompt_id, prompt_ids)
+        return [rows.response_from(row) for row in chosen]
 
     def response_texts(self, response_ids: Collection[str]) -> dict[str, str]:
         """Response id -> text. NotThereError for one that is not there."""
@@ -127,7 +127,7 @@ class FeedbackReader:
         row = self._maybe(demonstrations, demonstration_id)
         return None if row is None or row.withdrawn else rows.demonstration_from(row)
 
-    def settled(self, annotator_id: str) -> set[str]:
+    def settled_tasks(self, annotator_id: str) -> set[str]:
         """Ids of the tasks that the annotator has answered or skipped, also where that was withdrawn since."""
         answered = [
             select(table).where(table.c.annotator_id == annotator_id, table.c.superseded_by.is_(None))
@@ -137,8 +137,8 @@ class FeedbackReader:
             assignments.c.annotator_id == annotator_id, assignments.c.state == AssignmentState.SKIPPED
         )
         with self._reading() as connection:
-            found = {row.task_id for query in (*answered, skipped) for row in connection.execute(query)}
-        return found - {None}
+            task_ids = {row.task_id for query in (*answered, skipped) for row in connection.execute(query)}
+        return task_ids - {None}
 
     def last_seq(self) -> int:
         """Position of the newest event: what is read now is what the events up to it say."""

@@ -96,8 +96,8 @@ def restore(connection: Connection, file: Path) -> int:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     except (*_NO_ZIP, *_NO_ROWS) as error:
         raise UsageError(f"{file} is no whole backup of a feedback store; nothing was restored.") from error
-    if found := replay.differences(connection):
-        raise PlauditError(f"What {file} holds contradicts itself, so nothing was restored: {found[0]}")
+    if differences := replay.differences(connection):
+        raise PlauditError(f"What {file} holds contradicts itself, so nothing was restored: {differences[0]}")
     return int(manifest["parts"]["events"]["rows"])
 
 
@@ -108,13 +108,13 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:
     return manifest
 
 
-def _compare(table: Table, archive: zipfile.ZipFile, said: dict[str, Any], file: Path) -> None:
+def _compare(table: Table, archive: zipfile.ZipFile, manifest: dict[str, Any], file: Path) -> None:
     digest, rows = hashlib.sha256(), 0
     for lines in _batches(table, archive):
         rows += len(lines)
         for line in lines:
             digest.update(line)
-    if {"rows": rows, "sha256": digest.hexdigest()} != said:
+    if {"rows": rows, "sha256": digest.hexdigest()} != manifest:
         raise UsageError(f"{file} is damaged: its {table.name} are not those that were written; nothing was restored.")
 
 

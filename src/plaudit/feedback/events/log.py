@@ -37,12 +37,12 @@ def append(
     Whose doing it is: `actor`, else the annotator that a payload names. Positions in the log are counted here, under
     the write lock: no gaps, and no database's own idea of a sequence.
     """
-    told: dict[str, dict[str, Any]] = {}
+    facts_by_key: dict[str, dict[str, Any]] = {}
     for key, payload in facts:
-        told.setdefault(key, payload)
-    keys = {f"{kind}:{key}": key for key in told}
+        facts_by_key.setdefault(key, payload)
+    keys = {f"{kind}:{key}": key for key in facts_by_key}
     known = {keys[row.id] for row in rows_with(connection, select(events.c.id), events.c.id, keys)}
-    new = {key: payload for key, payload in told.items() if key not in known}
+    new = {key: payload for key, payload in facts_by_key.items() if key not in known}
     if new:
         add(connection, kind, new, now, actor)
     return len(new)

@@ -97,7 +97,7 @@ class AnyText(TypeDecorator[str]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         if not value or dialect.name != "postgresql":
             return value
-        return _STANDS_FOR.sub(lambda found: found[1] or "\0", value)
+        return _STANDS_FOR.sub(lambda match: match[1] or "\0", value)
 
 
 # Constraints need names that are the same in every database, or a later migration cannot find them.

@@ -58,8 +58,8 @@ def write_card(
         raise UsageError(f"{path} exists already and stays as it is: name another file, or move it away.")
     prompts = store.prompts(split, source)
     licence_of = {name: (licences or {}).get(name) or (licences or {}).get("") for name in _sources(prompts)}
-    asked = {prompt.id for prompt in prompts}
-    tasks = {task.id for task in store.tasks() if task.prompt_id in asked}
+    prompt_ids = {prompt.id for prompt in prompts}
+    tasks = {task.id for task in store.tasks() if task.prompt_id in prompt_ids}
     judged = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
     lines = [
         *_front_matter(exported, prompts, licence_of),

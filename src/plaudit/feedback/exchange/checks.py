@@ -16,7 +16,7 @@ from typing import Any
 from plaudit.errors import UsageError
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import MalformedError, UnusableError, check_prompt
-from plaudit.feedback.exchange.sources import malformed, path_of, records
+from plaudit.feedback.exchange.sources import malformed_error, path_of, records
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Prompt, Response, Task, TaskPurpose
 
@@ -35,15 +35,15 @@ def checks_in(source: str, purpose: TaskPurpose, question: str) -> list[Check]:
     """UsageError names the place of a record that is malformed, or the file when it cannot be read or is empty."""
     if not path_of(source).is_file():
         raise UsageError(f"There is no file {source}. Check the path.")
-    found = []
+    checks = []
     for where, record in records(source):
         try:
-            found.append(_check(record, purpose, question))
+            checks.append(_check(record, purpose, question))
         except (MalformedError, UnusableError, ValueError) as error:
-            raise malformed(where, str(error)) from error
-    if not found:
+            raise malformed_error(where, str(error)) from error
+    if not checks:
         raise UsageError(f"{source} holds no records. Nothing was imported.")
-    return found
+    return checks
 
 
 def add_checks(store: FeedbackStore, checks: Sequence[Check]) -> list[Task]:

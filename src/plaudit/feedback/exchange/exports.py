@@ -20,7 +20,7 @@ from plaudit.feedback.aggregate import count_votes, preferences
 from plaudit.feedback.exchange.checks import without_checks
 from plaudit.feedback.exchange.formats import Format, comparisons
 from plaudit.feedback.exchange.formats.comparison import UnusableError
-from plaudit.feedback.exchange.formats.prompts import asked
+from plaudit.feedback.exchange.formats.prompts import read_prompt
 from plaudit.feedback.exchange.history import History
 from plaudit.feedback.exchange.tables import Row, check_suffix, write_rows
 from plaudit.feedback.quality.reliability import annotator_weights
@@ -102,7 +102,9 @@ def export_sft(
     current judgements. Raises as `export_preferences` does.
     """
     shared = _prompt_rows(store, split, source, layout)
-    written = dict.fromkeys((one.prompt_id, one.text) for one in store.written(shared.keys()))
+    written = dict.fromkeys(
+        (demonstration.prompt_id, demonstration.text) for demonstration in store.written(shared.keys())
+    )
     prompt_of = {task.id: task.prompt_id for task in store.tasks()}
     better = ((prompt_of[j.task_id], j.better_answer) for j in store.judgements() if j.better_answer.strip())
     written |= dict.fromkeys((id, text) for id, text in better if id in shared)
@@ -150,21 +152,21 @@ def judged_by_simulation(store: FeedbackStore) -> Container[tuple[str, ...]]:
 
 def plain(messages: Iterable[Message]) -> str:
     """One question as it is; more turns as a transcript like those of HH, up to where the assistant's turn begins."""
-    said = list(messages)
-    if len(said) == 1 and said[0].role is Role.USER:
-        return said[0].content
+    turns = list(messages)
+    if len(turns) == 1 and turns[0].role is Role.USER:
+        return turns[0].content
     names = {Role.SYSTEM: "", Role.USER: "\n\nHuman: ", Role.ASSISTANT: "\n\nAssistant: "}
-    return "".join(f"{names[message.role]}{message.content}" for message in said) + "\n\nAssistant:"
+    return "".join(f"{names[message.role]}{message.content}" for message in turns) + "\n\nAssistant:"
 
 
 def _read_pair(row: Row) -> None:
-    for found in comparisons(row, Format.TRL):
-        if isinstance(found, UnusableError):
-            raise found
+    for pair in comparisons(row, Format.TRL):
+        if isinstance(pair, UnusableError):
+            raise pair
 
 
 def _read_prompt(row: Row) -> None:
-    asked(row)
+    read_prompt(row)
 
 
 def _prompt_rows(store: FeedbackStore, split: Split | None, source: str | None, layout: Layout) -> dict[str, Row]:

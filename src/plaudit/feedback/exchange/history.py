@@ -114,7 +114,7 @@ def _fits(record: _Row, table: dict[str, Callable[[Any], bool]]) -> bool:
     return all(fits(record[name]) for name, fits in table.items())
 
 
-def said(record: Any) -> Labelled:
+def read_row(record: Any) -> Labelled:
     """The nouns in a row. MalformedError when it is not one that Plaudit wrote."""
     if not isinstance(record, dict):
         raise MalformedError(f"{fields.kind(record)} where a record should be")
@@ -254,22 +254,26 @@ class History:
         self._at = _times(store)
 
     def rows(self) -> Iterator[Row]:
-        yield from (self._judged(judgement, current) for judgement, current in self.judgements())
-        yield from (self._skipped(skip, key) for key, skip in self._skips())
-        yield from (self._written(demonstration, current) for demonstration, current in self.demonstrations())
+        yield from (self._judgement_row(judgement, current) for judgement, current in self.judgements())
+        yield from (self._skip_row(skip, key) for key, skip in self._skips())
+        yield from (self._demonstration_row(demonstration, current) for demonstration, current in self.demonstrations())
 
     def judgements(self) -> Iterator[tuple[Judgement, bool]]:
         """What holds and what it superseded, oldest first, and whether it holds."""
         current = {judgement.id for judgement in self._store.judgements()}
         kept = _with_earlier(self._store.judgements(current_only=False), current)
-        return ((said, said.id in current) for said in kept if said.task_id in self._tasks)
+        return ((entry, entry.id in current) for entry in kept if entry.task_id in self._tasks)
 
     def demonstrations(self) -> Iterator[tuple[Demonstration, bool]]:
         """As `judgements`."""
         rows = self._store._read(demonstrations, select(demonstrations).where(~demonstrations.c.withdrawn))
         current = {row.id for row in rows if row.superseded_by is None}
         kept = _with_earlier([demonstration_from(row) for row in rows], current)
-        return ((said, said.id in current) for said in kept if said.prompt_id in self._prompts)
+        return (
+            (demonstration, demonstration.id in current)
+            for demonstration in kept
+            if demonstration.prompt_id in self._prompts
+        )
 
     def _skips(self) -> Iterator[tuple[str, Skip]]:
         withdrawn = _withdrawn_annotators(self._store)
@@ -278,38 +282,38 @@ class History:
             if known and row.state == AssignmentState.SKIPPED:
                 yield row.id, Skip(row.task_id, row.annotator_id, row.reason)
 
-    def _judged(self, said: Judgement, current: bool) -> Row:
-        task = self._tasks[said.task_id]
+    def _judgement_row(self, judgement: Judgement, current: bool) -> Row:
+        task = self._tasks[judgement.task_id]
         place = {response_id: i for i, response_id in enumerate(task.response_ids)}
         return {
-            **self._row("judgement", said.id, said.annotator_id, task.prompt_id, task),
-            "ranking": [[place[r] for r in tier] for tier in said.ranking.tiers],
-            "shown": [place[r] for r in said.order],
-            "strength": said.strength,
-            "ratings": [_given(said.ratings, r, dict) for r in task.response_ids],
-            "flags": [_given(said.flags, r, list) for r in task.response_ids],
-            "all_bad": said.all_bad,
-            "reason": said.reason,
-            "better_answer": said.better_answer,
-            "seconds": said.seconds,
-            "guidelines_version": said.guidelines_version,
-            "supersedes": said.supersedes,
+            **self._row("judgement", judgement.id, judgement.annotator_id, task.prompt_id, task),
+            "ranking": [[place[r] for r in tier] for tier in judgement.ranking.tiers],
+            "shown": [place[r] for r in judgement.order],
+            "strength": judgement.strength,
+            "ratings": [_given(judgement.ratings, r, dict) for r in task.response_ids],
+            "flags": [_given(judgement.flags, r, list) for r in task.response_ids],
+            "all_bad": judgement.all_bad,
+            "reason": judgement.reason,
+            "better_answer": judgement.better_answer,
+            "seconds": judgement.seconds,
+            "guidelines_version": judgement.guidelines_version,
+            "supersedes": judgement.supersedes,
             "current": current,
-            "surplus": said.surplus,
+            "surplus": judgement.surplus,
         }
 
-    def _skipped(self, skip: Skip, key: str) -> Row:
+    def _skip_row(self, skip: Skip, key: str) -> Row:
         task = self._tasks[skip.task_id]
         return {**self._row("skip", key, skip.annotator_id, task.prompt_id, task), "reason": skip.reason}
 
-    def _written(self, said: Demonstration, current: bool) -> Row:
-        task = self._tasks.get(said.task_id or "")
+    def _demonstration_row(self, demonstration: Demonstration, current: bool) -> Row:
+        task = self._tasks.get(demonstration.task_id or "")
         return {
-            **self._row("demonstration", said.id, said.annotator_id, said.prompt_id, task),
-            "text": said.text,
-            "text_source": said.source,
-            "seconds": said.seconds,
-            "supersedes": said.supersedes,
+            **self._row("demonstration", demonstration.id, demonstration.annotator_id, demonstration.prompt_id, task),
+            "text": demonstration.text,
+            "text_source": demonstration.source,
+            "seconds": demonstration.seconds,
+            "supersedes": demonstration.supersedes,
             "current": current,
         }
 
@@ -328,10 +332,10 @@ class History:
             "split": str(self._side[prompt_id]),
             "tags": dict(prompt.tags),
             **_UNSAID,
-            **(self._asked(task) if task else {}),
+            **(self._task_columns(task) if task else {}),
         }
 
-    def _asked(self, task: Task) -> Row:
+    def _task_columns(self, task: Task) -> Row:
         place = {response_id: i for i, response_id in enumerate(task.response_ids)}
         return {
             "question": task.question,
@@ -344,14 +348,16 @@ class History:
 
 def _with_earlier(ever: list[_Said], current: set[str]) -> list[_Said]:
     """What is current and what that superseded; what was taken back, and only led to that, is in neither."""
-    by_id = {said.id: said for said in ever}
+    by_id = {entry.id: entry for entry in ever}
     kept: set[str] = set()
     for last in current:
         link: str | None = last
         while link in by_id and link not in kept:
             kept.add(link)
             link = by_id[link].supersedes
-    return [said if said.supersedes in kept else replace(said, supersedes=None) for said in ever if said.id in kept]
+    return [
+        entry if entry.supersedes in kept else replace(entry, supersedes=None) for entry in ever if entry.id in kept
+    ]
 
 
 def _times(store: FeedbackStore) -> dict[str, str]:
@@ -376,5 +382,5 @@ def _answer(response: Response) -> Row:
     }
 
 
-def _given(said: Mapping[str, Any], response_id: str, plain: Callable[[Any], Any]) -> Any:
-    return plain(said[response_id]) if response_id in said else None
+def _given(values: Mapping[str, Any], response_id: str, plain: Callable[[Any], Any]) -> Any:
+    return plain(values[response_id]) if response_id in values else None

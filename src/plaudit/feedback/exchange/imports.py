@@ -21,10 +21,10 @@ from plaudit.feedback.events.schema import demonstrations, judgements
 from plaudit.feedback.exchange.formats import DESCRIPTIONS, Format, comparisons, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.feedback.exchange.formats.oasst import trees
-from plaudit.feedback.exchange.formats.prompts import asked
-from plaudit.feedback.exchange.history import said
-from plaudit.feedback.exchange.records import Labelled, labelled
-from plaudit.feedback.exchange.sources import Placed, malformed, name_of, records
+from plaudit.feedback.exchange.formats.prompts import read_prompt
+from plaudit.feedback.exchange.history import read_row
+from plaudit.feedback.exchange.records import Labelled, make_records
+from plaudit.feedback.exchange.sources import Placed, malformed_error, name_of, records
 from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
 from plaudit.types import Demonstration, Judgement, Prompt, Split
 
@@ -55,10 +55,10 @@ class ImportSummary:
             "skip": self.skips,
         }
         added = ", ".join(f"{n:,} new {noun}{'s' * (n != 1)}" for noun, n in new.items() if n) or "nothing new"
-        there = f"; {self.duplicates:,} there already" if self.duplicates else ""
+        known = f"; {self.duplicates:,} there already" if self.duplicates else ""
         reasons = ", ".join(f"{n:,} because {reason}" for reason, n in self.skipped.most_common())
-        told = f"{self.name} ({self.format}): {added}{there}{'; left out ' + reasons if reasons else ''}."
-        return told + "".join(
+        summary = f"{self.name} ({self.format}): {added}{known}{'; left out ' + reasons if reasons else ''}."
+        return summary + "".join(
             f" {attribute} was rated {low} to {high}: read as such out of {SCALE[1]}."
             for attribute, (low, high) in self.rated.items()
         )
@@ -88,12 +88,12 @@ def import_preferences(
     name = name or name_of(source)
     summary = ImportSummary(name, DESCRIPTIONS[kind])
     if kind is Format.PLAUDIT:
-        found = _usable(placed, lambda record: [said(record)], summary, limit)
+        usable = _usable(placed, lambda record: [read_row(record)], summary, limit)
     else:
         placed = trees(placed) if kind is Format.OASST_TREES else placed
         compared = _usable(placed, lambda record: comparisons(record, kind), summary, limit)
-        found = [labelled(comparison, kind, name) for comparison in _on_our_scale(compared, summary)]
-    keep(store, found, summary, heldout_share)
+        usable = [make_records(comparison, kind, name) for comparison in _on_our_scale(compared, summary)]
+    keep(store, usable, summary, heldout_share)
     return summary
 
 
@@ -111,9 +111,9 @@ def import_prompts(
     """
     name = name or name_of(source)
     summary = ImportSummary(name, "prompts")
-    found = _usable(trees(_not_empty(source)), lambda record: [asked(record)], summary, limit)
-    prompts = [Prompt(a.messages, name, a.tags) for a in found]
-    written = [(p.id, a.reference) for p, a in zip(prompts, found, strict=True) if a.reference.strip()]
+    usable = _usable(trees(_not_empty(source)), lambda record: [read_prompt(record)], summary, limit)
+    prompts = [Prompt(a.messages, name, a.tags) for a in usable]
+    written = [(p.id, a.reference) for p, a in zip(prompts, usable, strict=True) if a.reference.strip()]
     with store.transaction():
         summary.prompts = store.add_prompts(prompts, heldout_share=heldout_share)
         summary.demonstrations = store.add_demonstrations(written, name)
@@ -129,10 +129,10 @@ def _with_format(source: str, format: str) -> tuple[Iterable[Placed], Format]:
             raise UsageError(f'There is no format "{format}"; use auto, {", ".join(Format)}.')
         return placed, Format(format)
     first = list(islice(placed, LOOK_AT))
-    found = next((kind for _, record in first if (kind := recognise(record))), None)
-    if found is None:
-        raise malformed(first[0][0], 'not a preference in any format that we know: no "chosen" and "rejected"')
-    return chain(first, placed), found
+    kind_found = next((kind for _, record in first if (kind := recognise(record))), None)
+    if kind_found is None:
+        raise malformed_error(first[0][0], 'not a preference in any format that we know: no "chosen" and "rejected"')
+    return chain(first, placed), kind_found
 
 
 def _not_empty(source: str) -> Iterable[Placed]:
@@ -152,30 +152,36 @@ def _usable(
     """What can be used, up to the limit; the rest is counted by reason, or stops everything with its place."""
     if limit is not None and limit < 1:
         raise UsageError(f"The limit must be at least 1, not {limit}.")
-    found: list[_Found] = []
+    usable: list[_Found] = []
     for where, record in placed:
         try:
             parsed = parse(record)
         except UnusableError as reason:
             parsed = [reason]
         except MalformedError as error:
-            raise malformed(where, str(error)) from error
-        for one in parsed:
-            if isinstance(one, UnusableError):
-                summary.skipped[str(one)] += 1
+            raise malformed_error(where, str(error)) from error
+        for item in parsed:
+            if isinstance(item, UnusableError):
+                summary.skipped[str(item)] += 1
             else:
-                found.append(one)
-        if limit is not None and len(found) >= limit:
+                usable.append(item)
+        if limit is not None and len(usable) >= limit:
             break
-    return found[:limit]
+    return usable[:limit]
 
 
-def _on_our_scale(found: list[Comparison], summary: ImportSummary) -> list[Comparison]:
+def _on_our_scale(comparisons_found: list[Comparison], summary: ImportSummary) -> list[Comparison]:
     """Leave out all ratings of an attribute that leaves 1 to 7: half of another scale would mislead.
 
     A shorter scale within ours cannot be told from people who never gave a 7, so the summary says what there was.
     """
-    rated = [item for c in found for vote in c.votes for scores in vote.ratings.values() for item in scores.items()]
+    rated = [
+        item
+        for c in comparisons_found
+        for vote in c.votes
+        for scores in vote.ratings.values()
+        for item in scores.items()
+    ]
     values: defaultdict[str, set[int]] = defaultdict(set)
     for attribute, value in rated:
         values[attribute].add(value)
@@ -183,7 +189,7 @@ def _on_our_scale(found: list[Comparison], summary: ImportSummary) -> list[Compa
     foreign = {attribute for attribute, (low, high) in span.items() if low < SCALE[0] or high > SCALE[1]}
     summary.rated = {a: (low, high) for a, (low, high) in span.items() if a not in foreign and high < SCALE[1]}
     if not foreign:
-        return found
+        return comparisons_found
     summary.skipped.update(f"{a} is not rated from {SCALE[0]} to {SCALE[1]}" for a, _ in rated if a in foreign)
     return [
         replace(
@@ -193,7 +199,7 @@ def _on_our_scale(found: list[Comparison], summary: ImportSummary) -> list[Compa
                 for vote in comparison.votes
             ),
         )
-        for comparison in found
+        for comparison in comparisons_found
     ]
 
 
@@ -204,23 +210,25 @@ def _without(scores: Any, foreign: set[str]) -> dict[str, int]:
 _Said = TypeVar("_Said", Judgement, Demonstration)
 
 
-def keep(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummary, heldout_share: float) -> None:
+def keep(store: FeedbackStore, records_found: Sequence[Labelled], summary: ImportSummary, heldout_share: float) -> None:
     with store.transaction():
-        store.add_annotators(person for one in found for person in one.annotators)
+        store.add_annotators(person for record in records_found for person in record.annotators)
         for side in (None, *Split):
-            prompts = [one.prompt for one in found if one.split is side]
+            prompts = [record.prompt for record in records_found if record.split is side]
             summary.prompts += store.add_prompts(prompts, side, heldout_share)
-        store.add_responses(response for one in found for response in one.responses)
-        store.add_tasks(one.task for one in found if one.task)
-        _skip(store, found, summary)  # before the judgements, which fill the tasks' places
-        at = {judgement.id: one.at for one in found for judgement in one.judgements if one.at}
-        _submit(store, [judgement for one in found for judgement in one.judgements], at, summary)
-        _write(store, [(written, one.at) for one in found for written in one.demonstrations], summary)
+        store.add_responses(response for record in records_found for response in record.responses)
+        store.add_tasks(record.task for record in records_found if record.task)
+        _skip(store, records_found, summary)  # before the judgements, which fill the tasks' places
+        at = {judgement.id: record.at for record in records_found for judgement in record.judgements if record.at}
+        _submit(store, [judgement for record in records_found for judgement in record.judgements], at, summary)
+        _write(store, [(written, record.at) for record in records_found for written in record.demonstrations], summary)
 
 
-def _skip(store: FeedbackStore, found: Sequence[Labelled], summary: ImportSummary) -> None:
-    skips = {skip: one for one in found for skip in one.skips}
-    settled = {annotator_id: store.settled(annotator_id) for annotator_id in {skip.annotator_id for skip in skips}}
+def _skip(store: FeedbackStore, records_found: Sequence[Labelled], summary: ImportSummary) -> None:
+    skips = {skip: entry for entry in records_found for skip in entry.skips}
+    settled = {
+        annotator_id: store.settled_tasks(annotator_id) for annotator_id in {skip.annotator_id for skip in skips}
+    }
     for skip, record in skips.items():
         if skip.task_id in settled[skip.annotator_id]:
             summary.duplicates += 1
@@ -246,22 +254,22 @@ def _submit(
     summary.duplicates += len(fresh) - len(new)
 
 
-def _in_place(told: Sequence[_Said], known: Mapping[str, Row[Any]], summary: ImportSummary) -> Iterator[_Said]:
+def _in_place(entries: Sequence[_Said], known: Mapping[str, Row[Any]], summary: ImportSummary) -> Iterator[_Said]:
     """Each with what it supersedes here: what its annotator took back at the source since an earlier import, and so is
     not in the file, still stands.
     """
-    in_file = {one.id for one in told}
+    in_file = {entry.id for entry in entries}
     standing = {(row.task_id, row.annotator_id): row for row in known.values() if row.superseded_by is None}
-    for one in told:
-        before = standing.get((one.task_id, one.annotator_id)) if one.task_id else None
-        if one.id in known:
-            yield one if one.supersedes else replace(one, supersedes=known[one.id].supersedes)
-        elif one.supersedes or before is None or before.id in in_file:
-            yield one
+    for entry in entries:
+        before = standing.get((entry.task_id, entry.annotator_id)) if entry.task_id else None
+        if entry.id in known:
+            yield entry if entry.supersedes else replace(entry, supersedes=known[entry.id].supersedes)
+        elif entry.supersedes or before is None or before.id in in_file:
+            yield entry
         elif before.withdrawn:
             summary.skipped["its annotator's answer to the task was withdrawn here"] += 1
         else:
-            yield replace(one, supersedes=before.id)
+            yield replace(entry, supersedes=before.id)
 
 
 def _without_contradictions(
@@ -285,12 +293,16 @@ def _write(
     store: FeedbackStore, written: Sequence[tuple[Demonstration, datetime | None]], summary: ImportSummary
 ) -> None:
     unsigned: defaultdict[tuple[str, datetime | None], list[tuple[str, str]]] = defaultdict(list)
-    for one, at in written:
-        if one.annotator_id is None:
-            unsigned[one.source, at].append((one.prompt_id, one.text))
+    for demonstration, at in written:
+        if demonstration.annotator_id is None:
+            unsigned[demonstration.source, at].append((demonstration.prompt_id, demonstration.text))
     summary.demonstrations = sum(store.add_demonstrations(texts, *origin) for origin, texts in unsigned.items())
     known = {row.id: row for row in store._read(demonstrations, select(demonstrations))}
-    times = {one.id: at for one, at in written}
-    signed = list(_in_place([one for one, _ in written if one.annotator_id is not None], known, summary))
-    summary.demonstrations += sum(store.write(one, times[one.id]) for one in signed)
+    times = {demonstration.id: at for demonstration, at in written}
+    signed = list(
+        _in_place(
+            [demonstration for demonstration, _ in written if demonstration.annotator_id is not None], known, summary
+        )
+    )
+    summary.demonstrations += sum(store.write(demonstration, times[demonstration.id]) for demonstration in signed)
     summary.duplicates += sum(map(len, unsigned.values())) + len(signed) - summary.demonstrations

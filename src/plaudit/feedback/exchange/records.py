@@ -56,24 +56,24 @@ class Labelled:
     at: datetime | None = None  # when the judgement, skip or demonstration was said, where the record tells
 
 
-def labelled(found: Comparison, format: Format, name: str) -> Labelled:
+def make_records(comparison: Comparison, format: Format, name: str) -> Labelled:
     """The nouns in a comparison of the data set `name`."""
-    prompt = Prompt(found.messages, name, found.tags)
-    said = [(annotator(vote.annotator, vote.simulated, format, name), vote) for vote in found.votes]
-    people = tuple({person.id: person for person, _ in said}.values())
-    if not found.answers:
-        written = tuple(_written(prompt, person, vote) for person, vote in said if vote.better_answer.strip())
+    prompt = Prompt(comparison.messages, name, comparison.tags)
+    votes = [(annotator(vote.annotator, vote.simulated, format, name), vote) for vote in comparison.votes]
+    people = tuple({person.id: person for person, _ in votes}.values())
+    if not comparison.answers:
+        written = tuple(_written(prompt, person, vote) for person, vote in votes if vote.better_answer.strip())
         return Labelled(prompt, annotators=people, demonstrations=written)
-    responses = tuple(Response(prompt.id, answer) for answer in found.answers)
-    judges = sum(bool(vote.tiers) for vote in found.votes)
-    task = Task(prompt.id, tuple(response.id for response in responses), found.question, overlap=max(1, judges))
+    responses = tuple(Response(prompt.id, answer) for answer in comparison.answers)
+    judges = sum(bool(vote.tiers) for vote in comparison.votes)
+    task = Task(prompt.id, tuple(response.id for response in responses), comparison.question, overlap=max(1, judges))
     return Labelled(
         prompt,
         responses=responses,
         task=task,
         annotators=people,
-        judgements=tuple(_judgement(task, person, vote) for person, vote in said if vote.tiers),
-        skips=tuple(Skip(task.id, person.id, vote.reason) for person, vote in said if not vote.tiers),
+        judgements=tuple(_judgement(task, person, vote) for person, vote in votes if vote.tiers),
+        skips=tuple(Skip(task.id, person.id, vote.reason) for person, vote in votes if not vote.tiers),
     )
 
 

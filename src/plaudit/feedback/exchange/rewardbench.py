@@ -77,15 +77,15 @@ def _questions(
     store: FeedbackStore, split: Split | None, source: str | None, left_out: Counter[str]
 ) -> dict[str, Prompt]:
     """Prompt id -> prompt, of those that are one question; the others are counted."""
-    found = {prompt.id: prompt for prompt in store.prompts(split, source)}
-    questions = {id: p for id, p in found.items() if len(p.messages) == 1 and p.messages[0].role is Role.USER}
-    if len(found) > len(questions):
-        left_out["the prompt is a conversation, not one question"] = len(found) - len(questions)
+    prompts = {prompt.id: prompt for prompt in store.prompts(split, source)}
+    questions = {id: p for id, p in prompts.items() if len(p.messages) == 1 and p.messages[0].role is Role.USER}
+    if len(prompts) > len(questions):
+        left_out["the prompt is a conversation, not one question"] = len(prompts) - len(questions)
     return questions
 
 
-def _both_ways(found: list[Preference]) -> Iterator[Preference]:
-    for preference in found:
+def _both_ways(preferences_found: list[Preference]) -> Iterator[Preference]:
+    for preference in preferences_found:
         yield preference
         yield preference.swapped()
 
@@ -105,6 +105,6 @@ def _subset(prompt: Prompt) -> str:
 
 
 def _check(row: Row, format: Format) -> None:
-    for found in comparisons(row, format):
-        if isinstance(found, UnusableError):
-            raise found
+    for comparison in comparisons(row, format):
+        if isinstance(comparison, UnusableError):
+            raise comparison

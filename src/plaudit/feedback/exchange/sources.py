@@ -28,7 +28,7 @@ SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.\[\]%-]+)?")  # ORGANISATION/NAME, and :SPLIT where it is not `train`
 
 
-def malformed(where: str, what: str) -> UsageError:
+def malformed_error(where: str, what: str) -> UsageError:
     """The error for a record that is not what its file promises."""
     return UsageError(f"{where}: {what}. Nothing was imported.")
 
@@ -71,7 +71,7 @@ def _suffix(path: Path) -> str:
 
 def _folder(path: Path) -> Iterator[Placed]:
     if (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file():
-        yield from _saved_dataset(path)
+        yield from _read_saved_dataset(path)
         return
     files = sorted(p for p in path.rglob("*") if p.is_file() and _suffix(p) and not p.name.startswith("."))
     if not files:
@@ -84,11 +84,11 @@ def _file(path: Path) -> Iterator[Placed]:
     read = {".jsonl": _json_lines, ".json": _json, ".csv": _csv, ".parquet": _parquet}.get(_suffix(path))
     if read is None:
         raise UsageError(f"{path} is none of {', '.join(SUFFIXES)} (or those with .gz). Rename or convert it.")
-    with writing(path), _whole(path), _opened(path) as file:
+    with writing(path), _whole(path), _open(path) as file:
         yield from read(path, file)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
@@ -103,8 +103,8 @@ def _whole(path: Path) -> Iterator[None]:
 def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Placed]:
     for number, line in enumerate(file, 1):
         where = f"{path}, line {number}"
-        if text := _decoded(where, line).strip():
-            yield where, _parsed(where, text)
+        if text := _decode(where, line).strip():
+            yield where, _parse(where, text)
 
 
 def _json(path: Path, file: IO[bytes]) -> Iterator[Placed]:
@@ -114,28 +114,28 @@ def _json(path: Path, file: IO[bytes]) -> Iterator[Placed]:
     if start != b"[":
         yield from _json_lines(path, file)
         return
-    for number, record in enumerate(_parsed(str(path), _decoded(str(path), file.read())), 1):
+    for number, record in enumerate(_parse(str(path), _decode(str(path), file.read())), 1):
         yield f"{path}, item {number}", record
 
 
-def _decoded(where: str, line: bytes) -> str:
+def _decode(where: str, line: bytes) -> str:
     try:
         return line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise malformed(where, f"not UTF-8 text (byte {error.start + 1})") from error
+        raise malformed_error(where, f"not UTF-8 text (byte {error.start + 1})") from error
 
 
-def _parsed(where: str, text: str) -> Any:
+def _parse(where: str, text: str) -> Any:
     try:
         value = json.loads(text)
         if "\\ud" in text.lower():  # half of a character is valid JSON, and can be written nowhere
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise malformed(where, f"not JSON ({error.msg} at column {error.colno})") from error
+        raise malformed_error(where, f"not JSON ({error.msg} at column {error.colno})") from error
     except UnicodeEncodeError as error:
-        raise malformed(where, "half of a character (a lone surrogate)") from error
+        raise malformed_error(where, "half of a character (a lone surrogate)") from error
     except (ValueError, RecursionError) as error:
-        raise malformed(where, f"not JSON that can be read ({one_line(error)})") from error
+        raise malformed_error(where, f"not JSON that can be read ({one_line(error)})") from error
     return value
 
 
@@ -147,10 +147,10 @@ def _csv(path: Path, file: IO[bytes]) -> Iterator[Placed]:
         for row in reader:
             where = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():
-                raise malformed(where, f"not {len(reader.fieldnames or ())} fields, as the first line has")
+                raise malformed_error(where, f"not {len(reader.fieldnames or ())} fields, as the first line has")
             placed.append((where, row))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise malformed(f"{path}, line {reader.line_num + 1}", f"not CSV ({one_line(error)})") from error
+        raise malformed_error(f"{path}, line {reader.line_num + 1}", f"not CSV ({one_line(error)})") from error
     _with_lists([row for _, row in placed])
     yield from placed
 
@@ -188,10 +188,12 @@ def _parquet(path: Path, file: IO[bytes]) -> Iterator[Placed]:
                 number += 1
                 yield f"{path}, row {number}", record
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise malformed(f"{path}, after row {number}", f"not Parquet that can be read ({one_line(error)})") from error
+        raise malformed_error(
+            f"{path}, after row {number}", f"not Parquet that can be read ({one_line(error)})"
+        ) from error
 
 
-def _saved_dataset(path: Path) -> Iterator[Placed]:
+def _read_saved_dataset(path: Path) -> Iterator[Placed]:
     import datasets
 
     try:

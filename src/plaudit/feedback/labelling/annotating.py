@@ -14,7 +14,7 @@ from plaudit.feedback.events.rows import assignment_from
 from plaudit.feedback.events.schema import AssignmentState, annotators, assignments
 from plaudit.feedback.labelling import demonstrating, leases, logbook, queue, submitting
 from plaudit.feedback.labelling.logbook import HistoryEntry, Progress
-from plaudit.feedback.labelling.qualification import qualified
+from plaudit.feedback.labelling.qualification import is_qualified
 from plaudit.feedback.labelling.settings import settings_in
 from plaudit.types import Assignment, Demonstration, Judgement, TaskPurpose
 
@@ -53,13 +53,13 @@ class Annotating(FeedbackWriter):
             require(connection, annotators, [annotator_id], "annotator")
             purposes = queue.purposes(connection, annotator_id, settings.qualification_pass)
         with self._writing() as connection:
-            order = queue.mixed() if TaskPurpose.WORK in purposes else purposes
+            order = queue.purposes_to_try() if TaskPurpose.WORK in purposes else purposes
             return queue.lease_next(connection, annotator_id, order, self._now(), settings.lease)
 
-    def qualified(self, annotator_id: str) -> bool | None:
+    def is_qualified(self, annotator_id: str) -> bool | None:
         """Whether the annotator passed the qualification, all of it answered; None where there is none."""
         with self._reading() as connection:
-            return qualified(connection, annotator_id, settings_in(connection).qualification_pass)
+            return is_qualified(connection, annotator_id, settings_in(connection).qualification_pass)
 
     def heartbeat(self, assignment_id: str, annotator_id: str) -> datetime:
         """Keep the task; when its lease ends now. Cheap: nothing is written before half of the lease is over.

@@ -39,21 +39,21 @@ def progress_of(
 ) -> Progress:
     judged, written = (_count(table, _own(table, annotator_id)) for table in (judgements, demonstrations))
     opened, settled = waiting(annotator_id, purposes)
-    counts = select(judged + written, _count(assignments, _skipped(annotator_id)), opened - settled)
+    counts = select(judged + written, _count(assignments, _is_skipped(annotator_id)), opened - settled)
     done, skipped, others = connection.execute(counts).one()
     return Progress(done, skipped, max(0, backlog.count(connection, purposes) + others))
 
 
 def history_of(connection: Connection, annotator_id: str, limit: int, before: int | None) -> list[HistoryEntry]:
     """At most `limit` entries, newest first; older than the event `before` where that is given."""
-    found = union_all(
+    entries = union_all(
         _entries("judgement", judgements, _own(judgements, annotator_id)),
         _entries("demonstration", demonstrations, _own(demonstrations, annotator_id)),
-        _entries("skip", assignments, _skipped(annotator_id)),
+        _entries("skip", assignments, _is_skipped(annotator_id)),
     ).subquery()
-    query = select(found, events.c.created_at).join(events, events.c.seq == found.c.seq)
-    query = query if before is None else query.where(found.c.seq < before)
-    rows = connection.execute(query.order_by(found.c.seq.desc()).limit(limit)).all()
+    query = select(entries, events.c.created_at).join(events, events.c.seq == entries.c.seq)
+    query = query if before is None else query.where(entries.c.seq < before)
+    rows = connection.execute(query.order_by(entries.c.seq.desc()).limit(limit)).all()
     return [HistoryEntry(r.seq, r.kind, r.id, r.task_id, moment_of(r.created_at)) for r in rows]
 
 
@@ -63,7 +63,7 @@ def _own(table: Table, annotator_id: str) -> Any:
     return says & table.c.task_id.is_not(None)
 
 
-def _skipped(annotator_id: str) -> Any:
+def _is_skipped(annotator_id: str) -> Any:
     return (assignments.c.annotator_id == annotator_id) & (assignments.c.state == AssignmentState.SKIPPED)
 
 

@@ -15,16 +15,16 @@ from plaudit.feedback.events.schema import IS_FREE, TAKEN_BACK, AssignmentState,
 from plaudit.types import Ranking, TaskPurpose
 
 
-def qualified(connection: Connection, annotator_id: str, needed: float) -> bool | None:
+def is_qualified(connection: Connection, annotator_id: str, needed: float) -> bool | None:
     """Whether the annotator has answered all qualification tasks and agreed with gold on the share `needed` of pairs.
 
     A task that was skipped agrees with nothing. None where there are no such tasks.
     """
     mine = (judgements.c.task_id == tasks.c.id) & (judgements.c.annotator_id == annotator_id)
     leased = (assignments.c.task_id == tasks.c.id) & (assignments.c.annotator_id == annotator_id)
-    said = judgements.c.ranking, judgements.c.withdrawn, judgements.c.superseded_by
+    columns = judgements.c.ranking, judgements.c.withdrawn, judgements.c.superseded_by
     given = assignments.c.state, assignments.c.seq.label("given_seq")
-    query = select(tasks.c.id, tasks.c.gold, judgements.c.seq, *said, *given)
+    query = select(tasks.c.id, tasks.c.gold, judgements.c.seq, *columns, *given)
     query = query.select_from(tasks.outerjoin(judgements, mine).outerjoin(assignments, leased))
     rows = connection.execute(query.where(IS_FREE, tasks.c.purpose == str(TaskPurpose.QUALIFICATION))).all()
     if not rows:
@@ -44,7 +44,7 @@ def _first_complete(rows: Sequence[Any]) -> dict[str, Any] | None:
     """
     standing: dict[str, Any] = {}
     wanted = len({row.id for row in rows})
-    for _, task_id, stands, ranking in sorted(_happened(rows), key=lambda one: one[0]):
+    for _, task_id, stands, ranking in sorted(_settlements(rows), key=lambda event: event[0]):
         if stands:
             standing[task_id] = ranking
         else:
@@ -54,7 +54,7 @@ def _first_complete(rows: Sequence[Any]) -> dict[str, Any] | None:
     return None
 
 
-def _happened(rows: Sequence[Any]) -> Iterator[tuple[int, str, bool, Any]]:
+def _settlements(rows: Sequence[Any]) -> Iterator[tuple[int, str, bool, Any]]:
     """(Position in the log, task id, whether it is settled from then on, the ranking or None)."""
     for row in rows:
         if row.ranking is not None:
@@ -68,8 +68,8 @@ def _happened(rows: Sequence[Any]) -> Iterator[tuple[int, str, bool, Any]]:
 def _agreement(gold: list[list[str]], ranking: list[list[str]] | None) -> list[bool]:
     """For every pair, whether the ranking says what gold says; no ranking agrees with nothing."""
     expected = list(_ranking(gold).pairs())
-    said = {(a, b): share for a, b, share in _ranking(ranking).pairs()} if ranking else {}
-    return [said.get((a, b)) == share for a, b, share in expected]
+    shares = {(a, b): share for a, b, share in _ranking(ranking).pairs()} if ranking else {}
+    return [shares.get((a, b)) == share for a, b, share in expected]
 
 
 def _ranking(tiers: list[list[str]]) -> Ranking:

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Subquery, e
 from plaudit.feedback.events.rows import assignment_from
 from plaudit.feedback.events.schema import IS_FREE, AssignmentState, assignments, demonstrations, judgements, tasks
 from plaudit.feedback.labelling import leases
-from plaudit.feedback.labelling.qualification import qualified
+from plaudit.feedback.labelling.qualification import is_qualified
 from plaudit.types import Assignment, TaskPurpose
 
 # Out of 100 tasks, about so many are checks while there are any: Stiennon et al. 2020 (appendix C) take 10 to 20% from
@@ -72,7 +72,7 @@ def _own(annotator_id: str) -> ColumnElement[bool]:
 
 
 def _waits_for(annotator_id: str) -> ColumnElement[bool]:
-    """Not among `_settled`, but asked of one task after the other, which stops at the first that fits."""
+    """Not among `_settled_tasks`, but asked of one task after the other, which stops at the first that fits."""
     judged, written = (
         exists().where(
             table.c.task_id == tasks.c.id, table.c.annotator_id == annotator_id, table.c.superseded_by.is_(None)
@@ -83,7 +83,7 @@ def _waits_for(annotator_id: str) -> ColumnElement[bool]:
     return not_leased & ~or_(judged, written)
 
 
-def mixed() -> Iterator[TaskPurpose]:
+def purposes_to_try() -> Iterator[TaskPurpose]:
     """The purposes in the order in which to try them: a check by its share, otherwise work; then all the others."""
     drawn = random.random()
     first = TaskPurpose.WORK
@@ -97,7 +97,7 @@ def mixed() -> Iterator[TaskPurpose]:
 
 def purposes(connection: Connection, annotator_id: str, needed: float) -> tuple[TaskPurpose, ...]:
     """What the annotator may be asked now."""
-    return (TaskPurpose.QUALIFICATION,) if qualified(connection, annotator_id, needed) is False else REAL
+    return (TaskPurpose.QUALIFICATION,) if is_qualified(connection, annotator_id, needed) is False else REAL
 
 
 class Backlog:
@@ -129,7 +129,7 @@ def waiting(annotator_id: str, purposes: Iterable[TaskPurpose]) -> tuple[ScalarS
         .select_from(assignments.join(tasks, tasks.c.id == assignments.c.task_id))
         .where(assignments.c.annotator_id == annotator_id, assignments.c.state == AssignmentState.OPEN, _of(purposes))
     )
-    settled = _settled(annotator_id)
+    settled = _settled_tasks(annotator_id)
     of_backlog = (
         select(func.count())
         .select_from(settled.join(tasks, tasks.c.id == settled.c.task_id))
@@ -142,7 +142,7 @@ def _of(purposes: Iterable[TaskPurpose]) -> ColumnElement[bool]:
     return tasks.c.purpose.in_([str(purpose) for purpose in purposes])
 
 
-def _settled(annotator_id: str) -> Subquery:
+def _settled_tasks(annotator_id: str) -> Subquery:
     """Ids of the tasks that the annotator has open, has answered or has skipped."""
     leased = select(assignments.c.task_id).where(
         assignments.c.annotator_id == annotator_id, assignments.c.state != AssignmentState.EXPIRED

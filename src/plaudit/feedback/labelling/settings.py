@@ -122,8 +122,8 @@ def versions_read(connection: Connection, annotator_ids: Collection[str]) -> dic
     """Annotator id -> the newest version that the annotator has read, for those who read any."""
     query = select(readings.c.annotator_id, func.max(readings.c.version).label("version"))
     query = query.group_by(readings.c.annotator_id)
-    found = rows_with(connection, query, readings.c.annotator_id, annotator_ids)
-    return {row.annotator_id: row.version for row in found}
+    rows = rows_with(connection, query, readings.c.annotator_id, annotator_ids)
+    return {row.annotator_id: row.version for row in rows}
 
 
 def _guidelines(row: Row[Any]) -> Guidelines:

@@ -46,12 +46,12 @@ def submit_all(
     if not fresh:
         return 0
     require(connection, annotators, {j.annotator_id for j in fresh}, "annotator")
-    asked = {row.id: row for row in rows_with(connection, select(tasks), tasks.c.id, {j.task_id for j in fresh})}
-    require(connection, tasks, {j.task_id for j in fresh} - asked.keys(), "task")
+    tasks_asked = {row.id: row for row in rows_with(connection, select(tasks), tasks.c.id, {j.task_id for j in fresh})}
+    require(connection, tasks, {j.task_id for j in fresh} - tasks_asked.keys(), "task")
     for judgement in fresh:
-        check(judgement, asked[judgement.task_id].response_ids)
+        check(judgement, tasks_asked[judgement.task_id].response_ids)
     _check_edits(connection, fresh)
-    completed = _with_surplus(connection, _with_guidelines(connection, fresh, at or {}), asked, now)
+    completed = _with_surplus(connection, _with_guidelines(connection, fresh, at or {}), tasks_asked, now)
     facts = {j.id: judgement_payload(j) for j in completed}
     add(connection, EventKind.JUDGED, facts, now, at=at)
     return len(facts)
@@ -60,8 +60,8 @@ def submit_all(
 def _unseen(connection: Connection, submitted: Sequence[Judgement]) -> list[Judgement]:
     """Those whose id is new. ConflictError when an id comes back with other content."""
     event_ids = [f"{EventKind.JUDGED}:{j.id}" for j in submitted]
-    said = rows_with(connection, select(events), events.c.id, event_ids)
-    seen = {row.payload["id"]: UNSAID[EventKind.JUDGED] | row.payload for row in said}
+    known_events = rows_with(connection, select(events), events.c.id, event_ids)
+    seen = {row.payload["id"]: UNSAID[EventKind.JUDGED] | row.payload for row in known_events}
     fresh: dict[str, Judgement] = {}
     for judgement in submitted:
         earlier = seen.setdefault(judgement.id, payload := judgement_payload(judgement))
@@ -132,13 +132,15 @@ def _with_guidelines(connection: Connection, fresh: Sequence[Judgement], elsewhe
 
 
 def _with_surplus(
-    connection: Connection, fresh: Sequence[Judgement], asked: dict[str, Row[Any]], now: datetime
+    connection: Connection, fresh: Sequence[Judgement], tasks_asked: dict[str, Row[Any]], now: datetime
 ) -> list[Judgement]:
     """With the mark `surplus`: who lost the place takes a free one again, an edit is what it edits."""
     keys = [leases.assignment_id(j.task_id, j.annotator_id) for j in fresh]
     leased = {row.id: row for row in rows_with(connection, select(assignments), assignments.c.id, keys)}
     length = settings_in(connection).lease
-    free = {task_id: row.free_places for task_id, row in asked.items()}  # for what comes without a lease (an import's)
+    free = {
+        task_id: row.free_places for task_id, row in tasks_asked.items()
+    }  # for what comes without a lease (an import's)
     edited = rows_with(connection, select(judgements), judgements.c.id, {j.supersedes for j in fresh if j.supersedes})
     extra = {row.id for row in edited if row.surplus}
     for judgement, key in zip(fresh, keys, strict=True):
@@ -146,7 +148,7 @@ def _with_surplus(
             extra.add(judgement.id)
         elif key in leased:
             lost = leased[key].slot is None
-            if lost and not leases.regain(connection, asked[judgement.task_id], leased[key], now, length):
+            if lost and not leases.regain(connection, tasks_asked[judgement.task_id], leased[key], now, length):
                 extra.add(judgement.id)
         elif judgement.supersedes:
             extra |= {judgement.id} if judgement.supersedes in extra else set()

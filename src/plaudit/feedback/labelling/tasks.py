@@ -74,7 +74,7 @@ def ranking_tasks(
     ]
     candidates = list(chain.from_iterable(by_prompt))
     chance.shuffle(candidates)
-    many = min(plan.limit or len(candidates), sum(min(plan.per_prompt, len(found)) for found in by_prompt))
+    many = min(plan.limit or len(candidates), sum(min(plan.per_prompt, len(of_prompt)) for of_prompt in by_prompt))
     if informative is not None:
         by_chance = _at_most(plan.per_prompt, candidates)[: math.ceil(RANDOM_SLICE * many)]
         others = sorted(set(candidates) - set(by_chance), key=lambda task: (-informative(task), task.id))
@@ -100,10 +100,12 @@ def comparable(answers: Sequence[Response]) -> dict[str, list[Response]]:
     for answer in answers:
         if answer.text or answer.stop_reason is StopReason.EOS:  # a cut answer of white space alone says nothing
             by_prompt[answer.prompt_id].setdefault(answer.text, answer)
-    found = {prompt_id: list(distinct.values()) for prompt_id, distinct in by_prompt.items() if len(distinct) > 1}
-    if not found:
+    answers_by_prompt = {
+        prompt_id: list(distinct.values()) for prompt_id, distinct in by_prompt.items() if len(distinct) > 1
+    }
+    if not answers_by_prompt:
         raise UsageError("No prompt has two different answers to compare: sample with `--answers 2` or more.")
-    return found
+    return answers_by_prompt
 
 
 def _subsets(distinct: list[Response], plan: TaskPlan, chance: random.Random) -> Iterator[Task]:

@@ -30,13 +30,13 @@ def withdraw(
         require(connection, annotators, [annotator_id], "annotator")
     elif entry_id is not None:
         _require_entry(connection, entry_id)
-    found = {
+    entries = {
         "judgements": _ids(connection, judgements, annotator_id, entry_id),
         "demonstrations": _ids(connection, demonstrations, annotator_id, entry_id),
     }
-    count = sum(len(ids) for ids in found.values())
+    count = sum(len(ids) for ids in entries.values())
     if count:
-        payload = {"annotator_id": annotator_id, "entry_id": entry_id, "reason": reason, **found}
+        payload = {"annotator_id": annotator_id, "entry_id": entry_id, "reason": reason, **entries}
         add(connection, EventKind.WITHDRAWN, {str(uuid.uuid4()): payload}, now, actor)
     return count
 
@@ -76,7 +76,7 @@ def withdrawn_since(connection: Connection, seq: int, nouns: Collection[str], so
     later = select(events.c.payload).where(events.c.kind == str(EventKind.WITHDRAWN), events.c.seq > seq)
     payloads = connection.execute(later.order_by(events.c.seq)).scalars().all()
     of_judgement = judgements.join(tasks, tasks.c.id == judgements.c.task_id).join(prompts)
-    found: list[str] = []
+    ids: list[str] = []
     for name, table, joined in (
         ("judgements", judgements, of_judgement),
         ("demonstrations", demonstrations, demonstrations.join(prompts)),
@@ -86,5 +86,5 @@ def withdrawn_since(connection: Connection, seq: int, nouns: Collection[str], so
         query = select(table.c.id).select_from(joined).where(table.c.seq <= seq)
         query = query if source is None else query.where(prompts.c.source == source)
         entries = [entry for payload in payloads for entry in payload[name]]
-        found += [row.id for row in rows_with(connection, query, table.c.id, entries)]
-    return found
+        ids += [row.id for row in rows_with(connection, query, table.c.id, entries)]
+    return ids

@@ -29,9 +29,9 @@ class Sentence(str):
 
 
 def sentence(pattern: str, /, **values: str) -> Sentence:
-    said = Sentence(pattern.format(**values))
-    said.pattern, said.values = pattern, values
-    return said
+    made = Sentence(pattern.format(**values))
+    made.pattern, made.values = pattern, values
+    return made
 
 
 SURPRISING = 0.01  # p after correction
@@ -110,7 +110,7 @@ def annotator_qualities(
         np.where(reliability.known, figure, np.nan)
         for figure in (reliability.knowing, reliability.accuracy, reliability.competence)
     )
-    found = [
+    qualities = [
         AnnotatorQuality(
             annotator=name,
             judgements=int(judged[r]),
@@ -139,7 +139,7 @@ def annotator_qualities(
         for r, name in enumerate(choices.annotators)
         if judged[r]
     ]
-    return tuple(sorted(found, key=lambda one: (-one.judgements, one.annotator)))
+    return tuple(sorted(qualities, key=lambda quality: (-quality.judgements, quality.annotator)))
 
 
 def gold_shares(choices: Choices, of_judgement: np.ndarray, groups: int) -> Shares:

@@ -133,22 +133,22 @@ def _no_garbage_collection() -> Iterator[None]:
 def _prompts(connection: Connection) -> tuple[dict[str, int], dict[str, tuple[tuple[str, ...], Ints]]]:
     query = select(prompts.c.id, prompts.c.source, cast(prompts.c.tags, Text)).order_by(prompts.c.seq)
     ids, sources, texts = _columns(connection, query, 3)
-    tagged = [{**tags, "source": source} for source, tags in zip(sources, _parsed(texts), strict=True)]
+    tagged = [{**tags, "source": source} for source, tags in zip(sources, _parse_texts(texts), strict=True)]
     tags = {}
     for name in sorted(set().union(*tagged)):
-        values = [one.get(name) for one in tagged]
+        values = [prompt_tags.get(name) for prompt_tags in tagged]
         known = tuple(sorted({str(value) for value in values if value is not None}))
         if 1 < len(known) <= MOST_GROUPS:
             place = {value: i for i, value in enumerate(known)}
             tags[name] = (known, np.array([-1 if value is None else place[str(value)] for value in values]))
-    return {one: i for i, one in enumerate(ids)}, tags
+    return {prompt_tags: i for i, prompt_tags in enumerate(ids)}, tags
 
 
 def _columns(connection: Connection, query: Select[Any], count: int) -> list[tuple[Any, ...]]:
     return list(zip(*connection.execute(query).all(), strict=True)) or [()] * count
 
 
-def _parsed(texts: Iterable[str]) -> list[Any]:
+def _parse_texts(texts: Iterable[str]) -> list[Any]:
     """JSON texts, parsed in one go, which is several times as quick as one by one."""
     parsed: list[Any] = json.loads(f"[{','.join(texts)}]")
     return parsed
@@ -163,20 +163,20 @@ def _answers(connection: Connection) -> tuple[dict[str, int], Floats]:
 def _tasks(connection: Connection, prompt_at: Mapping[str, int], answer_at: Mapping[str, int]) -> Tasks:
     columns = (tasks.c.id, tasks.c.prompt_id, cast(tasks.c.response_ids, Text), tasks.c.gold, tasks.c.purpose)
     ids, prompt_ids, texts, golds, purposes = _columns(connection, select(*columns).order_by(tasks.c.seq), 5)
-    answers = _parsed(texts)
+    answers = _parse_texts(texts)
     pairs = np.array([len(shown) * (len(shown) - 1) // 2 for shown in answers], dtype=np.int64)
     first = np.cumsum(pairs) - pairs
     expected = np.full(int(pairs.sum()), -1, dtype=np.int8)
     for shown, gold, begin, size in zip(answers, golds, first, pairs, strict=True):
         if gold:
-            expected[begin : begin + size] = _expected(gold, sorted(shown, key=answer_at.__getitem__))
+            expected[begin : begin + size] = _expected_levels(gold, sorted(shown, key=answer_at.__getitem__))
     prompt = np.array([prompt_at[prompt_id] for prompt_id in prompt_ids], dtype=np.int64)
     of_unit = np.repeat(np.arange(len(ids)), pairs)
     kinds = [TaskPurpose(purpose) for purpose in purposes]
-    return Tasks({one: i for i, one in enumerate(ids)}, kinds, prompt, first, of_unit, expected)
+    return Tasks({task_id: i for i, task_id in enumerate(ids)}, kinds, prompt, first, of_unit, expected)
 
 
-def _expected(gold: Sequence[Sequence[str]], answers: Sequence[str]) -> list[int]:
+def _expected_levels(gold: Sequence[Sequence[str]], answers: Sequence[str]) -> list[int]:
     tier = {answer: level for level, answers in enumerate(gold) for answer in answers}
     return [
         -1 if a not in tier or b not in tier else int(np.sign(tier[a] - tier[b])) + 1
@@ -208,7 +208,7 @@ class _Reader:
     def _take(self, *columns: tuple[Any, ...]) -> None:
         """One batch, its columns in the order of the query."""
         seq, who, task_ids, seconds, version, ranking, shown, ratings = columns
-        tiers, orders = _parsed(ranking), _parsed(shown)
+        tiers, orders = _parse_texts(ranking), _parse_texts(shown)
         annotator = np.array([self._annotator_at.setdefault(name, len(self._annotator_at)) for name in who])
         task = self._places(self._tasks.ids, task_ids)
         ranked = [[answer for tier in ranks for answer in tier] for ranks in tiers]
@@ -237,17 +237,17 @@ class _Reader:
         ).reshape(-1, K)
         place = np.argsort(order, axis=1)
         for pair, (i, j) in enumerate(combinations(range(K), 2)):
-            said = np.sign(level[:, i] - level[:, j]) + 1
+            choice = np.sign(level[:, i] - level[:, j]) + 1
             shown = np.where(known, np.sign(place[:, j] - place[:, i]), 0)
             unit = self._tasks.first_unit[task] + pair
             self._chosen.append(
-                (self._count + rows, unit, said.astype(np.int8), shown.astype(np.int8), at[:, i], at[:, j])
+                (self._count + rows, unit, choice.astype(np.int8), shown.astype(np.int8), at[:, i], at[:, j])
             )
         return np.asarray(self._length[at].sum(1))
 
     def _take_ratings(self, texts: Sequence[str], annotator: Ints) -> None:
         rows = [row for row, text in enumerate(texts) if len(text) > 2]  # more than {}
-        rated = _parsed(texts[row] for row in rows)
+        rated = _parse_texts(texts[row] for row in rows)
         flat = [
             (row, answer, given) for row, ratings in zip(rows, rated, strict=True) for answer, given in ratings.items()
         ]
@@ -264,9 +264,9 @@ class _Reader:
         return np.fromiter(map(at.__getitem__, names), dtype=np.int32)
 
     def _choices(self, tags: Mapping[str, tuple[tuple[str, ...], Ints]]) -> Choices:
-        seq, annotator, task, answers, version = _joined(self._judged, 5)
-        seconds, characters = _joined(self._floats, 2)
-        judgement, unit, said, shown, first, second = _joined(self._chosen, 6)
+        seq, annotator, task, answers, version = _join(self._judged, 5)
+        seconds, characters = _join(self._floats, 2)
+        judgement, unit, choice, shown, first, second = _join(self._chosen, 6)
         order = np.argsort(seq, kind="stable")
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
@@ -283,7 +283,7 @@ class _Reader:
             characters=characters[order].astype(float),
             judgement=place[judgement],
             unit=unit,
-            said=said,
+            said=choice,
             shown=shown,
             sides=(first, second),
             longer=length[first] - length[second] if len(first) else np.zeros(0),
@@ -291,12 +291,12 @@ class _Reader:
         )
 
 
-def _joined(batches: list[tuple[Any, ...]], columns: int) -> Iterator[Any]:
+def _join(batches: list[tuple[Any, ...]], columns: int) -> Iterator[Any]:
     if not batches:
         return iter([np.zeros(0, dtype=np.int64)] * columns)
     return (np.concatenate(column) for column in zip(*batches, strict=True))
 
 
 def _ratings(batches: list[tuple[Ints, ...]]) -> Ratings:
-    answer, annotator, value = _joined(batches, 3)
+    answer, annotator, value = _join(batches, 3)
     return Ratings(answer, annotator, value, RATING_SCALE)

@@ -86,7 +86,7 @@ class Habits:
     @cached_property
     def below_p(self) -> Floats:
         """Of being no further from the typical consensus than by accident."""
-        return _tested(self.typical - self.consensus.value, self.consensus.error)
+        return _p_values(self.typical - self.consensus.value, self.consensus.error)
 
     @cached_property
     def agreement(self) -> Shares:
@@ -145,7 +145,7 @@ class Habits:
 
     @cached_property
     def longer_p(self) -> Floats:
-        return _tested(self.longer_beyond.value, self.longer_beyond.error)
+        return _p_values(self.longer_beyond.value, self.longer_beyond.error)
 
     @cached_property
     def pace(self) -> Floats:
@@ -175,7 +175,7 @@ class Habits:
     @cached_property
     def drift_p(self) -> Floats:
         early, late = self.halves
-        return _tested(late.value - early.value, np.hypot(early.error, late.error))
+        return _p_values(late.value - early.value, np.hypot(early.error, late.error))
 
     def _in_halves(self, kept: Bools) -> tuple[Shares, Shares]:
         annotator = self._choices.annotator
@@ -188,7 +188,7 @@ class Habits:
         return self._shares(self._agrees, self._sure, kept & ~late), self._shares(self._agrees, self._sure, kept & late)
 
 
-def _tested(value: Floats, error: Floats) -> Floats:
+def _p_values(value: Floats, error: Floats) -> Floats:
     """Corrected two-sided p-values of a difference; without spread there is nothing to test by."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return holm(np.where(error > 0, two_sided(value / error), np.nan))
@@ -199,8 +199,8 @@ def medians(group: Ints, values: Floats, groups: int) -> Floats:
     order = np.lexsort((values, group))
     n = np.bincount(group, minlength=groups)
     begin = np.cumsum(n) - n
-    found = np.full(groups, np.nan)
+    middles = np.full(groups, np.nan)
     some = n > 0
     low, high = (values[order][(begin + at)[some]] for at in ((n - 1) // 2, n // 2))
-    found[some] = (low + high) / 2
-    return found
+    middles[some] = (low + high) / 2
+    return middles

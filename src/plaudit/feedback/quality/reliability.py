@@ -54,7 +54,7 @@ class Reliability:
 def fit_reliability(choices: Choices) -> Reliability:
     """PlauditError when there are no choices."""
     ratings, turned, raters = choices.ratings(), choices.turned, len(choices.annotators)
-    shared = _shared(choices)
+    shared = _is_shared(choices)
     fitted = shared if shared.any() else ~shared  # nobody is known then, but every figure has its shape
     consensus = _guessing(choices, fitted)
     confusion = dawid_skene(
@@ -76,7 +76,7 @@ def fit_reliability(choices: Choices) -> Reliability:
 
 def fit_weights(choices: Choices) -> Floats:
     """The weight of each annotator's votes, as `Reliability.weights`, without the other models: (R,)."""
-    shared = _shared(choices)
+    shared = _is_shared(choices)
     if not shared.any():
         return np.ones(len(choices.annotators))
     knowing = _guessing(choices, shared).knowing
@@ -113,7 +113,7 @@ def _guessing(choices: Choices, fitted: Bools) -> Consensus:
     )
 
 
-def _shared(choices: Choices) -> Bools:
+def _is_shared(choices: Choices) -> Bools:
     """(N,) of a pair that somebody else judged too."""
     return np.asarray(np.bincount(choices.unit)[choices.unit] > 1)
 

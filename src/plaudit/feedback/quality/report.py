@@ -53,7 +53,7 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
     if not len(everything.unit):
         raise PlauditError("Nobody has judged anything yet: there is no quality to report.")
     choices = without_qualification(everything)
-    by_annotator, reasons = _skipped(store)
+    by_annotator, reasons = _count_skips(store)
     judged = len(choices.annotator)
     tasks = len(np.unique(choices.task))
     decided = choices.said != 1
@@ -62,7 +62,9 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
     kind = {annotator.id: annotator.kind for annotator in store.annotators()}
     report = QualityReport(
         judgements=judged,
-        simulated=sum(one.judgements for one in annotators if kind[one.annotator] is AnnotatorKind.SIMULATED),
+        simulated=sum(
+            quality.judgements for quality in annotators if kind[quality.annotator] is AnnotatorKind.SIMULATED
+        ),
         tasks=tasks,
         choices=len(choices.unit),
         ties=float(1 - decided.mean()),
@@ -76,7 +78,7 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
         first_wins=_overall(choices, (choices.said == 0) == (choices.shown > 0), decided & (choices.shown != 0)),
         longer_wins=_overall(choices, (choices.said == 0) == (choices.longer > 0), decided & (choices.longer != 0)),
         effort=_effort(choices, store.settings()),
-        skips=Skips(skipped, skipped / (skipped + _answered(store)), reasons),
+        skips=Skips(skipped, skipped / (skipped + _count_answered(store)), reasons),
         annotators=annotators,
     )
     return replace(report, advice=tuple(advice(report)))
@@ -125,7 +127,7 @@ def _effort(choices: Choices, settings: ProjectSettings) -> Effort:
     return Effort(len(seconds), number(median), total / comparisons, total / 3600, cost, each, settings.currency)
 
 
-def _skipped(store: FeedbackStore) -> tuple[dict[str, int], dict[str, int]]:
+def _count_skips(store: FeedbackStore) -> tuple[dict[str, int], dict[str, int]]:
     """Skips by annotator and by reason, the commonest first."""
     columns = (assignments.c.annotator_id, assignments.c.reason)
     query = select(*columns, func.count()).where(assignments.c.state == AssignmentState.SKIPPED).group_by(*columns)
@@ -138,15 +140,15 @@ def _skipped(store: FeedbackStore) -> tuple[dict[str, int], dict[str, int]]:
     return dict(people), dict(reasons.most_common())
 
 
-def _answered(store: FeedbackStore) -> int:
+def _count_answered(store: FeedbackStore) -> int:
     """Tasks that were handed out and done, whatever their kind, and those whose answers came without an assignment."""
     done = select(func.count()).select_from(assignments).where(assignments.c.state == AssignmentState.DONE)
     with store.reading() as connection:
-        queries = (done, _unassigned(judgements), _unassigned(demonstrations))
+        queries = (done, _count_unassigned(judgements), _count_unassigned(demonstrations))
         return sum(int(connection.execute(query).scalar_one()) for query in queries)
 
 
-def _unassigned(table: Table) -> Select[Any]:
+def _count_unassigned(table: Table) -> Select[Any]:
     """How many answers that stand are to a task which their annotator was never handed, as imported ones are."""
     assigned = (assignments.c.task_id == table.c.task_id) & (assignments.c.annotator_id == table.c.annotator_id)
     stands = table.c.superseded_by.is_(None) & ~table.c.withdrawn & table.c.task_id.is_not(None)
@@ -202,18 +204,18 @@ def _about_overlap(report: QualityReport) -> Iterator[Sentence]:
 
 
 def _about_people(report: QualityReport) -> Iterator[Sentence]:
-    flagged = [(one, flag) for one in report.annotators for flag in one.flags]
-    shown = list(dict.fromkeys(one.annotator for one, _ in flagged))[:SHOWN_PEOPLE]
-    for one, flag in flagged:
-        if one.annotator in shown:
+    flagged = [(annotator, flag) for annotator in report.annotators for flag in annotator.flags]
+    shown = list(dict.fromkeys(annotator.annotator for annotator, _ in flagged))[:SHOWN_PEOPLE]
+    for annotator, flag in flagged:
+        if annotator.annotator in shown:
             yield sentence(
                 "Look at the work of {who} ({kind}: {reason}). Weighted, a vote of theirs counts {weight}.",
-                who=one.annotator,
+                who=annotator.annotator,
                 kind=sentence(str(flag.kind)),
                 reason=flag.reason,
-                weight=f"{one.weight:.2f}",
+                weight=f"{annotator.weight:.2f}",
             )
-    if more := len({one.annotator for one, _ in flagged}) - len(shown):
+    if more := len({annotator.annotator for annotator, _ in flagged}) - len(shown):
         yield sentence("{count} more annotators are flagged; `plaudit quality --json` lists all.", count=f"{more:,}")
 
 

@@ -109,13 +109,13 @@ class Panel:
         ours = {annotator.id for annotator in self.annotators}
         judged = {judgement.task_id for judgement in store.judgements() if judgement.annotator_id in ours}
         fresh = [task for task in tasks if task.id not in judged]
-        said = self.rank(fresh, store.responses({task.prompt_id for task in fresh}), overlap)
+        judgements = self.rank(fresh, store.responses({task.prompt_id for task in fresh}), overlap)
         order_of = {task.id: task.response_ids for task in fresh}
         with store.transaction():
             store.add_annotators(self.annotators)
-            store.add_assignments([_assignment(judgement, order_of[judgement.task_id]) for judgement in said])
-            store.submit_all(said)
-        return said
+            store.add_assignments([_assignment(judgement, order_of[judgement.task_id]) for judgement in judgements])
+            store.submit_all(judgements)
+        return judgements
 
     def _deviation(self, tasks: Sequence[Task]) -> float:
         utilities = [np.array([self._utility_of(r) for r in task.response_ids]) for task in tasks]

@@ -89,12 +89,12 @@ def stems(text: str) -> set[str]:
 
 def utility(prompt: Prompt, response: Response) -> Utility:
     """What the panel would, but for noise, like about `response`."""
-    asked, said = stems(prompt.question), stems(response.text)
+    question_stems, answer_stems = stems(prompt.question), stems(response.text)
     spoken = words(response.text)
     return Utility(
-        finished=(response.stop_reason is StopReason.EOS) * min(1.0, len(said - asked) / SENTENCE),
-        on_question=min(1.0, len(asked & said) / max(1, min(len(asked), ENOUGH_OVERLAP))),
-        own_content=min(1.0, len(said - asked) / PARAGRAPH),
+        finished=(response.stop_reason is StopReason.EOS) * min(1.0, len(answer_stems - question_stems) / SENTENCE),
+        on_question=min(1.0, len(question_stems & answer_stems) / max(1, min(len(question_stems), ENOUGH_OVERLAP))),
+        own_content=min(1.0, len(answer_stems - question_stems) / PARAGRAPH),
         repetition=min(1.0, 3 * repeated_share(spoken)),
         echo=max(0.0, copied_share(words(prompt.question), spoken) - NATURAL_COPY) / (1 - NATURAL_COPY),
         refusal=float(bool(REFUSAL.search(response.text))),
@@ -108,14 +108,14 @@ def repeated_share(spoken: list[str], n: int = 3) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def copied_share(asked: list[str], spoken: list[str]) -> float:
+def copied_share(question_stems: list[str], spoken: list[str]) -> float:
     """Share of the question that its longest run of words copied by the answer makes up."""
     best, previous = 0, [0] * (len(spoken) + 1)
-    for word in asked:
+    for word in question_stems:
         current = [0] * (len(spoken) + 1)
         for j, other in enumerate(spoken, start=1):
             if word == other:
                 current[j] = previous[j - 1] + 1
                 best = max(best, current[j])
         previous = current
-    return best / max(1, len(asked))
+    return best / max(1, len(question_stems))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from plaudit.feedback.exchange.formats import DESCRIPTIONS, Format, comparisons, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
-from plaudit.feedback.exchange.history import said
+from plaudit.feedback.exchange.history import read_row
 
 names = st.sampled_from(
     ["prompt", "context", "response1", "response2", "answer_a", "answer_b", "text", "role", "replies", "rank", "value",
@@ -71,7 +71,7 @@ def test_any_record_is_read_or_refused(format: Format, data: st.DataObject) -> N
 @given(st.dictionaries(st.sampled_from(["plaudit", "kind", "prompt", "answers", "tags", "question"]), values))
 def test_any_row_of_ours_is_read_or_refused(row: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
-        said(row)
+        read_row(row)
 
 
 @pytest.mark.parametrize("record", ["text", 3, None, [], {}, {"prompt": "A"}, {"chosen": "A"}, {"data": {}}])

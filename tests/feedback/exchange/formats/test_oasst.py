@@ -9,7 +9,7 @@ import pytest
 from plaudit.feedback.exchange.formats import Format, comparisons, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.feedback.exchange.formats.oasst import trees
-from plaudit.feedback.exchange.formats.prompts import asked
+from plaudit.feedback.exchange.formats.prompts import read_prompt
 
 Node = dict[str, Any]
 
@@ -71,7 +71,7 @@ def test_messages_a_row_make_the_same_trees() -> None:
 
 
 def test_a_tree_is_also_a_prompt_with_a_good_answer() -> None:
-    found = asked(TREE)
+    found = read_prompt(TREE)
     assert (found.messages[0].content, found.reference) == ("Why?", "Because.")
 
 

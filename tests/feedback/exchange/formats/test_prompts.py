@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plaudit.feedback.exchange.formats.comparison import Asked, MalformedError, UnusableError
-from plaudit.feedback.exchange.formats.prompts import asked
+from plaudit.feedback.exchange.formats.prompts import read_prompt
 from plaudit.types import Message, Role
 
 
@@ -58,7 +58,7 @@ SLEEP = [says("assistant", "Sleep.")]
     ],
 )
 def test_prompts(record: Any, found: Asked) -> None:
-    assert asked(record) == found
+    assert read_prompt(record) == found
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_prompts(record: Any, found: Asked) -> None:
 )
 def test_what_is_no_prompt_is_refused(record: Any) -> None:
     with pytest.raises(MalformedError):
-        asked(record)
+        read_prompt(record)
 
 
 json_values = st.recursive(
@@ -88,7 +88,7 @@ fields = ["prompt", "messages", "system", "tags", "instruction", "instances", "r
 @given(st.dictionaries(st.sampled_from(fields), json_values))
 def test_any_record_is_read_or_refused_never_a_crash(record: dict[str, Any]) -> None:
     try:
-        found = asked(record)
+        found = read_prompt(record)
     except (MalformedError, UnusableError):
         return
     assert found.messages[-1].role is Role.USER

@@ -88,6 +88,6 @@ def comparisons(record: Any, format: Format) -> list[Comparison | UnusableError]
     if format in (Format.ARGILLA, Format.LABEL_STUDIO, Format.UKPCONVARG) and recognise(record) is not format:
         raise MalformedError(f"not one of {DESCRIPTIONS[format]}, only {fields.names(record)}")
     try:
-        return [_READERS[format](record).checked()]
+        return [_READERS[format](record).check()]
     except UnusableError as reason:
         return [reason]

@@ -32,15 +32,15 @@ def is_argilla(record: dict[str, Any]) -> bool:
 
 def comparison(record: dict[str, Any]) -> Comparison:
     if _is_nested(record):
-        shown, said, about = record["fields"], list(_nested(record)), record.get("metadata") or {}
+        shown, given, about = record["fields"], list(_nested_answers(record)), record.get("metadata") or {}
     else:
         shown = {
             n: v for n, v in record.items() if "." not in n and n not in {"id", "status", "_server_id", *fields.TAGS}
         }
-        said, about = list(_flat(record)), record
+        given, about = list(_flat(record)), record
     answers = answers_in(shown)
-    users = dict.fromkeys(answer.user for answer in said)
-    votes = [_vote(user, [a for a in said if a.user == user], list(answers)) for user in users]
+    users = dict.fromkeys(answer.user for answer in given)
+    votes = [_vote(user, [a for a in given if a.user == user], list(answers)) for user in users]
     tags = fields.tags(about) if isinstance(about, dict) else {}
     return Comparison(prompt_in(shown, answers), tuple(answers.values()), tuple(v for v in votes if v), tags)
 
@@ -49,19 +49,21 @@ def _is_nested(record: dict[str, Any]) -> bool:
     return isinstance(record.get("fields"), dict) and isinstance(record.get("responses"), dict)
 
 
-def _nested(record: dict[str, Any]) -> Iterator[_Answer]:
+def _nested_answers(record: dict[str, Any]) -> Iterator[_Answer]:
     for question, given in record["responses"].items():
-        if not isinstance(given, list) or not all(isinstance(one, dict) and "value" in one for one in given):
+        if not isinstance(given, list) or not all(
+            isinstance(response, dict) and "value" in response for response in given
+        ):
             raise MalformedError(f'the responses to "{question}" are not a list of records with value and user_id')
-        for one in given:
-            yield _Answer(str(one.get("user_id") or ""), question, one["value"], one.get("status"))
+        for response in given:
+            yield _Answer(str(response.get("user_id") or ""), question, response["value"], response.get("status"))
 
 
 def _flat(record: dict[str, Any]) -> Iterator[_Answer]:
     for question in (str(name).removesuffix(_USERS) for name in record if str(name).endswith(_USERS)):
-        values = _listed(record, f"{question}.responses")
-        users = _listed(record, f"{question}{_USERS}")
-        statuses = _listed(record, f"{question}.responses.status") or [None] * len(users)
+        values = _list_entries(record, f"{question}.responses")
+        users = _list_entries(record, f"{question}{_USERS}")
+        statuses = _list_entries(record, f"{question}.responses.status") or [None] * len(users)
         if not len(values) == len(users) == len(statuses):
             raise MalformedError(
                 f'"{question}" has {len(values)} responses, {len(users)} users, {len(statuses)} statuses'
@@ -70,20 +72,20 @@ def _flat(record: dict[str, Any]) -> Iterator[_Answer]:
             yield _Answer(str(user or ""), question, value, status)
 
 
-def _listed(record: dict[str, Any], name: str) -> list[Any]:
-    found = record.get(name)
-    if found is not None and not isinstance(found, list):
-        raise MalformedError(f'"{name}" is {fields.kind(found)}, not a list')
-    return found or []
+def _list_entries(record: dict[str, Any], name: str) -> list[Any]:
+    entries = record.get(name)
+    if entries is not None and not isinstance(entries, list):
+        raise MalformedError(f'"{name}" is {fields.kind(entries)}, not a list')
+    return entries or []
 
 
-def _vote(user: str, said: list[_Answer], names: list[str]) -> Vote | None:
-    if any(answer.status == "discarded" for answer in said):
+def _vote(user: str, answers: list[_Answer], names: list[str]) -> Vote | None:
+    if any(answer.status == "discarded" for answer in answers):
         return Vote(annotator=user, reason="discarded")
-    if any(answer.status == "draft" for answer in said):
+    if any(answer.status == "draft" for answer in answers):
         return None
     sheet = Sheet(names)
-    for answer in said:
+    for answer in answers:
         value = answer.value
         if isinstance(value, list):
             sheet.rank(value)

@@ -64,7 +64,7 @@ class Comparison:
         """Two answers, the first preferred by whoever made the data set."""
         return cls(messages, (chosen, rejected), (Vote(((0,), (1,)), simulated=simulated),), tags or {})
 
-    def checked(self) -> Comparison:
+    def check(self) -> Comparison:
         """Itself. UnusableError when there is nothing in it to learn from."""
         check_prompt(self.messages)
         number, different = len(self.answers), len({answer.strip() for answer in self.answers})

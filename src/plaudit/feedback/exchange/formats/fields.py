@@ -34,15 +34,15 @@ def messages(turns: Any, name: str) -> Messages:
     """A list of `{"role", "content"}`."""
     if not isinstance(turns, list) or not turns:
         raise MalformedError(f'"{name}" is not a list of messages')
-    found = []
+    parsed = []
     for turn in turns:
         role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
         if not isinstance(role, str) or not isinstance(content, str):
             raise MalformedError(f'"{name}" has a message without role and content as text')
         if role not in ROLES:
             raise UnusableError(f'a turn by "{role}"')
-        found.append(Message(ROLES[role], content))
-    return tuple(found)
+        parsed.append(Message(ROLES[role], content))
+    return tuple(parsed)
 
 
 def prompt(record: dict[str, Any], name: str = "prompt") -> Messages:
@@ -52,15 +52,15 @@ def prompt(record: dict[str, Any], name: str = "prompt") -> Messages:
         return ()
     if isinstance(value, list):
         return messages(value, name)
-    said = text(record, name)
-    if said.endswith("\n\nAssistant:") and "\n\nHuman:" in said:
-        return transcript(said.removesuffix("\n\nAssistant:"))
-    return (Message(Role.USER, said),)
+    question = text(record, name)
+    if question.endswith("\n\nAssistant:") and "\n\nHuman:" in question:
+        return transcript(question.removesuffix("\n\nAssistant:"))
+    return (Message(Role.USER, question),)
 
 
-def transcript(said: str) -> Messages:
+def transcript(transcribed: str) -> Messages:
     """The turns of "\\n\\nHuman: …\\n\\nAssistant: …"; what stands before the first is a system message."""
-    opening, *turns = TURN.split(said)
+    opening, *turns = TURN.split(transcribed)
     lead = (Message(Role.SYSTEM, opening.strip()),) if opening.strip() else ()
     spoken = zip(turns[::2], turns[1::2], strict=True)
     return (*lead, *(Message(ROLES[who.lower()], words.strip()) for who, words in spoken))
@@ -75,11 +75,11 @@ def tags(record: dict[str, Any]) -> dict[str, str]:
     given = record.get("tags")
     if isinstance(given, str):  # a table has no records in records
         given = _record_in(given)
-    found = {
+    tags_found = {
         **(given if isinstance(given, dict) else {}),
         **{name: record[name] for name in TAGS if name in record},
     }
-    kept = {str(name): value for name, value in found.items() if isinstance(value, str)}
+    kept = {str(name): value for name, value in tags_found.items() if isinstance(value, str)}
     side = record.get("split") if isinstance(record.get("split"), str) else kept.get("split")
     if side == Split.TRAIN or side in _HELDOUT:
         kept["split"] = str(Split.TRAIN if side == Split.TRAIN else Split.HELDOUT)

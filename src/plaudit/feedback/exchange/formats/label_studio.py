@@ -32,7 +32,7 @@ def comparison(record: dict[str, Any]) -> Comparison:
     if listed is not None:
         answers = {str(item["id"]): _body(item) for item in data[listed]}
     else:
-        answers = _compared(data, results) or answers_in(data)
+        answers = _compared_answers(data, results) or answers_in(data)
     shown = {name: value for name, value in data.items() if name != listed}
     votes = [_vote(annotation, list(answers)) for annotation in annotations]
     return Comparison(
@@ -51,15 +51,15 @@ def _body(item: dict[str, Any]) -> str:
     return next((item[name] for name in ("body", "text", "html", "title") if isinstance(item.get(name), str)), "")
 
 
-def _compared(data: dict[str, Any], results: Results) -> dict[str, str]:
+def _compared_answers(data: dict[str, Any], results: Results) -> dict[str, str]:
     """The answers that a Pairwise tag names, left and right; none where its names are not those of the data."""
     for result in results:
         if result.get("type") == "pairwise":
             to_name = result.get("to_name")
             names = to_name if isinstance(to_name, list) else str(to_name).split(",")
-            found = {name: data[name] for name in (str(n).strip() for n in names) if isinstance(data.get(name), str)}
-            if len(found) == 2:
-                return found
+            texts = {name: data[name] for name in (str(n).strip() for n in names) if isinstance(data.get(name), str)}
+            if len(texts) == 2:
+                return texts
     return {}
 
 
@@ -94,5 +94,5 @@ def _read(result: dict[str, Any], sheet: Sheet) -> None:
             if not sheet.choose(str(label)):
                 sheet.reasons.append(str(label))
     elif value.get("text"):
-        said = value["text"]
-        sheet.write(question, "\n".join(map(str, said)) if isinstance(said, list) else str(said))
+        written = value["text"]
+        sheet.write(question, "\n".join(map(str, written)) if isinstance(written, list) else str(written))

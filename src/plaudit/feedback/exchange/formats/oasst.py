@@ -51,22 +51,22 @@ def rankings(record: Any) -> list[Comparison | UnusableError]:
     """What people ranked in a tree, and why the rest of it teaches nothing. MalformedError."""
     if not is_tree(record):
         raise MalformedError('no "prompt" with "replies" where a message tree should be')
-    found = list(_below((), record["prompt"]))
-    return found or [UnusableError("no replies in the tree are ranked")]
+    ranked = list(_below((), record["prompt"]))
+    return ranked or [UnusableError("no replies in the tree are ranked")]
 
 
 def best_reply(node: Node) -> str:
     """The best of the replies to a message; nothing where none is ranked."""
-    ranked = _ranked(node)
+    ranked = _ranked_replies(node)
     return ranked[0]["text"] if ranked else ""
 
 
 def _below(before: Messages, node: Node) -> Iterator[Comparison | UnusableError]:
     messages = (*before, _message(node))
-    ranked = _ranked(node) if messages[-1].role is Role.USER else []
+    ranked = _ranked_replies(node) if messages[-1].role is Role.USER else []
     if len(ranked) > 1:
         try:
-            yield _ranking(messages, node, ranked).checked()
+            yield _ranking(messages, node, ranked).check()
         except UnusableError as reason:
             yield reason
     for reply in _replies(node):
@@ -80,7 +80,7 @@ def _ranking(messages: Messages, node: Node, ranked: list[Node]) -> Comparison:
     return Comparison(messages, tuple(reply["text"] for reply in ranked), (Vote(tiers),), tags)
 
 
-def _ranked(node: Node) -> list[Node]:
+def _ranked_replies(node: Node) -> list[Node]:
     """The ranked replies by the assistant, best first."""
     replies = [r for r in _replies(node) if _message(r).role is Role.ASSISTANT and _is_rank(r.get("rank"))]
     return sorted(replies, key=lambda reply: reply["rank"])  # as they are: an integer may be too long for a float

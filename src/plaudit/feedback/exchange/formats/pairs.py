@@ -46,7 +46,7 @@ def oasst(record: dict[str, Any]) -> Comparison:
     context = record.get("context")
     if not isinstance(context, list) or not all(isinstance(turn, list) and len(turn) == 2 for turn in context):
         raise MalformedError('"context" is not a list of [role, text]')
-    messages = fields.messages([{"role": role, "content": said} for role, said in context], "context")
+    messages = fields.messages([{"role": role, "content": content} for role, content in context], "context")
     return _pair(record, messages, fields.text(record, "chosen"), fields.text(record, "rejected"))
 
 
@@ -112,7 +112,7 @@ def crowd_voted(record: dict[str, Any]) -> Comparison:
     votes = record["votes"]
     if not isinstance(votes, list) or not all(isinstance(v, dict) and str(v.get("value")) in _VALUES for v in votes):
         raise MalformedError('"votes" is not a list of records whose value is a1, a2 or equal')
-    said = tuple(
+    cast = tuple(
         Vote(_VALUES[vote["value"]], str(vote.get("annotator", "")), reason=str(vote.get("reason") or ""))
         for vote in votes
     )
@@ -121,7 +121,7 @@ def crowd_voted(record: dict[str, Any]) -> Comparison:
     return Comparison(
         (Message(Role.USER, debate),),
         (fields.text(record, "arg1"), fields.text(record, "arg2")),
-        said,
+        cast,
         tags,
         question="Which argument is more convincing?",
     )

@@ -12,7 +12,7 @@ from plaudit.feedback.exchange.formats.oasst import best_reply, is_tree
 from plaudit.types import Message, Role
 
 
-def asked(record: Any) -> Asked:
+def read_prompt(record: Any) -> Asked:
     """The prompt that a record holds. MalformedError, UnusableError."""
     if isinstance(record, str):
         record = {"prompt": record}

@@ -86,17 +86,19 @@ class Sheet:
 
     def rank(self, ranked: Sequence[Any]) -> bool:
         """Take an order of all the answers: names best first, or `{"value", "rank"}` with ties; False: it is none."""
-        found: dict[int, int] = {}  # place -> rank
+        rank_by_place: dict[int, int] = {}  # place -> rank
         for position, item in enumerate(ranked):
             name, rank = (item.get("value"), item.get("rank")) if isinstance(item, dict) else (item, position)
             place = self._place(name)
             if place is None or not isinstance(rank, int):
                 return False
-            found[place] = rank
-        if len(self.names) < 2 or not len(found) == len(ranked) == len(self.names):
+            rank_by_place[place] = rank
+        if len(self.names) < 2 or not len(rank_by_place) == len(ranked) == len(self.names):
             return False
-        ranks = sorted(set(found.values()))
-        self.order = tuple(tuple(place for place in sorted(found) if found[place] == rank) for rank in ranks)
+        ranks = sorted(set(rank_by_place.values()))
+        self.order = tuple(
+            tuple(place for place in sorted(rank_by_place) if rank_by_place[place] == rank) for rank in ranks
+        )
         return True
 
     def choose(self, label: str) -> bool:
@@ -124,11 +126,11 @@ class Sheet:
             attribute = _pattern(name).sub("", question) if named else _pattern(_split(name)[0]).sub("", stem)
             self.ratings.setdefault(about[0], {})[attribute.strip(" _-.") or "rating"] = value
 
-    def write(self, question: str, said: str) -> None:
+    def write(self, question: str, answer: str) -> None:
         if _BETTER.search(question) or (not self.names and any(word in question.lower() for word in _ANSWERS)):
-            self.better_answer = said
-        elif said.strip():
-            self.reasons.append(said)
+            self.better_answer = answer
+        elif answer.strip():
+            self.reasons.append(answer)
 
     def vote(self, annotator: str, seconds: float | None = None) -> Vote | None:
         """What all that says together; None where it says nothing about the answers."""
@@ -151,7 +153,7 @@ class Sheet:
         if not isinstance(option, str):
             return None
         stem, number = _split(option)
-        exact = [i for i, name in enumerate(self.names) if _squeezed(name) == _squeezed(option)]
+        exact = [i for i, name in enumerate(self.names) if _squeeze(name) == _squeeze(option)]
         known = not stem or any(word in stem for word in _ANSWERS)
         numbered = [i for i, name in enumerate(self.names) if number and known and _split(name)[1] == number]
         return next(iter([*exact, *numbered]), None)
@@ -159,10 +161,10 @@ class Sheet:
 
 def _split(name: str) -> tuple[str, str]:
     """`Response B` -> `("response", "b")`, `summary` -> `("summary", "")`"""
-    found = _NUMBERED.fullmatch(name.strip())
-    if not found:
+    match = _NUMBERED.fullmatch(name.strip())
+    if not match:
         return name.strip().lower(), ""
-    return (found["stem"] or found["words"] or "").strip().lower(), (found["number"] or found["letter"]).lower()
+    return (match["stem"] or match["words"] or "").strip().lower(), (match["number"] or match["letter"]).lower()
 
 
 def _pattern(name: str) -> re.Pattern[str]:
@@ -171,5 +173,5 @@ def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(r"[\W_]*".join(words) + r"(?!\d)" if words else r"(?!)", re.IGNORECASE)
 
 
-def _squeezed(name: str) -> str:
+def _squeeze(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())

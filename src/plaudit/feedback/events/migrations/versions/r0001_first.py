@@ -13,6 +13,7 @@ def upgrade() -> None:
     create_events()
     create_questions()
     create_work()
+    create_judgements()
 
 
 def create_events() -> None:
@@ -118,6 +119,9 @@ def create_work() -> None:
         sa.UniqueConstraint("task_id", "slot", name=op.f("uq_assignments_task_id_slot")),
     )
     op.create_index(op.f("ix_assignments_annotator_id"), "assignments", ["annotator_id"], unique=False)
+
+
+def create_judgements() -> None:
     op.create_table(
         "judgements",
         sa.Column("id", sa.String(length=64), nullable=False),
