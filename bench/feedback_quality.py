@@ -36,7 +36,7 @@ from plaudit.feedback.quality.choices import Choices, read_choices
 from plaudit.feedback.quality.reliability import fit_reliability, fit_weights
 from plaudit.feedback.simulated.panel import Habit, Panel
 from plaudit.feedback.store import FeedbackStore
-from plaudit.stats.preferences import rank_correlation
+from plaudit.stats.scored_pairs import rank_correlation
 from plaudit.types import Annotator, AnnotatorKind, Judgement, Prompt, Ranking, Response, Task
 
 SEEDS = tuple(range(20))
@@ -216,7 +216,7 @@ def flags_of_panel(seed: int) -> list[tuple[Habit, set[FlagKind]]]:
         store.add_responses(answer for four in answers for answer in four)
         store.add_tasks(tasks)
         panel = Panel({r.id: float(random.normal()) for four in answers for r in four}, seed=seed)
-        panel.collect(store, tasks)
+        panel.answer_tasks(store, tasks)
         choices = read_choices(store)
         found = {one.annotator: one for one in annotator_qualities(choices, fit_reliability(choices), {})}
     return [

@@ -37,8 +37,8 @@ from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
 from plaudit.models.packing import microbatches
-from plaudit.models.process import release
 from plaudit.models.reward_model import EncodedGroup, encode_group, final_features, pack_groups
+from plaudit.models.runtime import release
 from plaudit.progress import duration_text, quiet, track
 from plaudit.train.configs import RewardConfig
 from plaudit.train.reward import (

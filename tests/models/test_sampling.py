@@ -9,7 +9,7 @@ from plaudit.models import sampling
 from plaudit.models import sampling as module
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import Tokens, segment_mask
-from plaudit.models.sampling import chunks, draw, sample
+from plaudit.models.sampling import chunks, draw_answers, draw_tokens
 from plaudit.types import Drawing, Prompt, Sampling, StopReason
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14, 15]]
@@ -17,7 +17,7 @@ PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14, 15]]
 
 def drawn(model, seed=0, **settings):
     generator = torch.Generator().manual_seed(seed)
-    return sample(model.trunk, PROMPTS, 3, Sampling(**{"max_tokens": 12} | settings), model.end_ids, generator)
+    return draw_answers(model.trunk, PROMPTS, 3, Sampling(**{"max_tokens": 12} | settings), model.end_ids, generator)
 
 
 def test_the_same_seed_gives_the_same_answers(tiny):
@@ -59,15 +59,15 @@ def test_cache_padding_and_dropped_rows_change_nothing(tiny, monkeypatch):
     monkeypatch.setattr(type(tiny), "end_ids", property(lambda self: (2, min(common))))
     expected = [naive(tiny, p, 10, "policy") for p in PROMPTS]
     assert len({len(answer) for answer in expected}) > 1
-    monkeypatch.setattr(sampling, "draw", lambda logits, *_: (logits.argmax(-1), torch.ones(len(logits))))
-    answers = sample(tiny.trunk, PROMPTS, 2, Sampling(10), tiny.end_ids, torch.Generator(), adapter="policy")
+    monkeypatch.setattr(sampling, "draw_tokens", lambda logits, *_: (logits.argmax(-1), torch.ones(len(logits))))
+    answers = draw_answers(tiny.trunk, PROMPTS, 2, Sampling(10), tiny.end_ids, torch.Generator(), adapter="policy")
     assert [[a.ids for a in group] for group in answers] == [[e, e] for e in expected]
 
 
 def test_draw_follows_the_tempered_distribution():
     logits = torch.tensor([2.0, 0.0, -1.0, -torch.inf])
     expected = (logits / 0.8).softmax(-1)
-    tokens, probabilities = draw(logits.expand(20_000, 4), 0.8, torch.Generator().manual_seed(0))
+    tokens, probabilities = draw_tokens(logits.expand(20_000, 4), 0.8, torch.Generator().manual_seed(0))
     torch.testing.assert_close(probabilities, expected[tokens])
     shares = torch.bincount(tokens, minlength=4) / 20_000
     assert shares[3] == 0

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from plaudit.evaluate.text import ROUGE, TextFigures
-from plaudit.feedback.quality import annotators, figures
+from plaudit.feedback.quality import annotators, report
 from plaudit.report import data
 from plaudit.report.page import CURVES, TEXT_ROWS
 from plaudit.stats.agreement import Agreement
@@ -14,8 +14,8 @@ from plaudit.stats.ratings import Coefficient
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 PARTS = (
     data.ReportData, data.Panel, data.Reliability, data.ReliabilityBin, data.RewardLength, data.BeforeAfter,
-    data.TextBeforeAfter, data.Sample, TextFigures, figures.QualityReport, figures.GroupAgreement,
-    figures.Effort, figures.Skips, annotators.AnnotatorQuality, annotators.Flag,
+    data.TextBeforeAfter, data.Sample, TextFigures, report.QualityReport, report.GroupAgreement,
+    report.Effort, report.Skips, annotators.AnnotatorQuality, annotators.Flag,
     annotators.Share, Agreement, Coefficient,
 )  # fmt: skip
 ENTRIES = re.findall(r"^### (.*)\n((?:- .*\n?)+)", PAGE, flags=re.MULTILINE)

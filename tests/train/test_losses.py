@@ -3,8 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plaudit.train.adaptive_kl import AdaptiveKL
 from plaudit.train.losses import (
-    AdaptiveKL,
     bradley_terry_loss,
     clipped_policy_loss,
     clipped_value_loss,

@@ -25,7 +25,7 @@ from plaudit.types import (
     Task,
     TaskPurpose,
 )
-from plaudit.web import showing
+from plaudit.web import annotator_view
 from plaudit.web.people import Role
 from plaudit.web.site import Site
 from tests.web.conftest import Browser
@@ -168,14 +168,14 @@ def leaks(watched: Watched, forbidden: list[str]) -> list[tuple[str, str]]:
 def test_a_leak_would_be_found(
     leaked: str, planted: list[str], join: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = showing.task_shown
+    honest = annotator_view.task_shown
 
     def leaking(store: Any, secret: Any, assignment: Any, until: Any) -> dict[str, Any]:
         task = store.task(assignment.task_id)
         said = {"task_id": task.id, "run_id": [r.run_id for r in store.responses([task.prompt_id])]}
         return honest(store, secret, assignment, until) | {"left": said.get(leaked)}
 
-    monkeypatch.setattr(showing, "task_shown", leaking)
+    monkeypatch.setattr(annotator_view, "task_shown", leaking)
     ann = Watched(join("ann"))
     while (task := ann.browser.task())["kind"] == "write":
         ann.browser.post("/api/skips", {"assignment": task["assignment"], "reason": "other"})

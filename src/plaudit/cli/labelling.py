@@ -42,7 +42,7 @@ def tasks(
     workspace: WorkspaceDir = HERE,
 ) -> None:
     from plaudit.feedback.exchange.checks import add_checks, checks_in
-    from plaudit.feedback.labelling.tasks import TaskPlan
+    from plaudit.feedback.labelling.task_plan import TaskPlan
     from plaudit.stages.inputs import open_feedback
     from plaudit.stages.tasks import Scope, rankings, writings
 

@@ -10,9 +10,9 @@ from plaudit.evaluate.comparison import Answered, Side
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.packing import pack
-from plaudit.models.process import release
 from plaudit.models.reward_model import Scorer
-from plaudit.models.sampling import Chunk, Sampled, as_response, sample
+from plaudit.models.runtime import release
+from plaudit.models.sampling import Chunk, Sampled, as_response, draw_answers
 from plaudit.progress import Bar
 from plaudit.types import Drawing, Prompt
 
@@ -33,7 +33,7 @@ def answer(
     answered: list[list[Answered]] = []
     for part in parts:
         n, generator = drawing.answers, part.generator(seed)
-        drawn = sample(model.trunk, part.encoded, n, drawing.sampling, model.end_ids, generator, adapter=adapter)
+        drawn = draw_answers(model.trunk, part.encoded, n, drawing.sampling, model.end_ids, generator, adapter=adapter)
         for first in range(0, len(part.prompts), ROWS):
             rows = slice(first, first + ROWS)
             answered += _measure(model, adapter, scorer, part.prompts[rows], part.encoded[rows], drawn[rows], drawing)

@@ -11,7 +11,7 @@ from typing import Any
 from plaudit.evaluate.text import describe, overlap
 from plaudit.feedback.simulated.utility import Utility, utility
 from plaudit.stats.intervals import cluster_bootstrap
-from plaudit.stats.preferences import win_rate
+from plaudit.stats.scored_pairs import win_rate
 from plaudit.types import Prompt, Response, Role, StopReason
 
 SAMPLES = 12

@@ -14,7 +14,7 @@ from typing import Any
 
 from plaudit.feedback.simulated.panel import noise_ceiling
 from plaudit.stats.calibration import calibrate
-from plaudit.stats.preferences import ScoredPairs, rank_correlation
+from plaudit.stats.scored_pairs import ScoredPairs, rank_correlation
 from plaudit.types import Judgement, Preference
 
 NOTHING_HELD_OUT = (

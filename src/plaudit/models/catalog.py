@@ -14,7 +14,7 @@ from plaudit.errors import PlauditError, UsageError
 from plaudit.hub import ANOTHER, EMBEDDED, folder_of
 from plaudit.models.arithmetic import DTYPES, Arithmetic, choose_arithmetic
 from plaudit.models.embedded import embedded_model
-from plaudit.models.process import tune
+from plaudit.models.runtime import tune
 from plaudit.models.trunk import Trunk
 
 

@@ -32,7 +32,7 @@ from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.chat import encode_answer, encode_prompt
 from plaudit.models.packing import Packed, microbatches, pack
-from plaudit.models.process import release
+from plaudit.models.runtime import release
 from plaudit.types import Prompt, Response
 
 

@@ -23,7 +23,7 @@ from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.chat import encode_prompt
 from plaudit.models.packing import Tokens, segment_mask
-from plaudit.models.process import release
+from plaudit.models.runtime import release
 from plaudit.types import Drawing, Prompt, Response, Sampling, StopReason
 
 CHUNK_PROMPTS = 32  # more at once is hardly faster
@@ -70,7 +70,7 @@ def generator_for(seed: int, number: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + number)
 
 
-def draw(logits_RV: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_tokens(logits_RV: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """One token a row from softmax(logits / temperature) by inverting the cumulative distribution, and its probability.
 
     On CPU this takes a twentieth of `torch.multinomial`'s time for 49,152 tokens.
@@ -85,7 +85,7 @@ def draw(logits_RV: Tensor, temperature: float, generator: torch.Generator) -> t
 
 
 @torch.no_grad()
-def sample(
+def draw_answers(
     trunk: Backbone,
     prompts: Sequence[Sequence[int]],
     answers: int,
@@ -125,7 +125,7 @@ def _decode(
     finished = [False] * len(copies)
     rows = list(range(len(copies)))  # which answer each row of the batch is writing
     for step in range(sampling.max_tokens):
-        tokens_R, probabilities_R = draw(logits_RV, sampling.temperature, generator)
+        tokens_R, probabilities_R = draw_tokens(logits_RV, sampling.temperature, generator)
         for row, token, logprob in zip(rows, tokens_R.tolist(), probabilities_R.log().tolist(), strict=True):
             written[row].append(token)
             logprobs[row].append(logprob)

@@ -23,7 +23,7 @@ import plaudit
 from plaudit.errors import UsageError
 from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.feedback.exchange.sources import name_of
-from plaudit.feedback.labelling.tasks import tasks_from
+from plaudit.feedback.labelling.task_plan import tasks_from
 from plaudit.feedback.store import FeedbackStore
 from plaudit.feedback.terminal import ask
 from plaudit.files import content_digest, to_json, write_atomically
@@ -188,7 +188,7 @@ class _Loop:
     def run(self) -> Run | None:
         """The evaluate run; None when people have to rank first."""
         self._say_how_long()
-        if not self.asked.preferences and not self._collect():
+        if not self.asked.preferences and not self._get_feedback():
             return None
         settings = self.asked.settings
         learned = self._do(reward.STAGE, {"training.epochs": settings.reward_epochs})
@@ -222,7 +222,7 @@ class _Loop:
             waiting |= {"align", "evaluate"}
         return waiting
 
-    def _collect(self) -> bool:
+    def _get_feedback(self) -> bool:
         """Sample answers and have them ranked; whether they are."""
         s = self.asked.settings
         flags: dict[str, Any] = {"answers": s.answers, "max_tokens": s.max_tokens, "temperature": s.temperature}

@@ -71,15 +71,15 @@ def measure_pace(model: LanguageModel, prompts: Sequence[Prompt]) -> Pace:
     from plaudit.models.logprobs import answer_logprobs
     from plaudit.models.lora import LoraSettings
     from plaudit.models.packing import pack
-    from plaudit.models.process import release
-    from plaudit.models.sampling import sample
+    from plaudit.models.runtime import release
+    from plaudit.models.sampling import draw_answers
 
     trunk = model.trunk
     encoded = [encode_prompt(model.tokenizer, prompt) for prompt in (list(prompts) * PROMPTS)[:PROMPTS]]
     trunk.add_adapter(ADAPTER, LoraSettings(), seed=0)
     try:
         times: list[float] = []
-        sample(
+        draw_answers(
             trunk, encoded, ANSWERS, Sampling(STEPS), (), torch.Generator().manual_seed(0), adapter=ADAPTER,
             on_token=lambda rows: times.append(time.perf_counter()),
         )  # fmt: skip

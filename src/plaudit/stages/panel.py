@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError
-from plaudit.feedback.labelling.tasks import tasks_from
+from plaudit.feedback.labelling.task_plan import tasks_from
 from plaudit.feedback.simulated.panel import FLIP_RATE, Habit, NoiseCeiling, Panel, noise_ceiling
 from plaudit.feedback.simulated.utility import utility
 from plaudit.feedback.store import FeedbackStore
@@ -56,7 +56,7 @@ def panel(
         store.add_tasks(tasks)
         hidden = utilities(store, answers)
         members = Panel(hidden, config.annotators, run.seed, config.flip_rate)
-        members.collect(store, tasks, config.overlap)
+        members.answer_tasks(store, tasks, config.overlap)
         judgements = _panel_judgements(store, tasks, members)
         run.write_json(
             "judgements.json", [{"id": j.id, "task": j.task_id, "tiers": j.ranking.tiers} for j in judgements]

@@ -115,15 +115,15 @@ def _draw_missing(
 def _draw(run: Run, model: LanguageModel, policy: str | None, part: Chunk, config: SampleConfig) -> Iterator[Response]:
     """The answers to one chunk's prompts, first those without the hint, all from one stream of random numbers."""
     from plaudit.models.chat import encode_prompt
-    from plaudit.models.sampling import as_response
-    from plaudit.models.sampling import sample as draw
+    from plaudit.models.sampling import as_response, draw_answers
 
     generator = part.generator(run.seed)
     for hint, count in (("", config.answers - config.hinted), (config.hint, config.hinted)):
         if not count:
             continue
         encoded = [encode_prompt(model.tokenizer, add_hint(p, hint), config.prompt_tokens) for p in part.prompts]
-        drawn = draw(model.trunk, encoded, count, config.drawing.sampling, model.end_ids, generator, adapter=policy)
+        how = config.drawing.sampling
+        drawn = draw_answers(model.trunk, encoded, count, how, model.end_ids, generator, adapter=policy)
         settings = {"max_tokens": config.max_tokens, "temperature": config.temperature, "hint": hint}
         for prompt, group in zip(part.prompts, drawn, strict=True):
             for answer in group:

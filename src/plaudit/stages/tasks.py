@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from plaudit.errors import UsageError
 from plaudit.feedback.exchange.checks import is_check
-from plaudit.feedback.labelling.tasks import TaskPlan, comparable, ranking_tasks
+from plaudit.feedback.labelling.task_plan import TaskPlan, comparable, ranking_tasks
 from plaudit.feedback.store import FeedbackStore
 from plaudit.progress import bar
 from plaudit.stages.lifecycle import find_prompts, provide_model

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.process import release
 from plaudit.models.reward_model import Scorer
+from plaudit.models.runtime import release
 from plaudit.progress import bar
+from plaudit.train.adaptive_kl import AdaptiveKL
 from plaudit.train.checkpoint import load_checkpoint, save_checkpoint
 from plaudit.train.configs import ReinforcementConfig
-from plaudit.train.losses import AdaptiveKL
 from plaudit.train.rollouts import Rollout, collect, draw_prompts, summarise
 from plaudit.types import Prompt
 

@@ -8,8 +8,6 @@ Shapes: A answers, T tokens, P prompts, K answers to each prompt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -91,17 +89,3 @@ def explained_variance(values: Tensor, returns: Tensor, present: Tensor) -> floa
     v, r = values[present], returns[present]
     spread = r.var(unbiased=False)
     return float(1 - (r - v).var(unbiased=False) / spread) if spread > 0 else 0.0
-
-
-@dataclass
-class AdaptiveKL:
-    """KL coefficient that steers towards a target (arXiv 1909.08593, section 2.2). To be kept in the checkpoint."""
-
-    coefficient: float  # β: reward per nat
-    target_nats: float = 6.0
-    horizon_episodes: float = 10_000
-
-    def update(self, kl_nats: float, episodes: int) -> None:
-        """`kl_nats`: mean KL an answer in the last batch of `episodes` answers."""
-        error = min(0.2, max(-0.2, kl_nats / self.target_nats - 1))
-        self.coefficient *= 1 + error * episodes / self.horizon_episodes

@@ -28,7 +28,6 @@ from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import Packed, microbatches
-from plaudit.models.process import release
 from plaudit.models.reward_model import (
     EncodedGroup,
     RewardModel,
@@ -38,6 +37,7 @@ from plaudit.models.reward_model import (
     encode_group,
     pack_groups,
 )
+from plaudit.models.runtime import release
 from plaudit.progress import bar
 from plaudit.train.configs import RewardConfig
 from plaudit.train.losses import bradley_terry_loss

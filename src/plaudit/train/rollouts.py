@@ -22,7 +22,7 @@ from plaudit.models.chat import encode_prompt
 from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.packing import Packed, pack
 from plaudit.models.reward_model import Scorer
-from plaudit.models.sampling import Sampled, as_response, generator_for, sample
+from plaudit.models.sampling import Sampled, as_response, draw_answers, generator_for
 from plaudit.train.configs import RolloutConfig
 from plaudit.types import Prompt, Response, StopReason
 
@@ -68,7 +68,9 @@ def collect(
     """Sample answers to `prompts` as `policy`, score them, and compare them with `reference`."""
     generator = generator_for(seed, iteration)
     encoded = [encode_prompt(model.tokenizer, p, config.prompt_tokens) for p in prompts]
-    drawn = sample(model.trunk, encoded, config.answers, config.sampling, model.end_ids, generator, adapter=policy)
+    drawn = draw_answers(
+        model.trunk, encoded, config.answers, config.sampling, model.end_ids, generator, adapter=policy
+    )
     parts = [slice(start, start + config.rows) for start in range(0, len(prompts), config.rows)]
     return [judge(model, scorer, prompts[p], encoded[p], drawn[p], config, reference) for p in parts]
 

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from plaudit.feedback.labelling.leases import assignment_id
 from plaudit.feedback.labelling.settings import LONGEST_NAME
 from plaudit.types import Assignment, Demonstration, Judgement, Ranking, Task
-from plaudit.web import showing
+from plaudit.web import annotator_view
 from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import Member, Visitor
 
@@ -149,14 +149,14 @@ EntryId = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 @router.get("/task")
 def task(visitor: Member) -> Response:
     """The next task, or why there is none."""
-    return JSONResponse(showing.next_task(visitor.site.store, visitor.site.secret, visitor.name))
+    return JSONResponse(annotator_view.next_task(visitor.site.store, visitor.site.secret, visitor.name))
 
 
 @router.post("/judgements", responses=_may_be(404, 409))
 def judge(sent: JudgementSent, visitor: Member) -> Response:
     store = visitor.site.store
     assignment, task = _own(visitor, sent.assignment)
-    judgement = judgement_from(sent, task, showing.shown_order(task, assignment), visitor.name)
+    judgement = judgement_from(sent, task, annotator_view.shown_order(task, assignment), visitor.name)
     if (judgement.guidelines_version or 0) > (store.version_read(visitor.name) or 0):
         judgement = replace(judgement, guidelines_version=None)  # never a version that its author has not read
     return JSONResponse({"stored": store.submit(judgement)})
@@ -174,14 +174,14 @@ def skip(sent: SkipSent, visitor: Member) -> Response:
     store = visitor.site.store
     _, task = _own(visitor, sent.assignment)
     store.skip(task.id, visitor.name, sent.reason)
-    return JSONResponse({"progress": showing.progress(store, visitor.name)})
+    return JSONResponse({"progress": annotator_view.progress(store, visitor.name)})
 
 
 @router.post("/heartbeats", responses=_may_be(404, 409))
 def heartbeat(sent: HeartbeatSent, visitor: Member) -> Response:
     assignment, _ = _own(visitor, sent.assignment)
     until = visitor.site.store.heartbeat(assignment.id, visitor.name)
-    return JSONResponse({"lease_seconds": showing.seconds_until(until)})
+    return JSONResponse({"lease_seconds": annotator_view.seconds_until(until)})
 
 
 @router.post("/retractions", responses=_may_be(404, 409))
@@ -198,7 +198,7 @@ def retract(sent: RetractionSent, visitor: Member) -> Response:
 @router.get("/history")
 def history(visitor: Member, before: Seq = None) -> Response:
     """Own entries, newest first, older than the entry whose `seq` is `before`."""
-    return JSONResponse(showing.history(visitor.site.store, visitor.site.secret, visitor.name, before))
+    return JSONResponse(annotator_view.history(visitor.site.store, visitor.site.secret, visitor.name, before))
 
 
 @router.get("/entries/{entry_id}", responses=_may_be(404))
@@ -212,13 +212,13 @@ def entry(entry_id: EntryId, visitor: Member) -> Response:
 
 
 def _own(visitor: Visitor, handle: str) -> tuple[Assignment, Task]:
-    return showing.own_assignment(visitor.site.store, visitor.site.secret.assignment_of(handle), visitor.name)
+    return annotator_view.own_assignment(visitor.site.store, visitor.site.secret.assignment_of(handle), visitor.name)
 
 
 def _with_draft(visitor: Visitor, assignment: str, entry: Judgement | Demonstration, is_lease: bool) -> Response:
     store, secret = visitor.site.store, visitor.site.secret
     with store.snapshot():
-        own, task = showing.own_assignment(store, assignment, visitor.name)
+        own, task = annotator_view.own_assignment(store, assignment, visitor.name)
         until = store.lease_end(own.id) if is_lease else None
-        draft = showing.draft(entry, showing.shown_order(task, own))
-        return JSONResponse(showing.task_shown(store, secret, own, until) | {"draft": draft})
+        draft = annotator_view.draft(entry, annotator_view.shown_order(task, own))
+        return JSONResponse(annotator_view.task_shown(store, secret, own, until) | {"draft": draft})

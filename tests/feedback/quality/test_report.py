@@ -12,9 +12,8 @@ import pytest
 from plaudit.errors import PlauditError
 from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.quality.annotators import FlagKind
-from plaudit.feedback.quality.figures import QualityReport
 from plaudit.feedback.quality.reliability import LEAST_WEIGHT, annotator_weights
-from plaudit.feedback.quality.report import quality_report
+from plaudit.feedback.quality.report import QualityReport, quality_report
 from plaudit.feedback.simulated.panel import Habit, Panel
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Annotator, Demonstration, Judgement, Prompt, Ranking, Response, Task, TaskPurpose
@@ -37,7 +36,7 @@ def fill(store: FeedbackStore, tasks: int, answers: int, **task) -> tuple[list[T
 def panel(store: FeedbackStore) -> Panel:
     tasks, utility = fill(store, 150, 4, overlap=5)
     panel = Panel(utility, seed=0)
-    panel.collect(store, tasks)
+    panel.answer_tasks(store, tasks)
     return panel
 
 

@@ -160,14 +160,14 @@ def test_collecting_stores_annotators_assignments_and_judgements(store: Feedback
     tasks, responses, utility = made(count=12, overlap=3)
     stored(store, tasks, responses)
     panel = Panel(utility)
-    said = panel.collect(store, tasks)
+    said = panel.answer_tasks(store, tasks)
     assert store.judgements() == said
     assert {a.kind for a in store.annotators()} == {AnnotatorKind.SIMULATED}
     order_of = {task.id: task.response_ids for task in tasks}
     shown = {(a.task_id, a.annotator_id): tuple(order_of[a.task_id][i] for i in a.order) for a in store.assignments()}
     assert shown == {(j.task_id, j.annotator_id): j.order for j in said}
     assert store.verify() == []
-    assert panel.collect(store, tasks) == []
+    assert panel.answer_tasks(store, tasks) == []
     assert len(store.judgements()) == 36
 
 
@@ -175,5 +175,5 @@ def test_more_annotators_than_places_store_nothing(store: FeedbackStore) -> None
     tasks, responses, utility = made(count=2, overlap=3)
     stored(store, tasks, responses)
     with pytest.raises(PlauditError, match="larger overlap"):
-        Panel(utility).collect(store, tasks, overlap=4)
+        Panel(utility).answer_tasks(store, tasks, overlap=4)
     assert store.annotators() == []

@@ -1,4 +1,4 @@
-"""Which labels to trust: every figure about the judgements in a store, as one report.
+"""Which labels to trust: what a quality report holds, and how its figures come from the judgements in a store.
 
 The command line prints it, the lead's dashboard draws it, a data set's card quotes it. docs/metrics.md explains each
 figure. A million judgements take seconds: see `choices.py` for how they are read.
@@ -11,8 +11,8 @@ of researcher with crowd; Ouyang et al. 2022: 73 ± 1.5%; Stiennon et al. 2020: 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from plaudit.feedback.events.schema import AssignmentState, assignments, demonst
 from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.quality.annotators import (
     LEANING,
+    AnnotatorQuality,
     Sentence,
     Share,
     annotator_qualities,
@@ -32,13 +33,73 @@ from plaudit.feedback.quality.annotators import (
     share_of,
 )
 from plaudit.feedback.quality.choices import Choices, read_choices
-from plaudit.feedback.quality.figures import Effort, GroupAgreement, QualityReport, Skips
 from plaudit.feedback.quality.habits import Shares
 from plaudit.feedback.quality.reliability import fit_reliability, without_qualification
 from plaudit.feedback.store import FeedbackStore
-from plaudit.stats.agreement import ac1, agreement, alpha, percent_agreement
-from plaudit.stats.ratings import Bools
+from plaudit.stats.agreement import Agreement, ac1, agreement, alpha, percent_agreement
+from plaudit.stats.ratings import Bools, Coefficient
 from plaudit.types import AnnotatorKind
+
+
+@dataclass(frozen=True)
+class GroupAgreement:
+    """Agreement on the tasks of one group of prompts, or under one version of the guidelines."""
+
+    tag: str
+    group: str
+    paired: int
+    percent: Coefficient
+    ac1: Coefficient
+    alpha_nominal: Coefficient
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Time and money. A comparison is one pair of answers compared: a ranking of K answers holds K(K−1)/2."""
+
+    timed: int
+    seconds_median: float | None
+    seconds_a_comparison: float | None
+    hours: float | None
+    cost: float | None
+    cost_a_comparison: float | None
+    currency: str
+
+
+@dataclass(frozen=True)
+class Skips:
+    skipped: int
+    skipped_share: float
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """`as_dict` is what `plaudit quality --json` prints."""
+
+    judgements: int
+    simulated: int  # of the judgements: no person made them
+    tasks: int
+    choices: int
+    ties: float
+    overlap: float
+    agreement: Agreement
+    percent_decided: Coefficient
+    ratings: Mapping[str, Agreement]
+    groups: tuple[GroupAgreement, ...]
+    guidelines: tuple[GroupAgreement, ...]
+    gold: Share
+    first_wins: Share
+    longer_wins: Share
+    effort: Effort
+    skips: Skips
+    annotators: tuple[AnnotatorQuality, ...]
+    advice: tuple[Sentence, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: no NaN, None for what has no value, a coefficient's reason under `undefined`."""
+        return asdict(self)
+
 
 AWAY = 20  # times the median: whoever took longer than that was away, and is counted as having taken that
 GROUP_RESAMPLES = 200  # of the bootstrap within a group

@@ -104,7 +104,7 @@ class Panel:
         scale = _noise_scale(sittings, self._flip_rate)
         return [self._judgement(sitting, scale) for sitting in sittings]
 
-    def collect(self, store: FeedbackStore, tasks: Sequence[Task], overlap: int | None = None) -> list[Judgement]:
+    def answer_tasks(self, store: FeedbackStore, tasks: Sequence[Task], overlap: int | None = None) -> list[Judgement]:
         """Rank those `tasks` that the panel has not judged; keep annotators, assignments and judgements together."""
         ours = {annotator.id for annotator in self.annotators}
         judged = {judgement.task_id for judgement in store.judgements() if judgement.annotator_id in ours}

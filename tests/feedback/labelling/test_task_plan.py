@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from plaudit.errors import UsageError
-from plaudit.feedback.labelling.tasks import TaskPlan, ranking_tasks, tasks_from
+from plaudit.feedback.labelling.task_plan import TaskPlan, ranking_tasks, tasks_from
 from plaudit.types import Prompt, Response, StopReason, Task, TaskPurpose
 
 PROMPTS = [Prompt.from_text(f"Question {i}?") for i in range(40)]

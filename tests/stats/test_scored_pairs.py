@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from plaudit.errors import PlauditError
 from plaudit.stats.intervals import wilson
-from plaudit.stats.preferences import ScoredPairs, rank_correlation, win_rate, win_rates_by_prompt
+from plaudit.stats.scored_pairs import ScoredPairs, rank_correlation, win_rate, win_rates_by_prompt
 from plaudit.types import Preference
 
 row = st.tuples(
