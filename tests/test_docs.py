@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ import typer
 
 from bench import RESULTS, table_of
 from plaudit.cli.commands import COMMANDS, Command, app_for
+from plaudit.feedback.labelling.task_plan import TaskPlan
+from plaudit.stages.demo import Demo
+from plaudit.web.serving import Serving
+from plaudit.workspace import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *RESULTS.glob("*.md")])
@@ -90,6 +95,18 @@ def test_the_default_that_is_shown_is_the_one_that_holds(command: Command) -> No
     shown = dict(re.findall(r"^\| `(--[a-z-]+)[^|]*\| *`?([^|`]*?)`? *\|", section, re.MULTILINE))
     wrong = {o: (shown[o], d) for o, d in defaults(command).items() if not same(shown[o], d)}
     assert wrong == {}, "in docs/cli.md, and in the program"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("init", Settings), ("tasks", TaskPlan), ("label", Serving), ("demo", Demo)]
+)
+def test_a_default_that_is_written_twice_is_the_same(name: str, settings: Any) -> None:
+    """What the commands of the stages show comes from the dataclass itself; here a signature has it, too."""
+    command = next(command for command in COMMANDS if command.name == name)
+    own = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+    typed = {p.name: p.default for p in parameters(command) if p.name in own and p.default is not None}
+    assert typed
+    assert {key: str(value) for key, value in typed.items()} == {key: str(own[key]) for key in typed}
 
 
 def test_no_section_without_a_command() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import asdict
 
 import pytest
@@ -13,6 +15,7 @@ from plaudit.errors import UsageError
 from plaudit.stages import panel, sample
 from plaudit.stages.align import align_config
 from plaudit.stages.sample import SampleConfig
+from plaudit.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,32 @@ def test_what_two_keys_share_in_front_makes_them_not_alike() -> None:
 def test_an_unknown_algorithm_is_refused() -> None:
     with pytest.raises(UsageError, match="no algorithm dpo; use rloo or ppo"):
         align_config({"algorithm": "dpo"})
+
+
+@pytest.mark.parametrize("stage", ["sample", "panel", "reward", "align", "evaluate", "demo"])
+def test_a_stage_loads_no_torch_when_it_is_imported(stage: str) -> None:
+    """So a wrong setting is refused at once."""
+    program = f"import plaudit.stages.{stage}, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("stage", ["sample", "reward", "align", "evaluate"])
+def test_how_threads_wait_is_settled_before_torch_is_loaded(stage: str, copied: Workspace) -> None:
+    """OpenMP reads the variable when torch loads it; later is never."""
+    program = f"""
+import sys
+class Torch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            assert "plaudit.models.processor" in sys.modules
+            print("looked")
+            sys.exit(0)
+sys.meta_path.insert(0, Torch())
+from plaudit.cli import main
+main(["{stage}", "-w", "{copied.path}"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "looked\n"), done.stderr
 
 
 @given(st.integers(1, 9), st.floats(0.1, 5), st.sampled_from(["all", "train", "heldout"]))

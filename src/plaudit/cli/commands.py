@@ -88,7 +88,7 @@ COMMANDS = (
         "quality", "labelling", "quality", "Say which labels to trust: agreement, reliability, habits, time, cost."
     ),
     Command.of_stage("reward", "Train a reward model on the preferences, and measure it on held-out ones."),
-    Command.of_stage("align", "Optimise the model against a reward model, by RLOO or PPO."),
+    Command.of_stage("align", "Optimise the model against a reward model, by reinforcement learning."),
     Command.of_stage("evaluate", "Compare the aligned model with the base on held-out prompts."),
     Command("report", "workspace", "report", "Write what the runs found on one page: report.html and summary.json."),
     Command("runs", "workspace", "runs", "List the runs, or show one in full."),

@@ -17,7 +17,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what this demo made before is deleted.")] = False,
     model: Annotated[str, typer.Option(help="A catalog name, a local path or a Hugging Face id.")] = "smollm2",
-    algorithm: Annotated[str, typer.Option(metavar="NAME", help="rloo or ppo.")] = "rloo",
+    algorithm: Annotated[str, typer.Option(metavar="NAME", help="As of `plaudit align`.")] = "rloo",
     people: Annotated[bool, typer.Option("--people", help="Rank the answers yourself, here in the terminal.")] = False,
     preferences: Annotated[str | None, typer.Option(metavar="SOURCE", help=PREFERENCES_HELP)] = None,
     dtype: Annotated[str, typer.Option(metavar="NAME", help="auto, bf16, fp16 or fp32: what to compute in.")] = "auto",
@@ -28,8 +28,8 @@ def demo(
     from plaudit.stages.demo import Demo
     from plaudit.stages.demo import demo as run
 
-    wishes = Demo.from_options(
+    options = Demo.from_options(
         out=out, seed=seed, model=model, algorithm=algorithm, people=people, preferences=preferences,
         iterations=iterations, quick=quick, dtype=dtype, threads=threads or 0,
     )  # fmt: skip
-    run(wishes, fresh=fresh)
+    run(options, fresh=fresh)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from plaudit.config import config_from
 from plaudit.errors import UsageError
-from plaudit.feedback.store import FeedbackStore
 from plaudit.report.outcome import number_text
 from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
@@ -25,6 +24,7 @@ from plaudit.types import Prompt, Split
 from plaudit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
 
 LAST_FIGURES = ("reward_mean", "kl_nats", "finished_share", "length_tokens")  # of the last iteration, as results

@@ -65,7 +65,7 @@ class Demo:
 
     @classmethod
     def from_options(cls, *, quick: bool, iterations: int | None, **others: Any) -> Demo:
-        """With the settings that `--quick` and `--iterations` make. UsageError where two wishes exclude each other."""
+        """With the settings that `--quick` and `--iterations` make. UsageError where two of them exclude each other."""
         settings = QUICK if quick else DemoSettings()
         if iterations is not None:
             settings = replace(settings, iterations=iterations)
@@ -92,9 +92,9 @@ class Demo:
     def stamp(self) -> dict[str, Any]:
         """Everything that the result depends on."""
         source = Path(self.preferences).expanduser() if self.preferences else None
-        wishes = {name: value for name, value in asdict(self).items() if name not in ("out", "threads")}
+        options = {name: value for name, value in asdict(self).items() if name not in ("out", "threads")}
         digest = content_digest(source) if source and source.exists() else None
-        return json.loads(to_json({**wishes, "preferences_digest": digest, "plaudit": plaudit.__version__}))
+        return json.loads(to_json({**options, "preferences_digest": digest, "plaudit": plaudit.__version__}))
 
 
 def _slug(name: str) -> str:
@@ -105,55 +105,55 @@ def _slug(name: str) -> str:
 
 
 def demo(
-    wishes: Demo, *, fresh: bool = False, read: Callable[[str], str] = input, write: Callable[[str], None] = print
+    options: Demo, *, fresh: bool = False, read: Callable[[str], str] = input, write: Callable[[str], None] = print
 ) -> bool:
-    """Do what is left to do of the demo and leave its report in `asked.out`; False when people have to rank first."""
-    folder = wishes.folder
+    """Do what is left to do of the demo and leave its report in `options.out`; False when people have to rank first."""
+    folder = options.folder
     if (folder / SETTINGS_FILE).exists():
         refuse_while_running(Workspace.open(folder))
         if fresh:
             shutil.rmtree(folder)
-    if not _is_done(wishes):
+    if not _is_done(options):
         is_new = not (folder / SETTINGS_FILE).exists()
         # A new one's model is loaded before anything is made: an unknown one leaves nothing behind.
-        model = _load(wishes.model, wishes.dtype, wishes.threads) if is_new else None
-        workspace = _workspace(wishes).override(threads=wishes.threads or None)
-        write(f"The demo works in {folder} (model {wishes.model}, seed {wishes.seed}).")
-        proof = _Loop(wishes, workspace, read, write, model).run()
+        model = _load(options.model, options.dtype, options.threads) if is_new else None
+        workspace = _workspace(options).override(threads=options.threads or None)
+        write(f"The demo works in {folder} (model {options.model}, seed {options.seed}).")
+        proof = _Loop(options, workspace, read, write, model).run()
         if proof is None:
             return False
         from plaudit.stages.report import report  # brings matplotlib
 
         report(workspace, [proof.id])
-        write_atomically(folder / "demo.json", to_json(wishes.stamp(), indent=2) + "\n")
+        write_atomically(folder / "demo.json", to_json(options.stamp(), indent=2) + "\n")
     for name in ("report.html", "summary.json"):
-        write_atomically(wishes.out / name, (folder / name).read_bytes())
+        write_atomically(options.out / name, (folder / name).read_bytes())
     write(outcome(json.loads((folder / "summary.json").read_text(encoding="utf-8"))))
-    write(f"\nOpen {wishes.out / 'report.html'}")
+    write(f"\nOpen {options.out / 'report.html'}")
     return True
 
 
-def _is_done(wishes: Demo) -> bool:
-    stamp = wishes.folder / "demo.json"
-    whole = all((wishes.folder / name).exists() for name in ("demo.json", "report.html", "summary.json"))
-    return whole and json.loads(stamp.read_text(encoding="utf-8")) == wishes.stamp()
+def _is_done(options: Demo) -> bool:
+    stamp = options.folder / "demo.json"
+    whole = all((options.folder / name).exists() for name in ("demo.json", "report.html", "summary.json"))
+    return whole and json.loads(stamp.read_text(encoding="utf-8")) == options.stamp()
 
 
-def _workspace(wishes: Demo) -> Workspace:
+def _workspace(options: Demo) -> Workspace:
     """The demo's workspace, with its feedback or prompts in it."""
-    exists = (wishes.folder / SETTINGS_FILE).exists()
-    workspace = Workspace.open(wishes.folder) if exists else _new_workspace(wishes)
+    exists = (options.folder / SETTINGS_FILE).exists()
+    workspace = Workspace.open(options.folder) if exists else _new_workspace(options)
     with FeedbackStore.open(workspace.database) as store:
-        if wishes.preferences:
-            import_preferences(store, wishes.preferences, heldout_share=workspace.heldout_share)
+        if options.preferences:
+            import_preferences(store, options.preferences, heldout_share=workspace.heldout_share)
         else:
-            add_everyday_prompts(store, wishes.settings.every)
+            add_everyday_prompts(store, options.settings.every)
     return workspace
 
 
-def _new_workspace(wishes: Demo) -> Workspace:
-    name = f"{QUICK_NAME if wishes.quick else 'demo'}, seed {wishes.seed}"
-    return Workspace.create(wishes.folder, wishes.model, wishes.seed, name, dtype=wishes.dtype)
+def _new_workspace(options: Demo) -> Workspace:
+    name = f"{QUICK_NAME if options.quick else 'demo'}, seed {options.seed}"
+    return Workspace.create(options.folder, options.model, options.seed, name, dtype=options.dtype)
 
 
 def add_everyday_prompts(store: FeedbackStore, every: int = 1) -> None:
@@ -176,21 +176,21 @@ class _Loop:
 
     def __init__(
         self,
-        wishes: Demo,
+        options: Demo,
         workspace: Workspace,
         read: Callable[[str], str],
         write: Callable[[str], None],
         model: LanguageModel | None,
     ) -> None:
-        self.asked, self.workspace, self.read, self.write = wishes, workspace, read, write
+        self.options, self.workspace, self.read, self.write = options, workspace, read, write
         self._model = model
 
     def run(self) -> Run | None:
         """The evaluate run; None when people have to rank first."""
         self._say_how_long()
-        if not self.asked.preferences and not self._get_feedback():
+        if not self.options.preferences and not self._get_feedback():
             return None
-        settings = self.asked.settings
+        settings = self.options.settings
         learned = self._do(reward.STAGE, {"training.epochs": settings.reward_epochs})
         aligned = self._do(align.STAGE, self._align_flags(learned))
         return self._do(evaluate.STAGE, {"answers": settings.evaluate_answers, "align": aligned.id})
@@ -206,17 +206,17 @@ class _Loop:
 
         model = self._load_model()
         seconds = stage_seconds(
-            measure_pace(model, prompts), self.asked.settings, self.asked.algorithm, model, prompts, len(held_out)
+            measure_pace(model, prompts), self.options.settings, self.options.algorithm, model, prompts, len(held_out)
         )
         left = duration_text(sum(seconds[stage] for stage in waiting))
-        ranking = " besides your ranking" if self.asked.people else ""
+        ranking = " besides your ranking" if self.options.people else ""
         self.write(f"It will take about {left} here{ranking}.")
 
     def _waiting(self) -> set[str]:
         """The stages that have to compute yet, as far as can be seen before the first of them ends."""
         finished = [run for run in self.workspace.runs() if run.status is RunStatus.FINISHED]
-        waiting = set(STAGES) - {run.stage for run in finished} - ({"sample"} if self.asked.preferences else set())
-        training = {"algorithm": self.asked.algorithm, "iterations": self.asked.settings.iterations}
+        waiting = set(STAGES) - {run.stage for run in finished} - ({"sample"} if self.options.preferences else set())
+        training = {"algorithm": self.options.algorithm, "iterations": self.options.settings.iterations}
         aligned = [run.results for run in finished if run.stage == "align"]
         if not any(results.items() >= training.items() for results in aligned):
             waiting |= {"align", "evaluate"}
@@ -224,25 +224,25 @@ class _Loop:
 
     def _get_feedback(self) -> bool:
         """Sample answers and have them ranked; whether they are."""
-        s = self.asked.settings
+        s = self.options.settings
         flags: dict[str, Any] = {"answers": s.answers, "max_tokens": s.max_tokens, "temperature": s.temperature}
         flags |= {"hint": s.hint, "hinted": s.hinted}
         config = sample.STAGE.configure(flags)
         if any(not has_configuration(run, config, self.workspace.seed) for run in self.workspace.runs("sample")):
             raise UsageError(f"{self.workspace.path} was made with other settings; --fresh starts it over.")
         sampled = self._do(sample.STAGE, flags)
-        if self.asked.people:
+        if self.options.people:
             return rank_by_person(self.workspace, sampled, s.people_tasks, self.read, self.write)
         self._do(panel.STAGE, {"annotators": s.annotators, "overlap": s.overlap, "sample": sampled.id})
         return True
 
     def _align_flags(self, learned: Run) -> dict[str, Any]:
-        s = self.asked.settings
+        s = self.options.settings
         rollout: dict[str, Any] = {"prompts": s.rollout_prompts, "answers": s.rollout_answers}
         rollout |= {"max_tokens": s.max_tokens, "temperature": s.temperature}
         training = {"iterations": s.iterations, "learning_rate": s.learning_rate}
         return (
-            {"algorithm": self.asked.algorithm, "reward": learned.id}
+            {"algorithm": self.options.algorithm, "reward": learned.id}
             | {f"training.{key}": value for key, value in training.items()}
             | {f"training.rollout.{key}": value for key, value in rollout.items()}
         )

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from plaudit.errors import UsageError
-from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Run, Source
 from plaudit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from plaudit.feedback.store import FeedbackStore
 
 ROLE = "feedback"  # among a run's inputs
 
@@ -24,6 +27,8 @@ def open_feedback(workspace: Workspace) -> FeedbackStore:
             f"{workspace.path} holds no feedback yet: bring in prompts or preferences by "
             f"`plaudit import FILE -w {workspace.path}` first."
         )
+    from plaudit.feedback.store import FeedbackStore
+
     return FeedbackStore.open(workspace.database, create=False)
 
 

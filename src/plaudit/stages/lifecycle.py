@@ -1,6 +1,7 @@
 """What all stages do alike: begin a run, take up a cut one or find a finished one; load the model; find the prompts.
 
-Nothing here loads torch before a model is needed, so that a stage whose predecessor is missing says so at once.
+Nothing here loads torch before a model is needed, nor the database before it is opened, so that a wrong setting and a
+missing predecessor are said at once.
 """
 
 from __future__ import annotations
@@ -13,11 +14,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import plaudit.models  # noqa: F401 (settles how threads wait, before a stage loads torch)
 from plaudit.config import leaves
 from plaudit.errors import UsageError
-from plaudit.feedback.exchange.checks import without_checks
-from plaudit.feedback.store import FeedbackStore
 from plaudit.files import to_json
 from plaudit.progress import duration_text, say
 from plaudit.runs import Run, RunStatus, Source
@@ -27,6 +25,7 @@ from plaudit.types import Prompt, Split
 from plaudit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
 
 Inputs = Callable[[], Mapping[str, Run | Path | Source]]
@@ -42,6 +41,8 @@ def begin(workspace: Workspace, stage: Stage, config: Any, seed: int, resume: bo
     Raises:
         UsageError: there is no run to resume, or one of its inputs has changed since it began.
     """
+    if stage.needs_model:
+        import plaudit.models  # noqa: F401 (settles how threads wait, before anything loads torch)
     if not resume:
         return workspace.start(stage.name, config, seed, inputs()), config
     run = workspace.resumable(stage.name)
@@ -112,6 +113,8 @@ def find_prompts(workspace: Workspace, store: FeedbackStore, split: Split | None
 
     Those that came in as checks are no data: nothing is drawn for them, trained on them or asked about them again.
     """
+    from plaudit.feedback.exchange.checks import without_checks
+
     prompts = without_checks(store, store.prompts(split, source))
     if not prompts:
         which = f"{split.value if split else ''} prompts{f' from {source}' if source else ''}".strip()

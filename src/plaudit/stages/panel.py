@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError
 from plaudit.feedback.labelling.task_plan import tasks_from
-from plaudit.feedback.simulated.panel import FLIP_RATE, Habit, NoiseCeiling, Panel, noise_ceiling
-from plaudit.feedback.simulated.utility import utility
-from plaudit.feedback.store import FeedbackStore
+from plaudit.feedback.simulated.utility import FLIP_RATE, is_member, utilities
 from plaudit.report.outcome import percent
 from plaudit.runs import Run
 from plaudit.stages import Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, record
-from plaudit.types import Judgement, Response, Split, Task
+from plaudit.types import Judgement, Split, Task
 from plaudit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from plaudit.feedback.simulated.panel import Habit, NoiseCeiling, Panel
+    from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
 
 
@@ -49,6 +49,8 @@ def panel(
     All judgements are stored at once or not at all, so a run that was cut just does it. UsageError where a panel has
     ranked these answers before: it does not do so twice.
     """
+    from plaudit.feedback.simulated.panel import Panel
+
     run, config = begin(workspace, STAGE, config, seed, resume, lambda: {"sample": _find_unranked(workspace, config)})
     with record(run, workspace), open_feedback(workspace) as store:
         answers = store.responses(run_id=run.inputs["sample"]["id"])
@@ -78,17 +80,6 @@ def _find_unranked(workspace: Workspace, config: PanelConfig) -> Run:
     return sampled
 
 
-def utilities(store: FeedbackStore, answers: Sequence[Response]) -> dict[str, float]:
-    """Response id -> the hidden utility that the panel shares. Known for simulated panels only."""
-    prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids={answer.prompt_id for answer in answers})}
-    return {answer.id: utility(prompts[answer.prompt_id], answer).total for answer in answers}
-
-
-def is_member(annotator_id: str) -> bool:
-    """Whether the annotator sits on a panel of ours, so that the utility behind the judgement is known."""
-    return annotator_id.startswith("simulated-")
-
-
 def _panel_judgements(store: FeedbackStore, tasks: Sequence[Task], members: Panel) -> list[Judgement]:
     task_ids, ours = {task.id for task in tasks}, {annotator.id for annotator in members.annotators}
     return [j for j in store.judgements() if j.task_id in task_ids and j.annotator_id in ours]
@@ -101,6 +92,8 @@ def _results(
     hidden: dict[str, float],
     members: Panel,
 ) -> dict[str, Any]:
+    from plaudit.feedback.simulated.panel import Habit, noise_ceiling
+
     side = store.splits()
     heldout = {task.id for task in tasks if side[task.prompt_id] is Split.HELDOUT}
     return {

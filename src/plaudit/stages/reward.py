@@ -7,22 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError
-from plaudit.feedback.aggregate import preferences
-from plaudit.feedback.quality.reliability import annotator_weights
-from plaudit.feedback.store import FeedbackStore
+from plaudit.feedback.simulated.utility import is_member, utilities
 from plaudit.progress import bar
 from plaudit.report.outcome import interval_text, percent
 from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
 from plaudit.stages.lifecycle import begin, provide_model, record
-from plaudit.stages.panel import is_member, utilities
 from plaudit.train.configs import RewardConfig
 from plaudit.types import AnnotatorKind, Judgement, Preference, Split
 from plaudit.workspace import Workspace
 
 if TYPE_CHECKING:
     from plaudit.evaluate.reward_accuracy import HeldOut
+    from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
     from plaudit.models.reward_model import RewardModel
     from plaudit.train.reward import Group
@@ -79,7 +77,13 @@ def reward(
 
 def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Feedback:
     """The preferences by prompt and side of the split. UsageError when there is nothing to learn from."""
-    weights = annotator_weights(store) if config.weighted else None
+    from plaudit.feedback.aggregate import preferences
+
+    weights = None
+    if config.weighted:
+        from plaudit.feedback.quality.reliability import annotator_weights  # brings numpy
+
+        weights = annotator_weights(store)
     train = _groups(store, preferences(store, Split.TRAIN, config.source, weights))
     heldout = _groups(store, preferences(store, Split.HELDOUT, config.source))  # judged alike, however it was trained
     if not any(not preference.is_tie for group in train for preference in group.preferences):

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from plaudit.feedback.store import FeedbackStore
 from plaudit.progress import bar
 from plaudit.report.outcome import percent
 from plaudit.runs import Run
@@ -22,6 +21,7 @@ from plaudit.types import Drawing, Prompt, Response, Sampling, Split, StopReason
 from plaudit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
     from plaudit.models.sampling import Chunk
 

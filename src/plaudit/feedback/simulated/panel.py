@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import count_votes
 from plaudit.feedback.labelling.leases import assignment_id
+from plaudit.feedback.simulated.utility import FLIP_RATE
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Annotator, AnnotatorKind, Assignment, Judgement, Ranking, Response, Task
 
 Utility = Mapping[str, float] | Callable[[str], float]  # response id -> how good it is, higher is better
 
-FLIP_RATE = 0.25  # of the whole panel's pairwise choices, relative to the utility (AlpacaFarm, section 3)
 TIE_MARGIN = 0.05  # in standard deviations of the difference between two answers' utilities
 LENGTH_TIE_MARGIN = 0.02  # in log characters: 2% longer is not longer
 LENGTH_NOISE = 0.03  # in log characters

@@ -15,9 +15,16 @@ An echo has no content of its own and a stock sentence little: for neither is an
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from plaudit.types import Prompt, Response, StopReason
+
+if TYPE_CHECKING:
+    from plaudit.feedback.store import FeedbackStore
+
+FLIP_RATE = 0.25  # of the whole panel's pairwise choices, relative to the utility (AlpacaFarm, section 3)
 
 # What each part is worth. Own content saturates, so that length alone buys nothing beyond a paragraph.
 WEIGHTS = {
@@ -119,3 +126,14 @@ def copied_share(question_stems: list[str], spoken: list[str]) -> float:
                 best = max(best, current[j])
         previous = current
     return best / max(1, len(question_stems))
+
+
+def utilities(store: FeedbackStore, answers: Sequence[Response]) -> dict[str, float]:
+    """Response id -> the hidden utility that the panel shares. Known for simulated panels only."""
+    prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids={answer.prompt_id for answer in answers})}
+    return {answer.id: utility(prompts[answer.prompt_id], answer).total for answer in answers}
+
+
+def is_member(annotator_id: str) -> bool:
+    """Whether the annotator sits on a panel of ours, so that the utility behind the judgement is known."""
+    return annotator_id.startswith("simulated-")
