@@ -72,11 +72,11 @@ def collect(
         model.trunk, encoded, config.answers, config.sampling, model.end_ids, generator, adapter=policy
     )
     parts = [slice(start, start + config.rows) for start in range(0, len(prompts), config.rows)]
-    return [judge(model, scorer, prompts[p], encoded[p], drawn[p], config, reference) for p in parts]
+    return [score_microbatch(model, scorer, prompts[p], encoded[p], drawn[p], config, reference) for p in parts]
 
 
 @torch.no_grad()
-def judge(
+def score_microbatch(
     model: LanguageModel,
     scorer: Scorer,
     prompts: Sequence[Prompt],
