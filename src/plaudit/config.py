@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from plaudit.errors import UsageError, did_you_mean, nearest
 
 T = TypeVar("T")
+WHERE = "the configuration"
 
 
 def config_from(
@@ -118,9 +119,6 @@ def _named(kind: Any) -> str:
     if get_origin(kind) in (tuple, list):
         return "a list of " + ", ".join("more such" if k is Ellipsis else _named(k) for k in get_args(kind))
     return words.get(kind, "a table" if is_dataclass(kind) else getattr(kind, "__name__", str(kind)))
-
-
-WHERE = "the configuration"
 
 
 def change(default: Mapping[str, Any], flags: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from plaudit.errors import UsageError
 
 SECONDS = 5.0
+EMBEDDED = "smollm2"
+ANOTHER = f"name another model, such as {EMBEDDED} (a workspace's is named in its plaudit.toml)"
 
 
 def ready() -> bool:
@@ -36,10 +38,6 @@ def _answers(endpoint: str) -> bool:
     except OSError:
         return False
     return True
-
-
-EMBEDDED = "smollm2"
-ANOTHER = f"name another model, such as {EMBEDDED} (a workspace's is named in its plaudit.toml)"
 
 
 def folder_of(name: str) -> Path | None:

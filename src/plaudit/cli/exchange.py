@@ -14,6 +14,7 @@ from plaudit.types import Split
 from plaudit.workspace import Workspace
 
 SOURCE_HELP = "A file, a folder, or a Hugging Face data set as ORGANISATION/NAME[:SPLIT]."
+CARD = "README.md"
 
 
 def import_(
@@ -35,9 +36,6 @@ def import_(
             print(import_prompts(store, source, name, limit, opened.heldout_share))
         else:
             print(import_preferences(store, source, kind, name, limit, opened.heldout_share))
-
-
-CARD = "README.md"
 
 
 class What(StrEnum):

@@ -18,6 +18,23 @@ from plaudit.types import Split, Task, TaskPurpose
 from plaudit.workspace import Workspace
 
 WRITE = "Write the answer that you would like to get."
+PIPED_WIDTH = 200  # characters of a line that goes to another program or a file
+NARROW = 100  # characters: with fewer, the columns of drift stay away, lest names be cut (a flag tells of drift too)
+NAME_WIDTH = 12  # characters that a name has at least before it goes on in the next line
+SHOWN_ANNOTATORS = 30
+COEFFICIENTS = {
+    "percent": "same choice",
+    "cohen": "Cohen's κ",
+    "fleiss": "Fleiss' κ",
+    "ac1": "Gwet's AC1",
+    "alpha_nominal": "Krippendorff's α",
+    "alpha_ordinal": "… ordinal",
+    "alpha_interval": "… interval",
+}
+RELIABILITY = ("accuracy", "competence")  # by Dawid–Skene, by Bradley–Terry: docs/metrics.md
+AGREES = {"consensus": "agrees", "early": "at first", "late": "later", "gold": "gold"}
+DRIFT = {"early", "late"}
+HABITS = {"first_wins": "first wins", "longer_wins": "longer wins"}
 
 
 def tasks(
@@ -101,25 +118,6 @@ def label(
     from plaudit.web.serving import Serving, serve
 
     serve(Serving(opened, host, port, workers, public_url, owner_link))
-
-
-PIPED_WIDTH = 200  # characters of a line that goes to another program or a file
-NARROW = 100  # characters: with fewer, the columns of drift stay away, lest names be cut (a flag tells of drift too)
-NAME_WIDTH = 12  # characters that a name has at least before it goes on in the next line
-SHOWN_ANNOTATORS = 30
-COEFFICIENTS = {
-    "percent": "same choice",
-    "cohen": "Cohen's κ",
-    "fleiss": "Fleiss' κ",
-    "ac1": "Gwet's AC1",
-    "alpha_nominal": "Krippendorff's α",
-    "alpha_ordinal": "… ordinal",
-    "alpha_interval": "… interval",
-}
-RELIABILITY = ("accuracy", "competence")  # by Dawid–Skene, by Bradley–Terry: docs/metrics.md
-AGREES = {"consensus": "agrees", "early": "at first", "late": "later", "gold": "gold"}
-DRIFT = {"early", "late"}
-HABITS = {"first_wins": "first wins", "longer_wins": "longer wins"}
 
 
 def quality(workspace: WorkspaceDir = HERE, as_json: AsJson = False) -> None:

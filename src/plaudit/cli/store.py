@@ -12,6 +12,7 @@ from plaudit.errors import NotThereError, PlauditError, UsageError
 from plaudit.workspace import Workspace
 
 SHOWN = 20  # differences; a damaged table has thousands
+ACTOR = "the command line"  # in the log; who sat at it, it does not know
 
 
 def verify(
@@ -37,9 +38,6 @@ def verify(
                 f"`plaudit verify --repair -w {opened.path}` makes it again from them."
             )
         print(f"Sound: {store.counts()['events']:,} events say exactly what is stored.")
-
-
-ACTOR = "the command line"  # in the log; who sat at it, it does not know
 
 
 def withdraw(

@@ -16,6 +16,9 @@ from plaudit.progress import duration_text, number_text
 from plaudit.runs import Costs, Run, RunStatus, Source
 from plaudit.workspace import Workspace
 
+SHOWN_FIGURES = 3  # a table's cell holds no more; `plaudit runs ID` shows all
+PIPED_WIDTH = 200  # characters of a line that goes to another program or a file
+
 
 def init(
     folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="The same as --workspace.")] = None,
@@ -39,10 +42,6 @@ def init(
         f"Next: `plaudit import FILE -w {made.path}` for preferences that you have, or "
         f"`plaudit import --prompts FILE -w {made.path}` for prompts to sample answers to."
     )
-
-
-SHOWN_FIGURES = 3  # a table's cell holds no more; `plaudit runs ID` shows all
-PIPED_WIDTH = 200  # characters of a line that goes to another program or a file
 
 
 def runs(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OPENING_WORDS = 5
 REPEATED_NGRAM = 4
 WORD = re.compile(r"\w+(?:['’]\w+)*")
+ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,6 @@ def _same_opening_share(responses: Sequence[Response], words: Sequence[Sequence[
         if opening:
             prompts_of[opening].add(response.prompt_id)
     return _mean(len(prompts_of[opening]) > 1 for opening in openings if opening)
-
-
-ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 def overlap(

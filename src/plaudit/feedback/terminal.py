@@ -19,6 +19,10 @@ from plaudit.types import Annotator, Judgement, Ranking, Task
 
 _STEERING = {"Cc", "Cs", "Zl", "Zp"}  # controls, halves of characters, separators of lines and paragraphs
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+HELP = """Rank the answers, best first: `b>a=c>d` means that B is best, A and C are as good as each other, D is worst.
+s REASON  skip this one, saying why        q  stop; what you have answered is kept        ?  this help"""
+Read = Callable[[str], str]
+Write = Callable[[str], None]
 
 
 def make_printable(text: str) -> str:
@@ -37,13 +41,6 @@ def _steers(character: str) -> bool:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
-
-
-HELP = """Rank the answers, best first: `b>a=c>d` means that B is best, A and C are as good as each other, D is worst.
-s REASON  skip this one, saying why        q  stop; what you have answered is kept        ?  this help"""
-
-Read = Callable[[str], str]
-Write = Callable[[str], None]
 
 
 def ask(store: FeedbackStore, tasks: Iterable[Task], annotator: str, read: Read = input, write: Write = print) -> int:

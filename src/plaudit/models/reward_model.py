@@ -35,6 +35,8 @@ from plaudit.models.packing import Packed, microbatches, pack
 from plaudit.models.runtime import release
 from plaudit.types import Prompt, Response
 
+TOKENS_AT_ONCE = 1024
+
 
 class ScalarHead(nn.Module):
     """One number for each state of each answer. Weights N(0, 1/√(d+1)), bias 0 ("N implementation details")."""
@@ -68,9 +70,6 @@ def final_features(hidden_BLD: Tensor, packed: Packed) -> Tensor:
     """(A, F): the features of each whole answer."""
     features_ASF = prefix_features(hidden_BLD, packed)
     return features_ASF[torch.arange(len(features_ASF), device=features_ASF.device), packed.lengths_A]
-
-
-TOKENS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)

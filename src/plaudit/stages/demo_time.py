@@ -20,6 +20,12 @@ from plaudit.types import Prompt, Sampling
 if TYPE_CHECKING:
     from plaudit.models.catalog import LanguageModel
 
+PROMPTS, ANSWERS, STEPS = 8, 4, 5  # 32 rows are decoded
+ROWS = PROMPTS * ANSWERS
+PACKED_PROMPTS, PACKED_TOKENS = 2, 24  # of a pass over whole rows, with ANSWERS to each prompt
+WRITTEN = 0.85  # of the tokens that answers may have: those that end early leave
+ADAPTER = "demo_time"
+
 
 @dataclass(frozen=True)
 class DemoSettings:
@@ -45,13 +51,6 @@ class DemoSettings:
 
 
 QUICK = DemoSettings(every=8, max_tokens=16, iterations=2, rollout_prompts=2, evaluate_answers=2, people_tasks=4)
-
-
-PROMPTS, ANSWERS, STEPS = 8, 4, 5  # 32 rows are decoded
-ROWS = PROMPTS * ANSWERS
-PACKED_PROMPTS, PACKED_TOKENS = 2, 24  # of a pass over whole rows, with ANSWERS to each prompt
-WRITTEN = 0.85  # of the tokens that answers may have: those that end early leave
-ADAPTER = "demo_time"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The workspace's feedback as an input of runs: opened, and recorded as everything up to an event.
 
 The log only grows, so the position of its last event says exactly what was read, provided that both are of the same
-moment (`read_at_one_moment`). More feedback makes no run wrong; withdrawn feedback does (`withdrawn`).
+moment (`read_at_one_moment`). More feedback makes no run wrong; withdrawn feedback does (`stale`).
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from plaudit.stats.ratings import Coefficient, Ints, Ratings, Undefined
 Metric = Literal["nominal", "ordinal", "interval"]
 
 GROUPS = 1_000  # of clusters that the bootstrap draws: with more, an interval's width would differ by about 2%
+LEAST_SHARED = 10  # units: κ of two raters who share fewer is mostly chance
+MOST_COMPARISONS = 300_000  # of two raters on one unit; beyond, units are taken at random until so many are found
 
 
 @dataclass(frozen=True)
@@ -192,10 +194,6 @@ def _beyond_chance(observed: Floats, expected: Floats) -> Floats:
     room = 1 - expected
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(room > 1e-12, (observed - expected) / room, np.nan)
-
-
-LEAST_SHARED = 10  # units: κ of two raters who share fewer is mostly chance
-MOST_COMPARISONS = 300_000  # of two raters on one unit; beyond, units are taken at random until so many are found
 
 
 def cohen(ratings: Ratings, *, resamples: int = 200, seed: int = 0, least_shared: int = LEAST_SHARED) -> Coefficient:

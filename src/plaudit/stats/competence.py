@@ -43,6 +43,9 @@ from plaudit.stats.ratings import Bools, Ratings
 SMALLEST = 1e-10  # probability: crowd-kit's floor, so that results can be compared
 JEFFREYS = 0.5  # pseudo-votes that a rater knew, that a rater guessed, of each category in the guesses and in all votes
 MOST_TRUE = 1.5  # times as often as it is said, beforehand: as if two votes in three at least were no guesses
+Fit = Callable[[Floats], tuple[Floats, Floats | None]]  # counts (R, K, K) -> confusion (R, K, K), knowing (R,)
+PSEUDO = (4.0, 1.0)  # votes with and against the order, beforehand: people agree about three times in four
+EDGE = 1e-9  # probabilities keep this far from 0 and 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +109,6 @@ class _Votes:
         rarest = np.sort(most)
         even = (1 - np.cumsum(rarest) + rarest) / np.arange(self.K, 0, -1)  # for each that is left, the rarer at `most`
         return np.asarray(np.minimum(most, even[even <= rarest][0]))
-
-
-Fit = Callable[[Floats], tuple[Floats, Floats | None]]  # counts (R, K, K) -> confusion (R, K, K), knowing (R,)
 
 
 def dawid_skene(
@@ -189,10 +189,6 @@ def others_opinion(consensus: Consensus, ratings: Ratings, turned: Bools | None 
 def _normalise(log_weights: Floats) -> Floats:
     weights = np.exp(log_weights - log_weights.max(1, keepdims=True))
     return weights / weights.sum(1, keepdims=True)
-
-
-PSEUDO = (4.0, 1.0)  # votes with and against the order, beforehand: people agree about three times in four
-EDGE = 1e-9  # probabilities keep this far from 0 and 1
 
 
 @dataclass(frozen=True, eq=False)

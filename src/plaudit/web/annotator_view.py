@@ -38,6 +38,9 @@ ATTRIBUTES = {"ol": {"start"}}
 HEADINGS_START = 3  # the page has headings of levels 1 and 2 of its own
 LONGEST = 40_000  # characters: Markdown of hostile nesting takes time that grows faster than its length
 KEPT = 512  # an answer is shown to several people
+PAGE = 50  # entries of a history
+EXCERPT = 300  # characters of a question or an answer in a list
+Payload = dict[str, Any]
 
 
 @lru_cache(maxsize=KEPT)
@@ -101,12 +104,6 @@ def _without_links(tokens: Sequence[Token]) -> list[Token]:
         elif address:
             kept.append(Token("text", "", 0, content=f" ({address})"))
     return kept
-
-
-PAGE = 50  # entries of a history
-EXCERPT = 300  # characters of a question or an answer in a list
-
-Payload = dict[str, Any]
 
 
 def next_task(store: LabelStore, secret: Secret, annotator_id: str) -> Payload:

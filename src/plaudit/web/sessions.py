@@ -29,6 +29,9 @@ IDLE = timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=15)  # how exactly the database knows when a session was last used
 
 log = logging.getLogger("plaudit.web")
+WINDOW = timedelta(minutes=15)  # in which failed sign-ins are counted
+ATTEMPTS_BY_NAME = 10
+ATTEMPTS_BY_ADDRESS = 50  # a team behind one address mistypes, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +128,6 @@ def end_sessions(connection: Connection, name: str, but: str | None = None) -> N
     theirs = update(sessions).where(sessions.c.annotator_id == name, sessions.c.revoked_at.is_(None))
     theirs = theirs if but is None else theirs.where(sessions.c.id != but)
     connection.execute(theirs.values(revoked_at=timestamp(datetime.now(UTC))))
-
-
-WINDOW = timedelta(minutes=15)
-ATTEMPTS_BY_NAME = 10
-ATTEMPTS_BY_ADDRESS = 50  # a team behind one address mistypes, too
 
 
 class Throttle:

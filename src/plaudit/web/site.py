@@ -26,6 +26,7 @@ from plaudit.web.texts import LANGUAGES, teller, translator
 
 COMPUTING = "The figures are being computed. Look again in a moment."
 WORTH = 20  # a report is kept for so many times as long as it took
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,6 @@ class Figures:
         except PlauditError as refusal:
             report, why_not = None, str(refusal)
         return Computed(report, why_not, at, began + (time.monotonic() - began) * WORTH)
-
-
-FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,9 @@ SENTENCES: dict[str, dict[str, str]] = {
     "settings-wrong": {"en": "The settings do not fit: {what}", "ja": "設定が正しくありません：{what}"},
     "reason-missing": {"en": "Say why.", "ja": "理由を入力してください。"},
 }
+LOCALES = Path(__file__).parent / "locales"
+Translate = Callable[..., str]
+Tell = Callable[[str], str]
 
 
 def sentence(code: str, language: str, **values: Any) -> str:
@@ -109,12 +112,6 @@ class RefusalError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         return {} if self.retry_seconds is None else {"Retry-After": str(self.retry_seconds)}
-
-
-LOCALES = Path(__file__).parent / "locales"
-
-Translate = Callable[..., str]
-Tell = Callable[[str], str]
 
 
 @cache

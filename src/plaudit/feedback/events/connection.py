@@ -59,6 +59,11 @@ _REFUSALS = (
     ("resolve host", _UNREACHABLE),
 )
 
+POSTGRESQL = "postgresql"
+WRITERS_LOCK = 0x506C6175  # "Plau": the number of the advisory lock, the same in every Plaudit on the database
+MOST_CONNECTIONS = 40  # as many as a web worker has threads (Starlette's limit), so that none waits for another's
+POSTGRESQL_CONNECTIONS = 20  # so that four web workers stay below the 100 that PostgreSQL allows by default
+
 
 @contextmanager
 def reported(engine: Engine) -> Iterator[None]:
@@ -107,12 +112,6 @@ def _one_line(refusal: str, url: URL) -> str:
     lines = [line.strip() for line in refusal.splitlines() if line.strip()]
     first = lines[0].rstrip(".") if lines else "no reason given"
     return first.replace(str(url.password), "***") if url.password else first
-
-
-POSTGRESQL = "postgresql"
-WRITERS_LOCK = 0x506C6175  # "Plau": the number of the advisory lock, the same in every Plaudit on the database
-MOST_CONNECTIONS = 40  # as many as a web worker has threads (Starlette's limit), so that none waits for another's
-POSTGRESQL_CONNECTIONS = 20  # so that four web workers stay below the 100 that PostgreSQL allows by default
 
 
 def engine_for(place: str | Path, create: bool) -> Engine:

@@ -29,6 +29,9 @@ from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
 from plaudit.types import Demonstration, Judgement, Prompt, Split
 
 SCALE = (1, 7)  # of our ratings
+LOOK_AT = 20  # records that decide which format a source has
+_Found = TypeVar("_Found")
+_Said = TypeVar("_Said", Judgement, Demonstration)
 
 
 @dataclass(slots=True)
@@ -62,11 +65,6 @@ class ImportSummary:
             f" {attribute} was rated {low} to {high}: read as such out of {SCALE[1]}."
             for attribute, (low, high) in self.rated.items()
         )
-
-
-LOOK_AT = 20  # records that decide which format a source has
-
-_Found = TypeVar("_Found")
 
 
 def import_preferences(
@@ -205,9 +203,6 @@ def _on_our_scale(comparisons_found: list[Comparison], summary: ImportSummary) -
 
 def _without(scores: Any, foreign: set[str]) -> dict[str, int]:
     return {attribute: value for attribute, value in scores.items() if attribute not in foreign}
-
-
-_Said = TypeVar("_Said", Judgement, Demonstration)
 
 
 def keep(store: FeedbackStore, records_found: Sequence[Labelled], summary: ImportSummary, heldout_share: float) -> None:

@@ -34,6 +34,8 @@ from plaudit.feedback.labelling import leases
 from plaudit.feedback.labelling.settings import settings_in, versions_read
 from plaudit.types import Assignment, Judgement
 
+ENTRIES: dict[str, Table] = {"judgement": judgements, "demonstration": demonstrations}
+
 
 def submit_all(
     connection: Connection, submitted: Sequence[Judgement], now: datetime, at: Mapping[str, datetime] | None = None
@@ -156,9 +158,6 @@ def _with_surplus(
             free[judgement.task_id] -= 1
             extra |= {judgement.id} if free[judgement.task_id] < 0 else set()
     return [replace(judgement, surplus=judgement.id in extra) for judgement in fresh]
-
-
-ENTRIES: dict[str, Table] = {"judgement": judgements, "demonstration": demonstrations}
 
 
 def retract(connection: Connection, entry_id: str, annotator_id: str, now: datetime, length: timedelta) -> Assignment:

@@ -20,6 +20,15 @@ from plaudit.feedback.quality.habits import Habits, Shares, medians
 from plaudit.feedback.quality.reliability import Reliability
 from plaudit.stats.intervals import wilson
 
+SURPRISING = 0.01  # p after correction
+LEAST_JUDGEMENTS = 20
+LEANING = 0.15  # first wins this far from one half; longer wins this much more often than by the others' votes
+BY_LENGTH = 0.75  # share of choices that length alone decides
+FAST = 1 / 3  # of the usual time for as many characters
+FALL = 0.15  # of the agreement with the others, from the first half of the work to the second
+NOISE_Z = 1.645  # the spammer's upper bound: one-sided 95%
+WORTH_TRUSTING = 0.6  # consensus of the median annotator; below, there is no consensus to measure anybody by
+
 
 class Sentence(str):
     """An English sentence: `pattern` with its `{holes}` filled by `values`, which are texts or sentences themselves."""
@@ -32,16 +41,6 @@ def sentence(pattern: str, /, **values: str) -> Sentence:
     made = Sentence(pattern.format(**values))
     made.pattern, made.values = pattern, values
     return made
-
-
-SURPRISING = 0.01  # p after correction
-LEAST_JUDGEMENTS = 20
-LEANING = 0.15  # first wins this far from one half; longer wins this much more often than by the others' votes
-BY_LENGTH = 0.75  # share of choices that length alone decides
-FAST = 1 / 3  # of the usual time for as many characters
-FALL = 0.15  # of the agreement with the others, from the first half of the work to the second
-NOISE_Z = 1.645  # the spammer's upper bound: one-sided 95%
-WORTH_TRUSTING = 0.6  # consensus of the median annotator; below, there is no consensus to measure anybody by
 
 
 class FlagKind(StrEnum):

@@ -28,6 +28,9 @@ from plaudit.types import TaskPurpose
 CHOICE_SCALE = np.arange(3.0)
 OF_JUDGEMENTS = ("annotator", "task", "answers", "seconds", "version", "characters")
 OF_CHOICES = ("unit", "said", "shown", "longer")
+BATCH = 20_000  # judgements read at once
+RATING_SCALE = np.arange(1.0, 8.0)
+MOST_GROUPS = 30  # a tag with more values than that names prompts, not groups of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +105,6 @@ def _coin(number: Ints) -> Bools:
     """Heads or tails for each number, always the same. number: (N,)."""
     mixed = number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing
     return np.asarray(mixed >> np.uint64(63) == 1)
-
-
-BATCH = 20_000  # judgements read at once
-RATING_SCALE = np.arange(1.0, 8.0)
-MOST_GROUPS = 30  # a tag with more values than that names prompts, not groups of them
 
 
 def read_choices(store: FeedbackStore) -> Choices:

@@ -40,6 +40,15 @@ from plaudit.stats.agreement import Agreement, ac1, agreement, alpha, percent_ag
 from plaudit.stats.ratings import Bools, Coefficient
 from plaudit.types import AnnotatorKind
 
+AWAY = 20  # times the median: whoever took longer than that was away, and is counted as having taken that
+GROUP_RESAMPLES = 200  # of the bootstrap within a group
+LEAST_PAIRED = 0.1  # of units: the shared pool of Stiennon et al. is 10 to 20%
+LITTLE_AGREEMENT, MUCH_AGREEMENT = 0.6, 0.9  # percent of decided choices
+LEAST_GOLD = 0.8
+MANY_SKIPS = 0.1
+FALLEN = 0.05  # agreement from one version of the guidelines to the next
+SHOWN_PEOPLE = 10
+
 
 @dataclass(frozen=True)
 class GroupAgreement:
@@ -99,10 +108,6 @@ class QualityReport:
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: no NaN, None for what has no value, a coefficient's reason under `undefined`."""
         return asdict(self)
-
-
-AWAY = 20  # times the median: whoever took longer than that was away, and is counted as having taken that
-GROUP_RESAMPLES = 200  # of the bootstrap within a group
 
 
 def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
@@ -215,14 +220,6 @@ def _count_unassigned(table: Table) -> Select[Any]:
     stands = table.c.superseded_by.is_(None) & ~table.c.withdrawn & table.c.task_id.is_not(None)
     query = select(func.count()).select_from(table.outerjoin(assignments, assigned))
     return query.where(stands, assignments.c.id.is_(None))
-
-
-LEAST_PAIRED = 0.1  # of units: the shared pool of Stiennon et al. is 10 to 20%
-LITTLE_AGREEMENT, MUCH_AGREEMENT = 0.6, 0.9  # percent of decided choices
-LEAST_GOLD = 0.8
-MANY_SKIPS = 0.1
-FALLEN = 0.05  # agreement from one version of the guidelines to the next
-SHOWN_PEOPLE = 10
 
 
 def advice(report: QualityReport) -> Iterator[Sentence]:

@@ -29,6 +29,8 @@ from plaudit.feedback.exchange.formats.comparison import (
 )
 from plaudit.types import Message, Role
 
+_VALUES: dict[str, Tiers] = {"a1": ((0,), (1,)), "a2": ((1,), (0,)), "equal": ((0, 1),)}
+
 
 def hh(record: dict[str, Any]) -> Comparison:
     before, _, chosen = fields.text(record, "chosen").rpartition("\n\nAssistant:")
@@ -99,9 +101,6 @@ def _of_messages(lead: Messages, chosen: Messages, rejected: Messages) -> tuple[
     elif before[0].role is not Role.SYSTEM:
         before = (*(m for m in lead if m.role is Role.SYSTEM), *before)
     return before, chosen[-1].content, rejected[-1].content
-
-
-_VALUES: dict[str, Tiers] = {"a1": ((0,), (1,)), "a2": ((1,), (0,)), "equal": ((0, 1),)}
 
 
 def is_crowd_voted(record: dict[str, Any]) -> bool:
