@@ -96,7 +96,7 @@ def weighted(choices: Choices, weights: np.ndarray, kept: np.ndarray | None = No
     """Votes a unit and label, each as heavy as its voter: (U, 3)."""
     weight = weights[choices.rater] * (1.0 if kept is None else kept)
     units = len(choices.tasks.expected)
-    return np.bincount(choices.unit * 3 + choices.said, weight, units * 3).reshape(units, 3)
+    return np.bincount(choices.unit * 3 + choices.choice, weight, units * 3).reshape(units, 3)
 
 
 def held_out_rows(choices: Choices) -> Iterator[Row]:
@@ -113,8 +113,8 @@ def held_out(choices: Choices, seed: int) -> list[tuple[float, float]]:
     """(share predicted, log loss in nats) by plain and by weighted votes."""
     out = np.random.default_rng(seed).random(len(choices.unit)) < HELD_OUT
     fitted = fit_weights(choices.among(np.bincount(choices.judgement, ~out) > 0))  # a judgement is one choice here
-    asked = out & (choices.said != 1)
-    first = choices.said[asked] == 0
+    asked = out & (choices.choice != 1)
+    first = choices.choice[asked] == 0
     results = []
     for weights in (np.ones(len(choices.annotators)), fitted):
         votes = weighted(choices, weights, ~out)
@@ -179,7 +179,7 @@ def crowd_kit_labels(choices: Choices, names: Sequence[str]) -> dict[str, np.nda
     import pandas
     from crowdkit import aggregation
 
-    votes = pandas.DataFrame({"task": choices.unit, "worker": choices.rater, "label": choices.said.astype(int)})
+    votes = pandas.DataFrame({"task": choices.unit, "worker": choices.rater, "label": choices.choice.astype(int)})
     labels = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -57,7 +57,7 @@ def test_columns_hold_what_the_objects_say(store: FeedbackStore, judged: list[Ju
     for n in range(len(choices.unit)):
         who = choices.annotators[choices.annotator[choices.judgement[n]]]
         a, b = (ids[side[n]] for side in choices.sides)
-        read[who, *min((a, b, 1 - choices.said[n] / 2), (b, a, choices.said[n] / 2))] += 1
+        read[who, *min((a, b, 1 - choices.choice[n] / 2), (b, a, choices.choice[n] / 2))] += 1
     told = Counter((j.annotator_id, a, b, share) for j in judged for a, b, share in j.ranking.pairs())
     assert read == told
     assert len(choices.annotator) == len(judged) == 119
@@ -106,7 +106,7 @@ def test_more_than_a_batch_is_read_whole(store: FeedbackStore, judged, monkeypat
     monkeypatch.setattr("plaudit.feedback.quality.choices.BATCH", 7)
     in_parts = read_choices(store)
     assert BATCH > 7
-    for name in ("judgement", "unit", "said", "shown"):
+    for name in ("judgement", "unit", "choice", "shown"):
         one, other = (sorted(zip(c.judgement, c.unit, getattr(c, name), strict=True)) for c in (whole, in_parts))
         assert one == other
 

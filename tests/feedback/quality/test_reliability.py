@@ -37,7 +37,7 @@ def pairs_judged(unit: np.ndarray, rater: np.ndarray, said: np.ndarray, shown: n
         characters=nothing,
         judgement=n,
         unit=unit,
-        said=said,
+        choice=said,
         shown=shown,
         sides=(2 * unit, 2 * unit + 1),
         longer=nothing,
@@ -78,7 +78,7 @@ def with_lone(lone: int, shared: int = 0) -> Choices:
     rater = np.concatenate([others.annotator, np.full(shared + lone, 8)])
     more = np.random.default_rng(1).choice([0, 2], shared + lone)
     shown = np.concatenate([others.shown, np.ones(shared + lone, dtype=int)])
-    return pairs_judged(unit, rater, np.concatenate([others.said, more]), shown)
+    return pairs_judged(unit, rater, np.concatenate([others.choice, more]), shown)
 
 
 @pytest.mark.parametrize(("shared", "known"), [(0, False), (2, False), (3, True)])

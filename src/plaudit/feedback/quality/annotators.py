@@ -144,7 +144,7 @@ def annotator_qualities(
 def gold_shares(choices: Choices, of_judgement: np.ndarray, groups: int) -> Shares:
     """Share of choices on gold tasks that are the expected ones. of_judgement: (J,), whose group each is."""
     expected = choices.tasks.expected[choices.unit]
-    right = (choices.said == expected).astype(float)
+    right = (choices.choice == expected).astype(float)
     return Shares.of(right, (expected >= 0).astype(float), choices.judgement, of_judgement, groups)
 
 

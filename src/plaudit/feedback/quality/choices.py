@@ -27,7 +27,7 @@ from plaudit.types import TaskPurpose
 
 CHOICE_SCALE = np.arange(3.0)
 OF_JUDGEMENTS = ("annotator", "task", "answers", "seconds", "version", "characters")
-OF_CHOICES = ("unit", "said", "shown", "longer")
+OF_CHOICES = ("unit", "choice", "shown", "longer")
 BATCH = 20_000  # judgements read at once
 RATING_SCALE = np.arange(1.0, 8.0)
 MOST_GROUPS = 30  # a tag with more values than that names prompts, not groups of them
@@ -64,7 +64,7 @@ class Choices:
     characters: Floats  # (J,) of all answers together
     judgement: Ints  # (N,)
     unit: Ints  # (N,)
-    said: Ints  # (N,) 0, 1 or 2
+    choice: Ints  # (N,) 0, 1 or 2
     shown: Ints  # (N,) 1 where the first of the pair was shown before the second, −1 where after, 0 where not known
     sides: tuple[Ints, Ints]  # (N,) each: the answers of the pair
     longer: Floats  # (N,) log of the length of the pair's first over the second's
@@ -97,7 +97,7 @@ class Choices:
 
     def ratings(self, kept: Bools | None = None) -> Ratings:
         """The choices as ratings, told alike from both sides of a pair; the pairs of one task are drawn together."""
-        made = Ratings(self.unit, self.rater, self.said, CHOICE_SCALE, self.tasks.task_of_unit, mirrored=True)
+        made = Ratings(self.unit, self.rater, self.choice, CHOICE_SCALE, self.tasks.task_of_unit, mirrored=True)
         return made if kept is None else made.where(kept)
 
 
@@ -281,7 +281,7 @@ class _Reader:
             characters=characters[order].astype(float),
             judgement=place[judgement],
             unit=unit,
-            said=choice,
+            choice=choice,
             shown=shown,
             sides=(first, second),
             longer=length[first] - length[second] if len(first) else np.zeros(0),

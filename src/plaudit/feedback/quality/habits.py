@@ -59,7 +59,7 @@ class Habits:
 
     @cached_property
     def _decided(self) -> Bools:
-        return np.asarray(self._choices.said != 1)
+        return np.asarray(self._choices.choice != 1)
 
     @cached_property
     def _sure(self) -> Floats:
@@ -70,7 +70,7 @@ class Habits:
     def _agrees(self) -> Floats:
         """1 where a choice goes with the others' opinion. (N,)"""
         others = self._reliability.others
-        return ((others[:, 0] > others[:, 2]) == (self._choices.said == 0)).astype(float)
+        return ((others[:, 0] > others[:, 2]) == (self._choices.choice == 0)).astype(float)
 
     @cached_property
     def consensus(self) -> Shares:
@@ -92,7 +92,7 @@ class Habits:
     def agreement(self) -> Shares:
         """Chance that another annotator, taken at random from those of the same pair, made the same choice."""
         c = self._choices
-        cell = c.unit * 3 + c.said
+        cell = c.unit * 3 + c.choice
         same, all_ = np.bincount(cell), np.bincount(c.unit)
         others = all_[c.unit] - 1
         return self._shares((same[cell] - 1) / np.maximum(others, 1), (others > 0).astype(float))
@@ -101,7 +101,7 @@ class Habits:
     def first_wins(self) -> Shares:
         """How often what was shown first won, of decided choices whose order is known."""
         c = self._choices
-        return self._shares(((c.said == 0) == (c.shown > 0)).astype(float), self._placed)
+        return self._shares(((c.choice == 0) == (c.shown > 0)).astype(float), self._placed)
 
     @cached_property
     def _placed(self) -> Floats:
@@ -111,7 +111,7 @@ class Habits:
     def first_p(self) -> Floats:
         """Corrected for the number of annotators. Exact for pairs; of a ranking, chance flips the balance's sign."""
         c = self._choices
-        lean = np.where((c.said == 0) == (c.shown > 0), 1.0, -1.0) * self._placed
+        lean = np.where((c.choice == 0) == (c.shown > 0), 1.0, -1.0) * self._placed
         balance = np.bincount(c.judgement, lean, len(c.annotator))
         total = np.bincount(c.annotator, balance, self.raters)
         squares = np.bincount(c.annotator, balance**2, self.raters)
@@ -126,7 +126,7 @@ class Habits:
 
     @cached_property
     def _takes_longer(self) -> Floats:
-        return ((self._choices.said == 0) == (self._choices.longer > 0)).astype(float)
+        return ((self._choices.choice == 0) == (self._choices.longer > 0)).astype(float)
 
     @cached_property
     def longer_beyond(self) -> Shares:

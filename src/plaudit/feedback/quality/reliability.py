@@ -68,7 +68,7 @@ def fit_reliability(choices: Choices) -> Reliability:
     return Reliability(
         consensus,
         confusion.accuracy,
-        fit_crowd_bt(*choices.sides, choices.rater, 1 - choices.said / 2, raters=raters).competence,
+        fit_crowd_bt(*choices.sides, choices.rater, 1 - choices.choice / 2, raters=raters).competence,
         _known(choices, shared),
         others_opinion(consensus, ratings, turned),
     )

@@ -122,7 +122,7 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
     by_annotator, reasons = _count_skips(store)
     judged = len(choices.annotator)
     tasks = len(np.unique(choices.task))
-    decided = choices.said != 1
+    decided = choices.choice != 1
     skipped = sum(by_annotator.values())
     annotators = annotator_qualities(choices, fit_reliability(choices), by_annotator)
     kind = {annotator.id: annotator.kind for annotator in store.annotators()}
@@ -141,8 +141,8 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
         groups=tuple(_by_tag(choices, seed)),
         guidelines=tuple(_by_version(choices, seed)),
         gold=_gold(everything),
-        first_wins=_overall(choices, (choices.said == 0) == (choices.shown > 0), decided & (choices.shown != 0)),
-        longer_wins=_overall(choices, (choices.said == 0) == (choices.longer > 0), decided & (choices.longer != 0)),
+        first_wins=_overall(choices, (choices.choice == 0) == (choices.shown > 0), decided & (choices.shown != 0)),
+        longer_wins=_overall(choices, (choices.choice == 0) == (choices.longer > 0), decided & (choices.longer != 0)),
         effort=_effort(choices, store.settings()),
         skips=Skips(skipped, skipped / (skipped + _count_answered(store)), reasons),
         annotators=annotators,
