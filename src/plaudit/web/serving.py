@@ -7,6 +7,7 @@ workers are still starting.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,10 +51,13 @@ def serve(settings: Serving) -> None:
     site = Site.open(database, settings.workspace.path, settings.public_url)
     listening = _listen(settings.host, settings.port)
     names = answered_names(settings.host, settings.public_url)
+    server = uvicorn.Server(_config(create_app(site, names)))
+    # From before it is said that it ends by Ctrl-C: between Python's handler and uvicorn's, asyncio's would lose it.
+    before = signal.signal(signal.SIGINT, server.handle_exit) if settings.workers == 1 else None
     try:
         _announce(site, settings.public_url or _address(settings.host, listening), settings.host, settings.owner_link)
         if settings.workers == 1:
-            uvicorn.Server(_config(create_app(site, names))).run([listening])
+            server.run([listening])
         else:
             site.close()
             os.environ |= environment(database, settings.workspace.path.resolve(), settings.public_url, names)
@@ -62,6 +66,8 @@ def serve(settings: Serving) -> None:
         pass
     finally:
         listening.close()
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
     print("Ended. What people submitted is stored.")
 
 
