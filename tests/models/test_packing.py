@@ -31,6 +31,27 @@ def test_packed_answers_are_what_they_would_be_alone(tiny):
             row += 1
 
 
+def test_gradients_of_a_shared_state_add_up_in_one_order() -> None:
+    """Answers that share a prompt share its last state, and rounding depends on the order of a sum."""
+    answers, length, size = 8, 50, 256  # more than PyTorch's grain, below which indexing is sequential anyway
+    packed = pack([[5, 6]], [[[7] * length] * answers], dtype=torch.float32)
+    places = packed.predicted_AT[packed.present_AT]
+    generator = torch.Generator().manual_seed(0)
+    slope = torch.randn(len(places), size, generator=generator) * 10 ** torch.randn(len(places), 1, generator=generator)
+    expected = torch.zeros(packed.tokens.ids_BL.numel(), size)
+    for place, row in zip(places.tolist(), slope, strict=True):
+        expected[place] += row
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        for _ in range(20):
+            hidden = torch.zeros(1, len(expected), size, requires_grad=True)
+            packed.select(hidden).backward(slope)
+            assert torch.equal(hidden.grad[0], expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_the_head_reads_prefixes_as_if_they_were_whole(tiny):
     head = ScalarHead(32, seed=0)
     packed, hidden = states(tiny.trunk, PROMPTS[:1], [[[20, 21, 22]]])

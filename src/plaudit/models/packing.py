@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -48,13 +49,22 @@ class Packed:
 
     def select(self, hidden_BLD: Tensor) -> Tensor:
         """(N, D) hidden states that predict the present answer tokens, in the order of `targets_AT[present_AT]`."""
-        return hidden_BLD.flatten(0, 1)[self.predicted_AT[self.present_AT]]
+        return take_states(hidden_BLD, self.predicted_AT[self.present_AT])
 
     def spread(self, values_N: Tensor) -> Tensor:
         """The inverse of selecting: (A, T) with `values_N` at the present tokens and 0 elsewhere."""
         values_AT = values_N.new_zeros(self.targets_AT.shape)
         values_AT[self.present_AT] = values_N
         return values_AT
+
+
+def take_states(hidden_BLD: Tensor, places: Tensor) -> Tensor:
+    """(..., D): the states at `places` (...), which count the B·L flattened positions and may name one several times.
+
+    All answers of a row share their prompt's last state, whose gradient is then a sum. Plain indexing adds it up in the
+    order in which the threads of a CPU come, in fp32, so that the same seed would give other bytes on a busy machine.
+    """
+    return F.embedding(places, hidden_BLD.flatten(0, 1))
 
 
 def pack(

@@ -31,7 +31,7 @@ from plaudit.files import write_atomically
 from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.chat import encode_answer, encode_prompt
-from plaudit.models.packing import Packed, microbatches, pack
+from plaudit.models.packing import Packed, microbatches, pack, take_states
 from plaudit.models.runtime import release
 from plaudit.types import Prompt, Response
 
@@ -60,7 +60,7 @@ def default_depth(backbone: Backbone) -> int:
 
 def prefix_features(hidden_BLD: Tensor, packed: Packed) -> Tensor:
     """(A, S, F) in fp32: each state, and the mean over the answer's states up to it. Padding is meaningless."""
-    states_ASD = F.rms_norm(hidden_BLD.flatten(0, 1)[packed.states_AS].float(), hidden_BLD.shape[-1:])
+    states_ASD = F.rms_norm(take_states(hidden_BLD, packed.states_AS).float(), hidden_BLD.shape[-1:])
     counts_S1 = torch.arange(1, states_ASD.shape[1] + 1, device=states_ASD.device)[:, None]
     means_ASD = F.rms_norm(states_ASD.cumsum(1) / counts_S1, states_ASD.shape[-1:])
     return torch.cat([states_ASD, means_ASD], -1)
