@@ -14,7 +14,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "plaudit"
 
 LAYERS = (
-    {"types", "errors"},
+    {"types", "errors", "printable"},
     {"files", "config", "hub", "runs", "workspace", "progress", "stats"},
     {"feedback"},
     {"models", "web"},

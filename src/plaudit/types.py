@@ -17,6 +17,8 @@ from enum import StrEnum
 from itertools import combinations
 from typing import Any
 
+DEFAULT_QUESTION = "Which answer is better?"  # that a task asks where nobody says another
+
 
 def content_id(*parts: Any) -> str:
     """16 hexadecimal digits that depend on nothing but `parts` (anything JSON can write)."""
@@ -28,6 +30,7 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"  # what a tool gave back to the assistant
 
 
 class StopReason(StrEnum):
@@ -117,20 +120,26 @@ class Response:
 
 @dataclass(frozen=True)
 class Task:
-    """One prompt and 2 to 9 responses for people to rank, or none: then they write an answer from scratch."""
+    """One prompt and 2 to 9 responses for people to rank, or none: then they write an answer from scratch.
+
+    A task with a single response comes from data whose answers were judged one by one.
+    """
 
     prompt_id: str
     response_ids: tuple[str, ...]
-    question: str = "Which answer is better?"
+    question: str = DEFAULT_QUESTION
     overlap: int = 1  # how many people must answer it
     gold: tuple[tuple[str, ...], ...] | None = None  # the expected ranking where the task is a check
     purpose: TaskPurpose = TaskPurpose.WORK
 
     def __post_init__(self) -> None:
-        if len(self.response_ids) == 1 or len(self.response_ids) > 9:
-            raise ValueError(f"a task ranks 2 to 9 responses, not {len(self.response_ids)}")
+        if len(self.response_ids) > 9:
+            raise ValueError(f"a task ranks at most 9 responses, not {len(self.response_ids)}")
         if len(set(self.response_ids)) != len(self.response_ids):
             raise ValueError("a task cannot show the same response twice")
+        known = {r for tier in self.gold or () for r in tier}
+        if self.gold is not None and (len(known) < 2 or not known <= set(self.response_ids)):
+            raise ValueError("the known answer of a task orders at least two of its responses, and no other")
 
     @property
     def id(self) -> str:
@@ -159,8 +168,8 @@ class Ranking:
 
     def __post_init__(self) -> None:
         everything = [r for tier in self.tiers for r in tier]
-        if not all(self.tiers) or len(everything) < 2:
-            raise ValueError("a ranking orders at least two responses, in tiers that are not empty")
+        if not everything or not all(self.tiers):
+            raise ValueError("a ranking orders responses, in tiers that are not empty")
         if len(set(everything)) != len(everything):
             raise ValueError("a response stands in a ranking once")
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plaudit.feedback.store import FeedbackStore
-from plaudit.feedback.terminal import ask, make_printable, parse_ranking, quote
+from plaudit.feedback.terminal import ask, parse_ranking, quote
+from plaudit.printable import make_printable
 from plaudit.types import AnnotatorKind, Prompt, Response, Task
 
 

@@ -13,7 +13,7 @@ from plaudit.errors import UsageError, did_you_mean
 from plaudit.types import Split
 from plaudit.workspace import Workspace
 
-SOURCE_HELP = "A file, a folder, or a Hugging Face data set as ORGANISATION/NAME[:SPLIT]."
+SOURCE_HELP = "A file, a folder, or a Hugging Face data set as ORGANISATION/NAME[:[CONFIG/]SPLIT]."
 CARD = "README.md"
 
 
@@ -23,19 +23,40 @@ def import_(
     name: Annotated[str | None, typer.Option(help="What to call the data. Default: after SOURCE.")] = None,
     prompts: Annotated[bool, typer.Option("--prompts", help="SOURCE holds prompts, not preferences.")] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Stop after N records that can be used.")] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="COLUMNS", help="prompt=COLUMN,chosen=COLUMN,… or a FILE.toml that says so."),
+    ] = None,
+    question: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The preference question of a labelling tool's file.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print how the first records would be read, and stop.")] = False,
+    skip_bad: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Set malformed records aside there, with their reason.")
+    ] = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.feedback.exchange.imports import import_preferences, import_prompts
+    from plaudit.feedback.exchange.formats.mapping import table_of
+    from plaudit.feedback.exchange.imports import import_preferences, import_prompts, show_records
     from plaudit.feedback.store import FeedbackStore
 
+    mapping = table_of(columns) if columns else None
+    if prompts and (kind != "auto" or mapping or question or show or skip_bad):
+        raise UsageError(
+            "--format, --map, --question, --show and --skip-bad are about preferences; not with --prompts."
+        )
+    if show:
+        print(show_records(source, kind, mapping, question))
+        return
+    if skip_bad is not None and skip_bad.exists():
+        raise UsageError(f"{skip_bad} exists already; name another file for --skip-bad, or remove it first.")
     opened = Workspace.open(workspace)
-    if prompts and kind != "auto":
-        raise UsageError("--format is about preferences; leave it out with --prompts.")
     with FeedbackStore.open(opened.database) as store:
         if prompts:
             print(import_prompts(store, source, name, limit, opened.heldout_share))
         else:
-            print(import_preferences(store, source, kind, name, limit, opened.heldout_share))
+            more: dict[str, Any] = {"columns": mapping, "question": question, "bad_file": skip_bad}
+            print(import_preferences(store, source, kind, name, limit, opened.heldout_share, **more))
 
 
 class What(StrEnum):

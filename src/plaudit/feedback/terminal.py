@@ -9,38 +9,23 @@ from __future__ import annotations
 import random
 import re
 import time
-import unicodedata
 import uuid
 from collections.abc import Callable, Iterable
 from string import ascii_uppercase
 
 from plaudit.feedback.store import FeedbackStore
+from plaudit.printable import make_printable
 from plaudit.types import Annotator, Judgement, Ranking, Task
 
-_STEERING = {"Cc", "Cs", "Zl", "Zp"}  # controls, halves of characters, separators of lines and paragraphs
-_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 HELP = """Rank the answers, best first: `b>a=c>d` means that B is best, A and C are as good as each other, D is worst.
 s REASON  skip this one, saying why        q  stop; what you have answered is kept        ?  this help"""
 Read = Callable[[str], str]
 Write = Callable[[str], None]
 
 
-def make_printable(text: str) -> str:
-    """`text` with whatever would steer a terminal or reorder the line written as escapes; newlines and tabs stay."""
-    return "".join(_escape(c) if _steers(c) else c for c in text.replace("\r\n", "\n"))
-
-
 def quote(text: str) -> str:
     """`text` made printable, each line of it behind a bar, so that no line can pass for the program's."""
     return "\n".join(f"  │ {line}" for line in make_printable(text).split("\n"))
-
-
-def _steers(character: str) -> bool:
-    return character not in "\n\t" and (unicodedata.category(character) in _STEERING or character in _REORDERING)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def ask(store: FeedbackStore, tasks: Iterable[Task], annotator: str, read: Read = input, write: Write = print) -> int:

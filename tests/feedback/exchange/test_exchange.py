@@ -44,7 +44,7 @@ def chose(who: Any, side: str, **more: Any) -> dict[str, Any]:
 def test_people_are_kept_apart(store: FeedbackStore, tmp_path: Path) -> None:
     source = write(tmp_path / "prefs.jsonl", [argilla(1, (ANA, order(2, 1, 3)), ("bo", order(1, 2, 3)))])
     summary = import_preferences(store, source)
-    assert str(summary) == "prefs (Argilla records): 2 new rankings, 1 new prompt."
+    assert str(summary) == "prefs (Argilla records; 1 record): 2 new rankings, 1 new prompt."
     assert {a.id: a.kind for a in store.annotators()} == {
         f"argilla:{ANA}": AnnotatorKind.DATASET,
         "argilla:prefs/bo": AnnotatorKind.DATASET,
@@ -75,7 +75,7 @@ def test_a_scale_that_is_not_ours_is_left_out_whole(store: FeedbackStore, tmp_pa
         return argilla(number, (ANA, order(1, 2, 3)), **said)
 
     summary = import_preferences(store, write(tmp_path / "a.jsonl", [rated(1, 10, 5), rated(2, 4, 3)]))
-    assert summary.skipped == {"quality is not rated from 1 to 7": 2}
+    assert summary.notes[0] == "quality was rated 4 to 10, which is no scale from 1 to 7: not kept."
     ratings = [rated for judgement in store.judgements() for rated in judgement.ratings.values()]
     assert ratings == [{"style": 5}, {"style": 3}]
 

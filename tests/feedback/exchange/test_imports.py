@@ -27,7 +27,7 @@ def write(path: Path, rows: list[Any]) -> str:
 def test_a_pair_becomes_prompt_responses_task_and_judgement(store: FeedbackStore, tmp_path: Path) -> None:
     summary = import_preferences(store, write(tmp_path / "mine.jsonl", [row(1), row(1, rejected="Perhaps.")]))
     assert (summary.pairs, summary.prompts, summary.duplicates, summary.skipped) == (2, 1, 0, {})
-    assert str(summary) == "mine (TRL-style preferences): 2 new preferences, 1 new prompt."
+    assert str(summary) == "mine (TRL-style preferences; 2 records): 2 new preferences, 1 new prompt."
     assert store.annotators()[0].id == "dataset:mine"
     assert store.annotators()[0].kind is AnnotatorKind.DATASET
     text = {r.id: r.text for r in store.responses()}
@@ -44,7 +44,7 @@ def test_importing_twice_adds_nothing(store: FeedbackStore, tmp_path: Path) -> N
     before = store.counts()
     again = import_preferences(store, source)
     assert (again.pairs, again.prompts, again.duplicates) == (0, 0, 6)
-    assert str(again) == "mine (TRL-style preferences): nothing new; 6 there already."
+    assert str(again) == "mine (TRL-style preferences; 6 records): nothing new; 6 there already."
     assert store.counts() == before
 
 
@@ -97,7 +97,7 @@ def test_the_format_may_be_said_and_is_otherwise_found(store: FeedbackStore, tmp
     assert import_preferences(store, write(tmp_path / "a.jsonl", [transcript])).format == "HH transcripts"
     said = import_preferences(store, write(tmp_path / "b.jsonl", [row(1)]), format="trl")
     assert said.format == "TRL-style preferences"
-    with pytest.raises(UsageError, match='no format "csv"; use auto, hh, oasst, oasst-trees, trl'):
+    with pytest.raises(UsageError, match='no format "csv"; use auto, plaudit, label-studio'):
         import_preferences(store, str(tmp_path / "a.jsonl"), format="csv")
     with pytest.raises(UsageError, match="line 1: not a preference in any format that we know"):
         import_preferences(store, write(tmp_path / "c.jsonl", [{"question": "A"}]))
@@ -127,7 +127,7 @@ def test_prompts_with_reference_answers_and_splits(store: FeedbackStore, tmp_pat
     source = write(tmp_path / "mine.jsonl", rows)
     summary = import_prompts(store, source)
     assert str(summary) == (
-        "mine (prompts): 3 new prompts, 1 new reference answer; 1 there already; "
+        "mine (prompts; 5 records): 3 new prompts, 1 new reference answer; 1 there already; "
         "left out 1 because the prompt is empty."
     )
     b = next(p for p in store.prompts() if p.question == "B?")
@@ -157,8 +157,9 @@ def test_a_shorter_scale_is_taken_as_it_is_and_said(store: FeedbackStore, tmp_pa
     task = {"data": {"prompt": "Q?", "response_1": "A", "response_2": "B"}, "annotations": given}
     (tmp_path / "stars.json").write_text(json.dumps([task]))
     summary = import_preferences(store, str(tmp_path / "stars.json"))
-    assert summary.rated == {"helpful": (1, 5)}
-    assert str(summary).endswith(
-        "left out 2 because long is not rated from 1 to 7. helpful was rated 1 to 5: read as such out of 7."
+    assert str(summary) == (
+        "stars (Label Studio tasks; 1 record): 2 new preferences, 1 new prompt. "
+        "helpful was rated 1 to 5: read as such out of 7. "
+        "long was rated 1 to 9, which is no scale from 1 to 7: not kept."
     )
     assert {5, 1} == {rating["helpful"] for rating in store.judgements()[0].ratings.values()}

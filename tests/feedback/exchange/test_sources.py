@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.exchange.sources import name_of, records
+from plaudit.feedback.exchange.sources import name_of
+from plaudit.feedback.exchange.sources import whole_records as records
 
 ROWS = [{"prompt": f"Question {i}?", "chosen": "Ja\nund „nein“", "rejected": ""} for i in range(3)]
 
@@ -176,7 +177,7 @@ def test_a_whole_character_in_two_escapes_is_fine(tmp_path: Path) -> None:
 def test_an_empty_folder_and_a_damaged_saved_data_set(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds none of"):
         values(tmp_path)
-    written(tmp_path / "dataset_info.json", "{}")
+    written(tmp_path / "state.json", "{}")
     with pytest.raises(UsageError, match="cannot be read"):
         values(tmp_path)
 

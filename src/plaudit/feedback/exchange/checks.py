@@ -16,7 +16,8 @@ from typing import Any
 from plaudit.errors import UsageError
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import MalformedError, UnusableError, check_prompt
-from plaudit.feedback.exchange.sources import malformed_error, path_of, records
+from plaudit.feedback.exchange.readers import malformed_error
+from plaudit.feedback.exchange.sources import path_of, whole_records
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Prompt, Response, Task, TaskPurpose
 
@@ -36,7 +37,7 @@ def checks_in(source: str, purpose: TaskPurpose, question: str) -> list[Check]:
     if not path_of(source).is_file():
         raise UsageError(f"There is no file {source}. Check the path.")
     checks = []
-    for where, record in records(source):
+    for where, record in whole_records(source):
         try:
             checks.append(_check(record, purpose, question))
         except (MalformedError, UnusableError, ValueError) as error:

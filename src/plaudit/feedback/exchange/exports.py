@@ -18,7 +18,7 @@ from pathlib import Path
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import count_votes, preferences
 from plaudit.feedback.exchange.checks import without_checks
-from plaudit.feedback.exchange.formats import Format, comparisons
+from plaudit.feedback.exchange.formats import FORMATS
 from plaudit.feedback.exchange.formats.comparison import UnusableError
 from plaudit.feedback.exchange.formats.prompts import read_prompt
 from plaudit.feedback.exchange.history import History
@@ -160,7 +160,7 @@ def plain(messages: Iterable[Message]) -> str:
 
 
 def _read_pair(row: Row) -> None:
-    for pair in comparisons(row, Format.TRL):
+    for pair in FORMATS["trl"].said(row):
         if isinstance(pair, UnusableError):
             raise pair
 

@@ -1,70 +1,89 @@
-"""Preferences and prompts from elsewhere into the store: checked whole before anything is written, written at once.
+"""Preferences and prompts from elsewhere into the store: checked whole before anything is written.
 
-A source (`sources`) gives records with their places, a format (`formats`) says what each means, `records` makes
-nouns of that, and the store takes them in one transaction: what is new is counted, what is known is left as it is.
+A source (`sources`) gives records with their places, a format (`formats`) says what each means, `records` makes nouns
+of that, and `keeping` takes them into the store. The source is read twice: once to check it and to learn what only the
+whole of it tells (which question is the preference, how far the ratings go), once to keep it, batch by batch, so that
+people who label meanwhile hardly wait. An import that is cut is made whole by repeating it.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from itertools import chain, islice
-from typing import Any, TypeVar
-
-from sqlalchemy import Row, select
+from itertools import islice
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
 
 from plaudit.errors import UsageError
-from plaudit.feedback.events.rows import judgement_from
-from plaudit.feedback.events.schema import demonstrations, judgements
-from plaudit.feedback.exchange.formats import DESCRIPTIONS, Format, comparisons, recognise
-from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
+from plaudit.feedback.exchange.formats import FORMATS, PLAUDIT, Format, Said, by_map, nearest, recognise
+from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
+from plaudit.feedback.exchange.formats.fields import names
+from plaudit.feedback.exchange.formats.mapping import column_map
 from plaudit.feedback.exchange.formats.oasst import trees
 from plaudit.feedback.exchange.formats.prompts import read_prompt
+from plaudit.feedback.exchange.formats.questionnaire import Ballot
 from plaudit.feedback.exchange.history import read_row
+from plaudit.feedback.exchange.keeping import ImportSummary, Keeper
+from plaudit.feedback.exchange.readers import Bad, Placed, malformed_error
 from plaudit.feedback.exchange.records import Labelled, make_records
-from plaudit.feedback.exchange.sources import Placed, malformed_error, name_of, records
+from plaudit.feedback.exchange.sources import name_of, records
 from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
-from plaudit.types import Demonstration, Judgement, Prompt, Split
+from plaudit.files import to_json, write_atomically
+from plaudit.printable import make_printable
+from plaudit.progress import track
+from plaudit.types import Prompt
 
 SCALE = (1, 7)  # of our ratings
 LOOK_AT = 20  # records that decide which format a source has
-_Found = TypeVar("_Found")
-_Said = TypeVar("_Said", Judgement, Demonstration)
+BATCH = 250  # records that are stored at once
+SHOWN = 3  # records of --show
+LONG = 2_000  # records whose import shows how far it is
 
 
-@dataclass(slots=True)
-class ImportSummary:
-    """What an import found and did."""
+@dataclass
+class _Reading:
+    """How a source is read, and what a first reading of all of it found."""
 
-    name: str
-    format: str  # in words
-    pairs: int = 0  # new preferences: judgements on two answers
-    rankings: int = 0  # new judgements on more
-    prompts: int = 0  # new prompts
-    demonstrations: int = 0  # new reference answers
-    skips: int = 0  # new: an annotator could not say
-    duplicates: int = 0  # usable records that the store had already, or that came twice
-    skipped: Counter[str] = field(default_factory=Counter)  # reason -> what was left out
-    rated: dict[str, tuple[int, int]] = field(default_factory=dict)  # attribute -> lowest and highest, never up to 7
+    source: str
+    format: Format
+    ballot: Ballot
+    limit: int | None
+    lenient: bool  # malformed records are set aside
+    tidy: bool = False  # columns are called otherwise but for capitals and spaces
+    records: int = 0  # that the first reading found
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)  # attribute -> lowest and highest rating
+    bad: list[dict[str, Any]] = field(default_factory=list)  # the records set aside
 
-    def __str__(self) -> str:
-        new = {
-            "preference": self.pairs,
-            "ranking": self.rankings,
-            "prompt": self.prompts,
-            "reference answer": self.demonstrations,
-            "skip": self.skips,
-        }
-        added = ", ".join(f"{n:,} new {noun}{'s' * (n != 1)}" for noun, n in new.items() if n) or "nothing new"
-        known = f"; {self.duplicates:,} there already" if self.duplicates else ""
-        reasons = ", ".join(f"{n:,} because {reason}" for reason, n in self.skipped.most_common())
-        summary = f"{self.name} ({self.format}): {added}{known}{'; left out ' + reasons if reasons else ''}."
-        return summary + "".join(
-            f" {attribute} was rated {low} to {high}: read as such out of {SCALE[1]}."
-            for attribute, (low, high) in self.rated.items()
-        )
+    def placed(self) -> Iterator[Placed]:
+        return self.format.join(self._records())
+
+    def _records(self) -> Iterator[Placed]:
+        for where, record in records(self.source):
+            if isinstance(record, Bad):
+                self._refuse(where, record.what, record.text)
+            else:
+                yield where, _tidied(record) if self.tidy else record
+
+    def _refuse(self, where: str, what: str, record: Any) -> None:
+        if not self.lenient:
+            raise malformed_error(where, what)
+        self.bad.append({"where": where, "reason": what, "record": record})
+
+    def said(self) -> Iterator[tuple[str, Said]]:
+        """What each record says, up to the limit; what is malformed stops everything, or is set aside."""
+        usable = 0
+        for where, record in self.placed():
+            try:
+                said = self.format.said(record, self.ballot)
+            except MalformedError as error:
+                self._refuse(where, str(error), record)
+                continue
+            yield where, said
+            usable += sum(isinstance(item, Comparison) and bool(item.votes) for item in said)
+            if self.limit is not None and usable >= self.limit:
+                return
 
 
 def import_preferences(
@@ -74,25 +93,91 @@ def import_preferences(
     name: str | None = None,
     limit: int | None = None,
     heldout_share: float = HELDOUT_SHARE,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    question: str | None = None,
+    bad_file: Path | None = None,
 ) -> ImportSummary:
-    """Import what people preferred from a file, a folder or a Hugging Face data set (`ORGANISATION/NAME[:SPLIT]`).
+    """Import what people preferred from a file, a folder or a Hugging Face data set
+    (`ORGANISATION/NAME[:[CONFIG/]SPLIT]`).
 
-    `format` is `auto` or one of `Format`; `limit` stops after so many comparisons that can be used. UsageError for a
-    source that cannot be read or is malformed ("FILE, line 17: … Nothing was imported."), and then nothing is.
+    `format` is `auto` or one of `FORMATS`; `columns` is a mapping (`formats/mapping.py`) for what is of none. `limit`
+    stops after so many comparisons that can be used. `question` names the preference question of a labelling tool's
+    file that has several. UsageError for a source that cannot be read or is malformed ("FILE, line 17: … Nothing was
+    imported."), and then nothing is; with `bad_file`, malformed records are written there with their reason instead.
     """
-    placed, kind = _with_format(source, format)
-    if kind is Format.PLAUDIT and name is not None:
-        raise UsageError("What Plaudit exported keeps the names it has; leave --name out.")
-    name = name or name_of(source)
-    summary = ImportSummary(name, DESCRIPTIONS[kind])
-    if kind is Format.PLAUDIT:
-        usable = _usable(placed, lambda record: [read_row(record)], summary, limit)
+    reading = _open(source, format, columns, question, limit, bad_file is not None)
+    if reading.format.name == PLAUDIT:
+        if name is not None:
+            raise UsageError("What Plaudit exported keeps the names it has; leave --name out.")
+        summary = ImportSummary(name_of(source), reading.format.description)
+        _keep_history(store, reading, summary, heldout_share)
     else:
-        placed = trees(placed) if kind is Format.OASST_TREES else placed
-        compared = _usable(placed, lambda record: comparisons(record, kind), summary, limit)
-        usable = [make_records(comparison, kind, name) for comparison in _on_our_scale(compared, summary)]
-    keep(store, usable, summary, heldout_share)
+        summary = ImportSummary(name or name_of(source), reading.format.description)
+        _survey(reading)
+        _keep(store, reading, summary, heldout_share)
+    if bad_file is not None:
+        summary.bad.update(entry["reason"] for entry in reading.bad)
+        write_atomically(bad_file, "".join(f"{to_json(entry)}\n" for entry in reading.bad))
     return summary
+
+
+def show_records(
+    source: str, format: str = "auto", columns: Mapping[str, Any] | None = None, question: str | None = None
+) -> str:
+    """How the first records would be read, in words for a terminal; nothing is stored."""
+    reading = _open(source, format, columns, question, None, lenient=False)
+    if reading.format.name == PLAUDIT:
+        raise UsageError("What Plaudit exported says itself what it is; import it.")
+    _decide(reading)
+    shown = [f"{source} is of {reading.format.description}. So its first records would be read:"]
+    for where, said in islice(reading.said(), SHOWN):
+        shown += ["", where, *(line for item in said for line in _described(item))]
+    return make_printable("\n".join(shown))
+
+
+def _described(item: Comparison | UnusableError) -> Iterator[str]:
+    if isinstance(item, UnusableError):
+        yield f"  left out: {item}"
+        return
+    yield f"  question: {item.question}"
+    for message in item.messages:
+        yield f"  {message.role}: {_short(message.content)}"
+    for place, answer in enumerate(item.answers):
+        yield f"  {ascii_uppercase[place]}: {_short(answer)}"
+    for vote in item.votes:
+        yield f"  {vote.annotator or 'somebody'}: {' '.join(_vote_words(vote))}"
+    for reason in item.lost:
+        yield f"  left out: {reason}"
+    if item.tags:
+        yield f"  tags: {', '.join(f'{name} {value}' for name, value in item.tags.items())}"
+
+
+def _vote_words(vote: Vote) -> Iterator[str]:
+    alone = len(vote.tiers) == 1 and len(vote.tiers[0]) == 1
+    if not vote.tiers:
+        yield "could not say"
+    elif not alone:
+        yield " > ".join(" = ".join(ascii_uppercase[place] for place in tier) for tier in vote.tiers)
+    if vote.all_bad:
+        yield "not good enough" if alone else "(none is good enough)"
+    elif alone and not vote.ratings:
+        yield "good enough"
+    if vote.strength is not None:
+        yield f"(strength {vote.strength})"
+    for place, rated in sorted(vote.ratings.items()):
+        yield f"{ascii_uppercase[place]} rated {', '.join(f'{name} {value}' for name, value in rated.items())};"
+    for place, flags in sorted(vote.flags.items()):
+        yield f"{ascii_uppercase[place]} flagged {', '.join(flags)};"
+    if vote.reason.strip():
+        yield f"because “{_short(vote.reason)}”"
+    if vote.better_answer.strip():
+        yield f"better: “{_short(vote.better_answer)}”"
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 100 else f"{flat[:99]}…"
 
 
 def import_prompts(
@@ -107,9 +192,19 @@ def import_prompts(
     Records are texts, or have `prompt` (text or messages), `messages`, `text` or `instruction`, and perhaps
     `reference`, `demonstration`, `completion` or `output`. Raises as `import_preferences` does.
     """
-    name = name or name_of(source)
+    name, limit = name or name_of(source), _checked(limit)
     summary = ImportSummary(name, "prompts")
-    usable = _usable(trees(_not_empty(source)), lambda record: [read_prompt(record)], summary, limit)
+    usable = []
+    for where, record in trees(_whole(_not_empty(source))):
+        summary.records += 1
+        try:
+            usable.append(read_prompt(record))
+        except UnusableError as reason:
+            summary.skipped[str(reason)] += 1
+        except MalformedError as error:
+            raise malformed_error(where, str(error)) from error
+        if limit is not None and len(usable) >= limit:
+            break
     prompts = [Prompt(a.messages, name, a.tags) for a in usable]
     written = [(p.id, a.reference) for p, a in zip(prompts, usable, strict=True) if a.reference.strip()]
     with store.transaction():
@@ -119,185 +214,176 @@ def import_prompts(
     return summary
 
 
-def _with_format(source: str, format: str) -> tuple[Iterable[Placed], Format]:
-    """The source's records and their format: as asked, or what the first record that looks like one has."""
-    placed = _not_empty(source)
+def _whole(placed: Iterable[Placed]) -> Iterator[Placed]:
+    for where, record in placed:
+        if isinstance(record, Bad):
+            raise malformed_error(where, record.what)
+        yield where, record
+
+
+def _open(
+    source: str,
+    format: str,
+    columns: Mapping[str, Any] | None,
+    question: str | None,
+    limit: int | None,
+    lenient: bool,
+) -> _Reading:
+    """The source with its format: as asked, or what the first record that looks like one has."""
+    ballot, limit = Ballot(question), _checked(limit)
+    first = [record for _, record in islice(_not_empty(source), LOOK_AT) if not isinstance(record, Bad)]
+    if columns is not None:
+        if format != "auto":
+            raise UsageError("--map says how to read the records, and so does --format; leave one out.")
+        return _Reading(source, by_map(column_map(columns, "--map")), ballot, limit, lenient)
     if format != "auto":
-        if format not in set(Format):
-            raise UsageError(f'There is no format "{format}"; use auto, {", ".join(Format)}.')
-        return placed, Format(format)
-    first = list(islice(placed, LOOK_AT))
-    kind_found = next((kind for _, record in first if (kind := recognise(record))), None)
-    if kind_found is None:
-        raise malformed_error(first[0][0], 'not a preference in any format that we know: no "chosen" and "rejected"')
-    return chain(first, placed), kind_found
+        if format not in FORMATS:
+            raise UsageError(f'There is no format "{format}"; use auto, {", ".join(FORMATS)}.')
+        return _Reading(source, FORMATS[format], ballot, limit, lenient)
+    for tidy in (False, True):
+        found = next((kind for record in first if (kind := recognise(_tidied(record) if tidy else record))), None)
+        if found is not None:
+            return _Reading(source, found, ballot, limit, lenient, tidy)
+    where, record = next(iter(_not_empty(source)))
+    raise malformed_error(where, record.what if isinstance(record, Bad) else _stranger(record))
 
 
-def _not_empty(source: str) -> Iterable[Placed]:
+def _checked(limit: int | None) -> int | None:
+    if limit is not None and limit < 1:
+        raise UsageError(f"The limit must be at least 1, not {limit}.")
+    return limit
+
+
+def _tidied(record: Any) -> Any:
+    """With names of columns in small letters and without spaces."""
+    if not isinstance(record, dict):
+        return record
+    return {str(name).strip().lower().replace(" ", "_"): value for name, value in record.items()}
+
+
+def _stranger(record: Any) -> str:
+    """What to say about a record of no format that we know."""
+    if not isinstance(record, dict):
+        return "not a preference in any format that we know: no record with columns"
+    try:
+        asked = read_prompt(record)
+    except (MalformedError, UnusableError):
+        pass
+    else:
+        if asked.messages:
+            return f"a prompt without a preference, with {names(record)}: --prompts imports prompts"
+    like = nearest(record)
+    near = f"; nearest is {like.description}, which has {names(dict.fromkeys(like.columns))}" if like else ""
+    return (
+        f"not a preference in any format that we know, only {names(record)}{near}. Say which column is which by "
+        "--map prompt=…,chosen=…,rejected=… (docs/howto-exchange.md), and look at the result with --show"
+    )
+
+
+def _not_empty(source: str) -> Iterator[Placed]:
     placed = records(source)
     first = next(placed, None)
     if first is None:
         raise UsageError(f"{source} holds no records. Nothing was imported.")
-    return chain([first], placed)
+    yield first
+    yield from placed
 
 
-def _usable(
-    placed: Iterable[Placed],
-    parse: Callable[[Any], Sequence[_Found | UnusableError]],
-    summary: ImportSummary,
-    limit: int | None,
-) -> list[_Found]:
-    """What can be used, up to the limit; the rest is counted by reason, or stops everything with its place."""
-    if limit is not None and limit < 1:
-        raise UsageError(f"The limit must be at least 1, not {limit}.")
-    usable: list[_Found] = []
-    for where, record in placed:
+def _decide(reading: _Reading) -> None:
+    """Find out which question of a labelling tool's file is the preference."""
+    if reading.format.survey is None:
+        if reading.ballot.asked is not None:
+            raise UsageError(
+                f"--question names a question in a labelling tool's file; {reading.source} holds "
+                f"{reading.format.description}."
+            )
+        return
+    for where, record in reading.placed():
         try:
-            parsed = parse(record)
-        except UnusableError as reason:
-            parsed = [reason]
+            reading.format.survey(record, reading.ballot)
         except MalformedError as error:
-            raise malformed_error(where, str(error)) from error
-        for item in parsed:
-            if isinstance(item, UnusableError):
-                summary.skipped[str(item)] += 1
+            reading._refuse(where, str(error), record)
+        except UnusableError:
+            continue
+    reading.bad.clear()
+    try:
+        reading.ballot.decide()
+    except UnusableError as reason:
+        raise UsageError(f"{reading.source}: {reason}. Nothing was imported.") from reason
+
+
+def _survey(reading: _Reading) -> None:
+    """Check all of a source, and find out how far its ratings go."""
+    _decide(reading)
+    given: defaultdict[str, set[int]] = defaultdict(set)
+    for _, said in reading.said():
+        reading.records += 1
+        for item in said:
+            for vote in item.votes if isinstance(item, Comparison) else ():
+                for rated in vote.ratings.values():
+                    for attribute, value in rated.items():
+                        given[attribute].add(value)
+    reading.spans = {attribute: (min(values), max(values)) for attribute, values in given.items()}
+    reading.bad.clear()  # the second reading meets them again
+
+
+def _keep(store: FeedbackStore, reading: _Reading, summary: ImportSummary, heldout_share: float) -> None:
+    foreign = {a for a, (low, high) in reading.spans.items() if low < SCALE[0] or high > SCALE[1]}
+    for attribute, (low, high) in reading.spans.items():
+        if attribute in foreign:
+            summary.notes.append(
+                f"{attribute} was rated {low} to {high}, which is no scale from {SCALE[0]} to {SCALE[1]}: not kept."
+            )
+        elif high < SCALE[1]:
+            summary.notes.append(f"{attribute} was rated {low} to {high}: read as such out of {SCALE[1]}.")
+    keeper, batch = Keeper(store, summary, heldout_share), list[Labelled]()
+    what = f"Importing {make_printable(summary.name)}"
+    said_by_all = track(reading.said(), what, reading.records, "records") if reading.records >= LONG else reading.said()
+    for _, said in said_by_all:
+        summary.records += 1
+        for item in said:
+            if isinstance(item, Comparison) and not item.votes:
+                summary.skipped.update(item.lost)
+            elif isinstance(item, Comparison):
+                kept = _without(item, foreign) if foreign else item
+                batch.append(make_records(kept, reading.format.name, summary.name))
+            elif item.votes:
+                summary.skipped[str(item)] += item.votes
             else:
-                usable.append(item)
-        if limit is not None and len(usable) >= limit:
-            break
-    return usable[:limit]
+                summary.unjudged[str(item)] += 1
+        if len(batch) >= BATCH:
+            keeper.keep(batch)
+            batch.clear()
+    keeper.keep(batch)
 
 
-def _on_our_scale(comparisons_found: list[Comparison], summary: ImportSummary) -> list[Comparison]:
-    """Leave out all ratings of an attribute that leaves 1 to 7: half of another scale would mislead.
-
-    A shorter scale within ours cannot be told from people who never gave a 7, so the summary says what there was.
-    """
-    rated = [
-        item
-        for c in comparisons_found
-        for vote in c.votes
-        for scores in vote.ratings.values()
-        for item in scores.items()
-    ]
-    values: defaultdict[str, set[int]] = defaultdict(set)
-    for attribute, value in rated:
-        values[attribute].add(value)
-    span = {attribute: (min(given), max(given)) for attribute, given in values.items()}
-    foreign = {attribute for attribute, (low, high) in span.items() if low < SCALE[0] or high > SCALE[1]}
-    summary.rated = {a: (low, high) for a, (low, high) in span.items() if a not in foreign and high < SCALE[1]}
-    if not foreign:
-        return comparisons_found
-    summary.skipped.update(f"{a} is not rated from {SCALE[0]} to {SCALE[1]}" for a, _ in rated if a in foreign)
-    return [
+def _without(comparison: Comparison, foreign: set[str]) -> Comparison:
+    """Without the ratings on another scale than ours: half of it would mislead."""
+    votes = tuple(
         replace(
-            comparison,
-            votes=tuple(
-                replace(vote, ratings={p: _without(scores, foreign) for p, scores in vote.ratings.items()})
-                for vote in comparison.votes
-            ),
+            vote,
+            ratings={
+                place: {attribute: value for attribute, value in rated.items() if attribute not in foreign}
+                for place, rated in vote.ratings.items()
+            },
         )
-        for comparison in comparisons_found
-    ]
-
-
-def _without(scores: Any, foreign: set[str]) -> dict[str, int]:
-    return {attribute: value for attribute, value in scores.items() if attribute not in foreign}
-
-
-def keep(store: FeedbackStore, records_found: Sequence[Labelled], summary: ImportSummary, heldout_share: float) -> None:
-    with store.transaction():
-        store.add_annotators(person for record in records_found for person in record.annotators)
-        for side in (None, *Split):
-            prompts = [record.prompt for record in records_found if record.split is side]
-            summary.prompts += store.add_prompts(prompts, side, heldout_share)
-        store.add_responses(response for record in records_found for response in record.responses)
-        store.add_tasks(record.task for record in records_found if record.task)
-        _skip(store, records_found, summary)  # before the judgements, which fill the tasks' places
-        at = {judgement.id: record.at for record in records_found for judgement in record.judgements if record.at}
-        _submit(store, [judgement for record in records_found for judgement in record.judgements], at, summary)
-        _write(store, [(written, record.at) for record in records_found for written in record.demonstrations], summary)
-
-
-def _skip(store: FeedbackStore, records_found: Sequence[Labelled], summary: ImportSummary) -> None:
-    skips = {skip: entry for entry in records_found for skip in entry.skips}
-    settled = {
-        annotator_id: store.settled_tasks(annotator_id) for annotator_id in {skip.annotator_id for skip in skips}
-    }
-    for skip, record in skips.items():
-        if skip.task_id in settled[skip.annotator_id]:
-            summary.duplicates += 1
-        elif store.assign(skip.task_id, skip.annotator_id, range(len(record.responses))) is None:
-            summary.skipped["a task that was skipped has all its places taken"] += 1
-        else:
-            store.skip(skip.task_id, skip.annotator_id, skip.reason, record.at)
-            summary.skips += 1
-
-
-def _submit(
-    store: FeedbackStore, judged: Sequence[Judgement], at: Mapping[str, datetime], summary: ImportSummary
-) -> None:
-    known = {row.id: row for row in store._read(judgements, select(judgements))}  # also what was withdrawn
-    if store.guidelines() is not None:  # what they were judged by is not in the file, and is something else here
-        judged = [replace(judgement, guidelines_version=None) for judgement in judged]
-    placed = list(_in_place(judged, known, summary))
-    fresh = list(_without_contradictions(placed, {key: judgement_from(row) for key, row in known.items()}, summary))
-    new = {judgement.id: len(judgement.ranking.response_ids) for judgement in fresh if judgement.id not in known}
-    store.submit_all(fresh, at)
-    summary.rankings = sum(answers > 2 for answers in new.values())
-    summary.pairs = len(new) - summary.rankings
-    summary.duplicates += len(fresh) - len(new)
-
-
-def _in_place(entries: Sequence[_Said], known: Mapping[str, Row[Any]], summary: ImportSummary) -> Iterator[_Said]:
-    """Each with what it supersedes here: what its annotator took back at the source since an earlier import, and so is
-    not in the file, still stands.
-    """
-    in_file = {entry.id for entry in entries}
-    standing = {(row.task_id, row.annotator_id): row for row in known.values() if row.superseded_by is None}
-    for entry in entries:
-        before = standing.get((entry.task_id, entry.annotator_id)) if entry.task_id else None
-        if entry.id in known:
-            yield entry if entry.supersedes else replace(entry, supersedes=known[entry.id].supersedes)
-        elif entry.supersedes or before is None or before.id in in_file:
-            yield entry
-        elif before.withdrawn:
-            summary.skipped["its annotator's answer to the task was withdrawn here"] += 1
-        else:
-            yield replace(entry, supersedes=before.id)
-
-
-def _without_contradictions(
-    judged: Sequence[Judgement], known: dict[str, Judgement], summary: ImportSummary
-) -> Iterator[Judgement]:
-    """Leave out what says something else than the same annotator of the same data said of the task before."""
-    said_first = {key: _as_said(judgement) for key, judgement in known.items()}
-    for judgement in judged:
-        if said_first.setdefault(judgement.id, _as_said(judgement)) == _as_said(judgement):
-            yield judgement
-        else:
-            summary.skipped["the same data set prefers the other answer elsewhere"] += 1
-
-
-def _as_said(judgement: Judgement) -> Judgement:
-    """Without what the store adds to it."""
-    return replace(judgement, surplus=False, guidelines_version=None)
-
-
-def _write(
-    store: FeedbackStore, written: Sequence[tuple[Demonstration, datetime | None]], summary: ImportSummary
-) -> None:
-    unsigned: defaultdict[tuple[str, datetime | None], list[tuple[str, str]]] = defaultdict(list)
-    for demonstration, at in written:
-        if demonstration.annotator_id is None:
-            unsigned[demonstration.source, at].append((demonstration.prompt_id, demonstration.text))
-    summary.demonstrations = sum(store.add_demonstrations(texts, *origin) for origin, texts in unsigned.items())
-    known = {row.id: row for row in store._read(demonstrations, select(demonstrations))}
-    times = {demonstration.id: at for demonstration, at in written}
-    signed = list(
-        _in_place(
-            [demonstration for demonstration, _ in written if demonstration.annotator_id is not None], known, summary
-        )
+        for vote in comparison.votes
     )
-    summary.demonstrations += sum(store.write(demonstration, times[demonstration.id]) for demonstration in signed)
-    summary.duplicates += sum(map(len, unsigned.values())) + len(signed) - summary.demonstrations
+    return replace(comparison, votes=votes)
+
+
+def _keep_history(store: FeedbackStore, reading: _Reading, summary: ImportSummary, heldout_share: float) -> None:
+    """Our own rows, as a whole: an edit may stand far from what it edits."""
+    read: Callable[[Any], Labelled] = read_row
+    kept: list[Labelled] = []
+    for where, row in reading.placed():
+        summary.records += 1
+        try:
+            kept.append(read(row))
+        except UnusableError as reason:
+            summary.skipped[str(reason)] += 1
+        except MalformedError as error:
+            reading._refuse(where, str(error), row)
+        if reading.limit is not None and len(kept) >= reading.limit:
+            break
+    Keeper(store, summary, heldout_share).keep(kept, is_history=True)

@@ -1,20 +1,22 @@
 """From what a record says to the nouns of the store.
 
 Every comparison becomes a prompt, its responses, a task and a judgement an annotator. Whoever labelled a data set
-that names nobody is one annotator, `dataset:NAME` (`simulated:NAME` where the file says so). Named annotators stay
-apart, from each other and from our own people: `argilla:USER` where what names them is one of a kind everywhere (a
-UUID, an e-mail address), and otherwise `label-studio:NAME/3`, for every project counts its people from 1. Ids come
-from content and name: importing again adds nothing.
+that names nobody is one annotator, `dataset:NAME` (`simulated:NAME` where a model or a program chose); where several
+people without names judged one task, they are `dataset:NAME/1`, `dataset:NAME/2`, … Named annotators stay apart, from
+each other and from our own people: `argilla:USER` where what names them is one of a kind everywhere (a UUID, an e-mail
+address), and otherwise `label-studio:NAME/3`, for every project counts its people from 1. Ids come from content and
+name: importing again adds nothing.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 
-from plaudit.feedback.exchange.formats import Format
 from plaudit.feedback.exchange.formats.comparison import Comparison, Vote
 from plaudit.types import (
     Annotator,
@@ -54,34 +56,47 @@ class Labelled:
     skips: tuple[Skip, ...] = ()
     demonstrations: tuple[Demonstration, ...] = ()
     at: datetime | None = None  # when the judgement, skip or demonstration was said, where the record tells
+    times: Mapping[str, datetime] = field(default_factory=dict)  # judgement id -> when, where they differ
+    lost: tuple[str, ...] = ()  # a reason for each vote that is not among them
 
 
-def make_records(comparison: Comparison, format: Format, name: str) -> Labelled:
+def make_records(comparison: Comparison, format: str, name: str) -> Labelled:
     """The nouns in a comparison of the data set `name`."""
     prompt = Prompt(comparison.messages, name, comparison.tags)
-    votes = [(annotator(vote.annotator, vote.simulated, format, name), vote) for vote in comparison.votes]
+    nameless = sum(not vote.annotator for vote in comparison.votes)
+    numbers = count(1)
+    votes = []
+    for vote in comparison.votes:
+        number = next(numbers) if nameless > 1 and not vote.annotator else 0
+        votes.append((annotator(vote.annotator, vote.simulated, format, name, number), vote))
     people = tuple({person.id: person for person, _ in votes}.values())
     if not comparison.answers:
         written = tuple(_written(prompt, person, vote) for person, vote in votes if vote.better_answer.strip())
-        return Labelled(prompt, annotators=people, demonstrations=written)
+        return Labelled(prompt, annotators=people, demonstrations=written, lost=comparison.lost)
     responses = tuple(Response(prompt.id, answer) for answer in comparison.answers)
     judges = sum(bool(vote.tiers) for vote in comparison.votes)
     task = Task(prompt.id, tuple(response.id for response in responses), comparison.question, overlap=max(1, judges))
+    judged = [(_judgement(task, person, vote), vote.at) for person, vote in votes if vote.tiers]
     return Labelled(
         prompt,
         responses=responses,
         task=task,
         annotators=people,
-        judgements=tuple(_judgement(task, person, vote) for person, vote in votes if vote.tiers),
+        judgements=tuple(judgement for judgement, _ in judged),
         skips=tuple(Skip(task.id, person.id, vote.reason) for person, vote in votes if not vote.tiers),
+        times={judgement.id: at for judgement, at in judged if at is not None},
+        lost=comparison.lost,
     )
 
 
-def annotator(named: str, simulated: bool, format: Format, data: str) -> Annotator:
-    """Whom the data set `data` calls `named`; nothing: all who labelled it, together."""
+def annotator(named: str, simulated: bool, format: str, data: str, number: int = 0) -> Annotator:
+    """Whom the data set `data` calls `named`; nothing: all who labelled it, or one of several, by their `number`."""
     if not named:
         kind = AnnotatorKind.SIMULATED if simulated else AnnotatorKind.DATASET
-        return Annotator(f"{kind}:{data}", kind, "imported" + (": simulated, as the file says" if simulated else ""))
+        note = "imported" + (": simulated or a model, as the data say" if simulated else "")
+        if number:
+            note += f": number {number} of those who judged a task and are not named; not one person"
+        return Annotator(f"{kind}:{data}{f'/{number}' if number else ''}", kind, note)
     known = named if _ONE_OF_A_KIND.fullmatch(named) else f"{data}/{named}"
     return Annotator(f"{format}:{known}", AnnotatorKind.DATASET, f"imported: an annotator of {data}")
 
@@ -93,7 +108,10 @@ def _judgement(task: Task, person: Annotator, vote: Vote) -> Judgement:
         task_id=task.id,
         annotator_id=person.id,
         ranking=Ranking(tuple(tuple(ids[place] for place in tier) for tier in vote.tiers)),
-        ratings={ids[place]: dict(rated) for place, rated in vote.ratings.items()},
+        order=tuple(ids[place] for place in vote.shown),
+        strength=vote.strength,
+        ratings={ids[place]: dict(rated) for place, rated in vote.ratings.items() if rated},
+        flags={ids[place]: flags for place, flags in vote.flags.items()},
         reason=vote.reason,
         better_answer=vote.better_answer,
         seconds=vote.seconds,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.exchange.exports import ExportSummary, what, write
-from plaudit.feedback.exchange.formats import Format, comparisons
+from plaudit.feedback.exchange.formats import FORMATS
 from plaudit.feedback.exchange.formats.comparison import UnusableError
 from plaudit.feedback.exchange.tables import Row
 from plaudit.feedback.store import FeedbackStore
@@ -43,7 +43,7 @@ def export_rewardbench(
         for p in chosen_first(preferences(store, split, source))
         if p.prompt_id in prompts
     )
-    return write(path, rows, lambda row: _check(row, Format.TRL), what("preferences", split, source), left_out)
+    return write(path, rows, lambda row: _check(row, "trl"), what("preferences", split, source), left_out)
 
 
 def export_rewardbench2(
@@ -70,7 +70,7 @@ def export_rewardbench2(
         answers = {"chosen": [text[r] for r in best], "rejected": [text[r] for r in rest]}
         numbers = {"num_correct": len(best), "total_completions": len(scores)}
         rows.append({**row, **answers, **numbers, "subset": _subset(prompts[task.prompt_id])})
-    return write(path, rows, lambda row: _check(row, Format.REWARDBENCH2), what("rankings", split, source), left_out)
+    return write(path, rows, lambda row: _check(row, "rewardbench2"), what("rankings", split, source), left_out)
 
 
 def _questions(
@@ -104,7 +104,7 @@ def _subset(prompt: Prompt) -> str:
     return next((prompt.tags[name] for name in _SUBSETS if name in prompt.tags), prompt.source)
 
 
-def _check(row: Row, format: Format) -> None:
-    for comparison in comparisons(row, format):
+def _check(row: Row, format: str) -> None:
+    for comparison in FORMATS[format].said(row):
         if isinstance(comparison, UnusableError):
             raise comparison

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.exchange.formats import Format, comparisons, recognise
+from plaudit.feedback.exchange.formats import FORMATS, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.types import Message, Role
 
@@ -41,8 +41,8 @@ def said(user: str, value: Any, **more: Any) -> dict[str, Any]:
 
 
 def read(record: Any) -> Comparison:
-    assert recognise(record) is Format.ARGILLA
-    [found] = comparisons(record, Format.ARGILLA)
+    assert recognise(record) is FORMATS["argilla"]
+    [found] = FORMATS["argilla"].said(record)
     if isinstance(found, UnusableError):
         raise found
     return found
@@ -105,8 +105,7 @@ def test_ratings_of_every_answer_are_an_order() -> None:
     }
     assert read(nested(rated)).votes[0].tiers == ((0, 1),)  # means 3 and 3
     assert read(nested({**rated, "true_2": [said(ANA, 2)]})).votes[0].tiers == ((1,), (0,))
-    with pytest.raises(UnusableError, match="nobody has judged it"):
-        read(nested({"helpful_1": [said(ANA, 3)]}))
+    assert read(nested({"helpful_1": [said(ANA, 3)]})).lost == ("a response says nothing about which answer is better",)
 
 
 def test_discarded_is_a_skip_and_a_draft_is_nothing() -> None:
@@ -145,4 +144,4 @@ def test_a_chat_and_a_context_make_the_prompt() -> None:
 )
 def test_what_is_not_of_the_layout_says_why(record: Any, sentence: str) -> None:
     with pytest.raises(MalformedError, match=sentence):
-        comparisons(record, Format.ARGILLA)
+        FORMATS["argilla"].said(record)

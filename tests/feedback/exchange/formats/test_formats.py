@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plaudit.feedback.exchange.formats import DESCRIPTIONS, Format, comparisons, recognise
+from plaudit.feedback.exchange.formats import FORMATS, Format, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.feedback.exchange.history import read_row
 
@@ -29,12 +29,12 @@ values = st.recursive(
 results = st.fixed_dictionaries(
     {"value": st.dictionaries(names, values, max_size=2)}, optional={"to_name": values, "type": st.just("pairwise")}
 )
-shapes = {
-    Format.ARGILLA: st.fixed_dictionaries(
+shapes: dict[Format, Any] = {
+    FORMATS["argilla"]: st.fixed_dictionaries(
         {"fields": st.dictionaries(names, values), "responses": st.dictionaries(names, values)}
     )
     | st.fixed_dictionaries({"prompt": values, "q.responses": values, "q.responses.users": values}),
-    Format.LABEL_STUDIO: st.fixed_dictionaries(
+    FORMATS["label-studio"]: st.fixed_dictionaries(
         {
             "data": st.fixed_dictionaries({"prompt": st.just("Why?")}, optional={"answer1": values, "items": values})
             | st.dictionaries(names, values),
@@ -44,20 +44,22 @@ shapes = {
             | st.lists(values),
         }
     ),
-    Format.OASST_TREES: st.fixed_dictionaries({"prompt": st.fixed_dictionaries({"replies": values, "text": values})}),
-    Format.UKPCONVARG: st.fixed_dictionaries(
+    FORMATS["oasst-trees"]: st.fixed_dictionaries(
+        {"prompt": st.fixed_dictionaries({"replies": values, "text": values})}
+    ),
+    FORMATS["ukpconvarg"]: st.fixed_dictionaries(
         {"arg1": st.just("A"), "arg2": st.just("B"), "title": st.just("T"), "votes": values}
     ),
 }
 
 
-@pytest.mark.parametrize("format", shapes)
+@pytest.mark.parametrize("format", shapes, ids=lambda format: format.name)
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_record_is_read_or_refused(format: Format, data: st.DataObject) -> None:
     record = data.draw(shapes[format])
     try:
-        found = comparisons(record, format)
+        found = format.said(record)
     except MalformedError:
         return
     for one in found:
@@ -80,4 +82,4 @@ def test_what_is_no_feedback_is_not_recognised(record: Any) -> None:
 
 
 def test_every_format_has_a_name() -> None:
-    assert DESCRIPTIONS.keys() == set(Format)
+    assert all(format.description and format.name == name for name, format in FORMATS.items())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.exchange.formats import Format, comparisons, recognise
+from plaudit.feedback.exchange.formats import FORMATS, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.feedback.exchange.formats.oasst import trees
 from plaudit.feedback.exchange.formats.prompts import read_prompt
@@ -47,12 +47,12 @@ def flat(record: Node, parent: str | None = None) -> list[Node]:
 
 
 def usable(record: Any) -> list[Comparison]:
-    found = comparisons(record, Format.OASST_TREES)
+    found = FORMATS["oasst-trees"].said(record)
     return [one for one in found if isinstance(one, Comparison)]
 
 
 def test_every_ranked_set_of_replies_is_a_ranking() -> None:
-    assert recognise(TREE) is Format.OASST_TREES
+    assert recognise(TREE) is FORMATS["oasst-trees"]
     first, second = usable(TREE)
     assert (first.answers, first.votes[0].tiers) == (("Because.", "No.", "So."), ((0,), (1,), (2,)))
     assert [m.content for m in second.messages] == ["Why?", "Because.", "And?"]
@@ -63,7 +63,7 @@ def test_every_ranked_set_of_replies_is_a_ranking() -> None:
 def test_messages_a_row_make_the_same_trees() -> None:
     rows = flat(TREE["prompt"])
     orphan = {**rows[0], "message_id": "x", "parent_id": "elsewhere"}
-    assert recognise(rows[0]) is Format.OASST_TREES
+    assert recognise(rows[0]) is FORMATS["oasst-trees"]
     placed = [(f"line {i}", row) for i, row in enumerate([orphan, *rows], 1)]
     [(where, tree)] = trees(placed)
     assert where == f"line {len(placed)}"
@@ -85,7 +85,7 @@ def test_a_tree_is_also_a_prompt_with_a_good_answer() -> None:
     ],
 )
 def test_what_teaches_nothing_says_why(root: Node, reason: str) -> None:
-    [found] = comparisons({"prompt": root}, Format.OASST_TREES)
+    [found] = FORMATS["oasst-trees"].said({"prompt": root})
     assert isinstance(found, UnusableError)
     assert reason in str(found)
 
@@ -95,17 +95,17 @@ def test_what_teaches_nothing_says_why(root: Node, reason: str) -> None:
     [
         ({"text": "A", "role": "prompter", "replies": "B"}, '"replies" is not a list'),
         ({"text": 3, "role": "prompter", "replies": []}, '"text" is a number'),
-        ({"text": "A", "role": "tool", "replies": []}, 'a message by "tool"'),
+        ({"text": "A", "role": "robot", "replies": []}, 'a message by "robot"'),
         ({"text": "A", "role": "prompter"}, "where a message tree should be"),
     ],
 )
 def test_what_is_no_tree_says_why(root: Any, sentence: str) -> None:
     with pytest.raises(MalformedError, match=sentence):
-        comparisons({"prompt": root}, Format.OASST_TREES)
+        FORMATS["oasst-trees"].said({"prompt": root})
 
 
 def test_a_rank_too_long_for_a_float_is_a_rank() -> None:
     tree = {"prompt": prompter("Why?", assistant("Late.", rank=10**400), assistant("So.", rank=1))}
-    [found] = comparisons(tree, Format.OASST_TREES)
+    [found] = FORMATS["oasst-trees"].said(tree)
     assert isinstance(found, Comparison)
     assert found.answers == ("So.", "Late.")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plaudit.feedback.exchange.formats import Format, comparisons, recognise
+from plaudit.feedback.exchange.formats import FORMATS, Format, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.types import Message, Role
 
@@ -18,7 +18,7 @@ def says(role: str, text: str) -> dict[str, str]:
 
 
 def read(record: Any, format: Format) -> Comparison:
-    [found] = comparisons(record, format)
+    [found] = format.said(record)
     if isinstance(found, UnusableError):
         raise found
     return found
@@ -43,32 +43,32 @@ SLEEP, EAT = [says("assistant", "Sleep.")], [says("assistant", "Eat.")]
 @pytest.mark.parametrize(
     ("record", "format", "messages"),
     [
-        (HH, Format.HH, TALK),
+        (HH, FORMATS["hh"], TALK),
         (
             {
                 "context": [["prompter", "Hi"], ["assistant", "Yes?"], ["prompter", "What now?"]],
                 "chosen": "Sleep.",
                 "rejected": "Eat.",
             },
-            Format.OASST,
+            FORMATS["oasst"],
             TALK,
         ),
-        ({"prompt": "What now?", "chosen": "Sleep.", "rejected": "Eat."}, Format.TRL, ASK),
+        ({"prompt": "What now?", "chosen": "Sleep.", "rejected": "Eat."}, FORMATS["trl"], ASK),
         (
             {"system": "Be brief.", "prompt": "What now?", "chosen": "Sleep.", "rejected": "Eat."},
-            Format.TRL,
+            FORMATS["trl"],
             (SYSTEM, *ASK),
         ),
-        ({"prompt": TURNS, "chosen": SLEEP, "rejected": EAT}, Format.TRL, TALK),
-        ({"chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, Format.TRL, TALK),
-        ({"system": "Be brief.", "chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, Format.TRL, (SYSTEM, *TALK)),
-        ({"prompt": "What now?", "chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, Format.TRL, TALK),
-        ({"prompt": "What now?", "chosen": SLEEP, "rejected": EAT}, Format.TRL, ASK),
-        ({"prompt": TURNS, "chosen": "Sleep.", "rejected": "Eat."}, Format.TRL, TALK),
-        ({"chosen": "What now? Sleep.", "rejected": "What now? Eat."}, Format.TRL, ASK),
+        ({"prompt": TURNS, "chosen": SLEEP, "rejected": EAT}, FORMATS["trl"], TALK),
+        ({"chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, FORMATS["trl"], TALK),
+        ({"system": "Be brief.", "chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, FORMATS["trl"], (SYSTEM, *TALK)),
+        ({"prompt": "What now?", "chosen": TURNS + SLEEP, "rejected": TURNS + EAT}, FORMATS["trl"], TALK),
+        ({"prompt": "What now?", "chosen": SLEEP, "rejected": EAT}, FORMATS["trl"], ASK),
+        ({"prompt": TURNS, "chosen": "Sleep.", "rejected": "Eat."}, FORMATS["trl"], TALK),
+        ({"chosen": "What now? Sleep.", "rejected": "What now? Eat."}, FORMATS["trl"], ASK),
         (
             {"prompt": [says("system", "Be brief."), *TURNS], "chosen": SLEEP, "rejected": EAT},
-            Format.TRL,
+            FORMATS["trl"],
             (SYSTEM, *TALK),
         ),
     ],
@@ -80,45 +80,53 @@ def test_pairs(record: dict[str, Any], format: Format, messages: tuple[Message, 
 
 def test_a_set_of_right_and_wrong_answers_is_two_tiers() -> None:
     record = {"id": "7", "prompt": "What now?", "chosen": ["Sleep.", "Rest."], "rejected": ["Eat."], "subset": "Ties"}
-    assert recognise(record) is Format.REWARDBENCH2
-    found = read(record, Format.REWARDBENCH2)
+    assert recognise(record) is FORMATS["rewardbench2"]
+    found = read(record, FORMATS["rewardbench2"])
     assert (found.answers, found.votes[0].tiers) == (("Sleep.", "Rest.", "Eat."), ((0, 1), (2,)))
     assert found.tags == {"subset": "Ties"}
     with pytest.raises(UnusableError, match="more than 9 answers"):
-        read({**record, "rejected": [str(i) for i in range(8)]}, Format.REWARDBENCH2)
+        read({**record, "rejected": [str(i) for i in range(8)]}, FORMATS["rewardbench2"])
 
 
 def test_a_prompt_may_be_a_transcript() -> None:
     prompt = "Be brief.\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What now?\n\nAssistant:"
-    found = read({"prompt": prompt, "chosen": "Sleep.", "rejected": "Eat."}, Format.TRL)
+    found = read({"prompt": prompt, "chosen": "Sleep.", "rejected": "Eat."}, FORMATS["trl"])
     assert found.messages == (SYSTEM, *TALK)
 
 
 def test_an_implicit_text_prompt_ends_at_a_word() -> None:
-    found = read({"chosen": "The sky is black", "rejected": "The sky is blue"}, Format.TRL)
+    found = read({"chosen": "The sky is black", "rejected": "The sky is blue"}, FORMATS["trl"])
     assert found == Comparison.pair((user("The sky is"),), "black", "blue")
 
 
 def test_texts_that_are_given_apart_are_kept_to_the_letter() -> None:
-    found = read({"prompt": " The sky is", "chosen": " blue.\n", "rejected": "\tgreen."}, Format.TRL)
+    found = read({"prompt": " The sky is", "chosen": " blue.\n", "rejected": "\tgreen."}, FORMATS["trl"])
     assert found == Comparison.pair((user(" The sky is"),), " blue.\n", "\tgreen.")
 
 
 @pytest.mark.parametrize(
     ("record", "format", "reason"),
     [
-        ({**HH, "rejected": HH["rejected"].replace("Hi", "Ho")}, Format.HH, "differ before the last answer"),
-        ({**HH, "rejected": HH["chosen"] + " "}, Format.HH, "the same"),
-        ({**HH, "rejected": HH["rejected"].replace("Eat.", "")}, Format.HH, "an answer is empty"),
-        ({"chosen": "\n\nAssistant: A", "rejected": "\n\nAssistant: B"}, Format.HH, None),
-        ({"prompt": "Hm?", "chosen": "A", "rejected": "A"}, Format.TRL, "the same"),
-        ({"prompt": " ", "chosen": "A", "rejected": "B"}, Format.TRL, "the prompt is empty"),
-        ({"chosen": "A b", "rejected": "C d"}, Format.TRL, "no question before"),
-        ({"chosen": SLEEP, "rejected": EAT}, Format.TRL, "no question before"),
-        ({"chosen": TURNS + SLEEP, "rejected": EAT}, Format.TRL, "differ before the last answer"),
-        ({"chosen": TURNS, "rejected": [*TURNS[:-1], says("user", "Bye")]}, Format.TRL, "does not end with an answer"),
-        ({"prompt": [*TURNS, says("tool", "42")], "chosen": SLEEP, "rejected": EAT}, Format.TRL, 'a turn by "tool"'),
-        ({"prompt": [*TURNS, *SLEEP], "chosen": SLEEP, "rejected": EAT}, Format.TRL, "no question before"),
+        ({**HH, "rejected": HH["rejected"].replace("Hi", "Ho")}, FORMATS["hh"], "differ before the last answer"),
+        ({**HH, "rejected": HH["chosen"] + " "}, FORMATS["hh"], "the same"),
+        ({**HH, "rejected": HH["rejected"].replace("Eat.", "")}, FORMATS["hh"], "an answer is empty"),
+        ({"chosen": "\n\nAssistant: A", "rejected": "\n\nAssistant: B"}, FORMATS["hh"], None),
+        ({"prompt": "Hm?", "chosen": "A", "rejected": "A"}, FORMATS["trl"], "the same"),
+        ({"prompt": " ", "chosen": "A", "rejected": "B"}, FORMATS["trl"], "the prompt is empty"),
+        ({"chosen": "A b", "rejected": "C d"}, FORMATS["trl"], "no question before"),
+        ({"chosen": SLEEP, "rejected": EAT}, FORMATS["trl"], "no question before"),
+        ({"chosen": TURNS + SLEEP, "rejected": EAT}, FORMATS["trl"], "differ before the last answer"),
+        (
+            {"chosen": TURNS, "rejected": [*TURNS[:-1], says("user", "Bye")]},
+            FORMATS["trl"],
+            "does not end with an answer",
+        ),
+        (
+            {"prompt": [*TURNS, says("robot", "42")], "chosen": SLEEP, "rejected": EAT},
+            FORMATS["trl"],
+            'a turn by "robot"',
+        ),
+        ({"prompt": [*TURNS, *SLEEP], "chosen": SLEEP, "rejected": EAT}, FORMATS["trl"], "no question before"),
     ],
 )
 def test_pairs_that_teach_nothing_say_why(record: dict[str, Any], format: Format, reason: str | None) -> None:
@@ -129,17 +137,21 @@ def test_pairs_that_teach_nothing_say_why(record: dict[str, Any], format: Format
 @pytest.mark.parametrize(
     ("record", "format", "what"),
     [
-        ("text", Format.TRL, "text where a record"),
-        ({"prompt": "A", "chosen": "B"}, Format.TRL, 'no "rejected", only "prompt", "chosen"'),
-        ({"prompt": "A", "chosen": "B", "rejected": 3}, Format.TRL, '"rejected" is a number'),
-        ({"prompt": "A", "chosen": None, "rejected": "B"}, Format.TRL, '"chosen" is nothing'),
-        ({"prompt": {"a": 1}, "chosen": "A", "rejected": "B"}, Format.TRL, '"prompt" is a record'),
-        ({"prompt": "A", "chosen": SLEEP, "rejected": "B"}, Format.TRL, '"chosen" is a list'),
-        ({"chosen": [{"role": "user"}], "rejected": EAT}, Format.TRL, "without role and content"),
-        ({"chosen": [], "rejected": EAT}, Format.TRL, "not a list of messages"),
-        ({"chosen": "Hello", "rejected": "Bye"}, Format.HH, "no .*Assistant:"),
-        ({"context": ["Hi"], "chosen": "A", "rejected": "B"}, Format.OASST, "not a list of"),
-        ({"prompt": "A", "chosen": ["B"], "rejected": "C"}, Format.REWARDBENCH2, '"rejected" is not a list of texts'),
+        ("text", FORMATS["trl"], "text where a record"),
+        ({"prompt": "A", "chosen": "B"}, FORMATS["trl"], 'no "rejected", only "prompt", "chosen"'),
+        ({"prompt": "A", "chosen": "B", "rejected": 3}, FORMATS["trl"], '"rejected" is a number'),
+        ({"prompt": "A", "chosen": None, "rejected": "B"}, FORMATS["trl"], '"chosen" is nothing'),
+        ({"prompt": {"a": 1}, "chosen": "A", "rejected": "B"}, FORMATS["trl"], '"prompt" is a record'),
+        ({"prompt": "A", "chosen": SLEEP, "rejected": "B"}, FORMATS["trl"], '"chosen" is a list'),
+        ({"chosen": [{"role": "user"}], "rejected": EAT}, FORMATS["trl"], "without role and content"),
+        ({"chosen": [], "rejected": EAT}, FORMATS["trl"], "not a list of messages"),
+        ({"chosen": "Hello", "rejected": "Bye"}, FORMATS["hh"], "no .*Assistant:"),
+        ({"context": ["Hi"], "chosen": "A", "rejected": "B"}, FORMATS["oasst"], "not a list of"),
+        (
+            {"prompt": "A", "chosen": ["B"], "rejected": "C"},
+            FORMATS["rewardbench2"],
+            '"rejected" is not a list of texts',
+        ),
     ],
 )
 def test_what_is_not_of_the_format_says_what_is_wrong(record: Any, format: Format, what: str) -> None:
@@ -163,7 +175,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 fields = ["prompt", "chosen", "rejected", "context", "messages", "system", "tags", "simulated"]
-PAIRS = [Format.HH, Format.OASST, Format.TRL, Format.REWARDBENCH2]
+PAIRS = [FORMATS["hh"], FORMATS["oasst"], FORMATS["trl"], FORMATS["rewardbench2"]]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -192,8 +204,8 @@ ROW = {
 
 
 def test_votes() -> None:
-    assert recognise(ROW) is Format.UKPCONVARG
-    [found] = comparisons(ROW, Format.UKPCONVARG)
+    assert recognise(ROW) is FORMATS["ukpconvarg"]
+    [found] = FORMATS["ukpconvarg"].said(ROW)
     assert isinstance(found, Comparison)
     assert found.messages[0].content == "Is tea better?\nYes"
     assert found.question == "Which argument is more convincing?"
@@ -209,4 +221,4 @@ def test_votes() -> None:
 @pytest.mark.parametrize("votes", [[{"value": "a3"}], "a1", [3], [{"annotator": 3}]])
 def test_other_votes_are_refused(votes: Any) -> None:
     with pytest.raises(MalformedError, match="a1, a2 or equal"):
-        comparisons({**ROW, "votes": votes}, Format.UKPCONVARG)
+        FORMATS["ukpconvarg"].said({**ROW, "votes": votes})

@@ -1,93 +1,175 @@
 """What records mean: the shapes in which preferences are published or exported, read into `Comparison`s.
 
-One module a family of formats; this is the table of them. A new format is a line in each of the three tables below, a
-module beside this one, and a row in docs/howto-exchange.md. (Plaudit's own judgements, which name every noun in full,
-are read by `feedback/exchange/history.py`.)
+A format that is a matter of columns is a table in `simple.toml`; one with logic of its own is a module beside this one
+and a line in `FORMATS`. Both have a row in docs/howto-exchange.md. (Plaudit's own judgements, which name every noun in
+full, are read by `feedback/exchange/history.py`.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
-from plaudit.feedback.exchange.formats import argilla, fields, label_studio, oasst, pairs
+from plaudit.feedback.exchange.formats import argilla, fields, label_studio, oasst, pairs, prism, prodigy, table
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
+from plaudit.feedback.exchange.formats.mapping import ColumnMap, column_maps
+from plaudit.feedback.exchange.formats.paths import find, first
+from plaudit.feedback.exchange.formats.questionnaire import Ballot
+
+Placed = tuple[str, Any]  # where a record is, and the record
+Said = list[Comparison | UnusableError]
+PLAUDIT = "plaudit"
 
 
-class Format(StrEnum):
-    HH = "hh"
-    OASST = "oasst"
-    OASST_TREES = "oasst-trees"
-    TRL = "trl"
-    REWARDBENCH2 = "rewardbench2"
-    ARGILLA = "argilla"
-    LABEL_STUDIO = "label-studio"
-    UKPCONVARG = "ukpconvarg"
-    PLAUDIT = "plaudit"
+def _as_it_is(placed: Iterable[Placed]) -> Iterator[Placed]:
+    yield from placed
 
 
-DESCRIPTIONS = {
-    Format.HH: "HH transcripts",
-    Format.OASST: "OASST ranked pairs",
-    Format.OASST_TREES: "OASST message trees",
-    Format.TRL: "TRL-style preferences",
-    Format.REWARDBENCH2: "RewardBench 2 sets",
-    Format.ARGILLA: "Argilla records",
-    Format.LABEL_STUDIO: "Label Studio tasks",
-    Format.UKPCONVARG: "crowd votes on arguments",
-    Format.PLAUDIT: "Plaudit's judgements",
-}
+@dataclass(frozen=True)
+class Format:
+    """How a kind of record is known and read. Functions raise MalformedError for a record that is not of the format."""
 
-_READERS: dict[Format, Callable[[dict[str, Any]], Comparison]] = {
-    Format.HH: pairs.hh,
-    Format.OASST: pairs.oasst,
-    Format.TRL: pairs.trl,
-    Format.REWARDBENCH2: pairs.rewardbench2,
-    Format.ARGILLA: argilla.comparison,
-    Format.LABEL_STUDIO: label_studio.comparison,
-    Format.UKPCONVARG: pairs.crowd_voted,
-}
+    name: str
+    description: str
+    recognises: Callable[[dict[str, Any]], bool]
+    read: Callable[[dict[str, Any], Ballot], Said]
+    survey: Callable[[dict[str, Any], Ballot], None] | None = None  # of a tool whose users name the questions
+    join: Callable[[Iterable[Placed]], Iterator[Placed]] = _as_it_is  # records that belong together as one
+    columns: tuple[str, ...] = ()  # that a record has, where that is all that makes it one
+
+    def said(self, record: Any, ballot: Ballot | None = None) -> Said:
+        """What a record says, and why what is left out of it teaches nothing. MalformedError.
+
+        `ballot` knows the questions of the whole file; without it those of the record alone are known.
+        """
+        if not isinstance(record, dict):
+            raise MalformedError(f"{fields.kind(record)} where a record should be")
+        try:
+            return self.read(record, ballot or self._ballot_of(record))
+        except UnusableError as reason:
+            return [reason]
+
+    def _ballot_of(self, record: dict[str, Any]) -> Ballot:
+        ballot = Ballot()
+        if self.survey is not None:
+            self.survey(record, ballot)
+            ballot.decide()
+        return ballot
+
+
+def _one(read: Callable[[dict[str, Any]], Comparison]) -> Callable[[dict[str, Any], Ballot], Said]:
+    return lambda record, _: [read(record).check()]
+
+
+def _by_tool(name: str, description: str, tool: Any, is_one: Callable[[dict[str, Any]], bool]) -> Format:
+    def read(record: dict[str, Any], ballot: Ballot) -> Said:
+        if not is_one(record):
+            raise MalformedError(f"not one of {description}, only {fields.names(record)}")
+        return [tool.comparison(record, ballot).check()]
+
+    def survey(record: dict[str, Any], ballot: Ballot) -> None:
+        if isinstance(record, dict) and is_one(record):
+            tool.survey(record, ballot)
+
+    return Format(name, description, is_one, read, survey)
+
+
+def mapped(name: str, columns: ColumnMap) -> Format:
+    """The format that a mapping declares."""
+
+    def join(placed: Iterable[Placed]) -> Iterator[Placed]:
+        by_value = groupby(placed, key=lambda one: _value_of(one[1], columns.together))
+        for value, group in by_value:
+            rows = list(group)
+            if value is None:
+                yield from rows
+            else:
+                yield rows[0][0], {"rows": [record for _, record in rows]}
+
+    return Format(
+        name,
+        columns.description,
+        columns.recognises,
+        lambda record, _: columns.read(record),
+        join=join if columns.together else _as_it_is,
+        columns=columns.needs,
+    )
+
+
+def _value_of(record: Any, path: str) -> Any:
+    return first(record, path) if isinstance(record, dict) else None
+
+
+def _is_pair(record: dict[str, Any]) -> bool:
+    return record.get("chosen") is not None and record.get("rejected") is not None
+
+
+def _is_ranked_pair(record: dict[str, Any]) -> bool:
+    return _is_pair(record) and isinstance(record.get("context"), list)
+
+
+def _is_hh(record: dict[str, Any]) -> bool:
+    texts = record.get("chosen"), record.get("rejected")
+    return all(fields.is_transcript(text) for text in texts) and not pairs.prompt_columns(record)
+
+
+def _is_sets(record: dict[str, Any]) -> bool:
+    chosen = record.get("chosen")
+    return isinstance(chosen, list) and bool(chosen) and isinstance(chosen[0], str) and "rejected" in record
+
+
+SIMPLE = column_maps(Path(__file__).with_name("simple.toml").read_text(encoding="utf-8"), "simple.toml")
+
+_ALL = (
+    Format(PLAUDIT, "Plaudit's judgements", lambda r: {"plaudit", "kind"} <= r.keys(), lambda *_: []),
+    _by_tool("label-studio", "Label Studio tasks", label_studio, label_studio.is_task),
+    _by_tool("argilla", "Argilla records", argilla, argilla.is_argilla),
+    Format(
+        "oasst-trees",
+        "OASST message trees",
+        lambda r: oasst.is_tree(r) or oasst.is_message(r),
+        lambda record, _: oasst.rankings(record),
+        join=oasst.trees,
+    ),
+    Format(
+        "prism",
+        "PRISM conversations",
+        prism.is_conversation,
+        lambda record, _: prism.comparisons(record),
+        columns=("conversation_id", "user_id", "conversation_history"),
+    ),
+    Format("ukpconvarg", "crowd votes on arguments", pairs.is_crowd_voted, _one(pairs.crowd_voted)),
+    *(mapped(name, columns) for name, columns in SIMPLE.items()),
+    Format("oasst", "OASST ranked pairs", _is_ranked_pair, _one(pairs.oasst)),
+    Format("rewardbench2", "RewardBench 2 sets", _is_sets, _one(pairs.rewardbench2)),
+    Format("hh", "HH transcripts", _is_hh, _one(pairs.hh)),
+    Format("prodigy", "Prodigy examples", prodigy.is_example, _one(prodigy.comparison)),
+    Format("trl", "TRL-style preferences", _is_pair, _one(pairs.trl), columns=("chosen", "rejected")),
+    _by_tool("table", "rows of answers and what was said about them", table, table.is_row),
+)
+FORMATS = {format.name: format for format in _ALL}
 
 
 def recognise(record: Any) -> Format | None:
     """The format of a record, None for none that we know."""
     if not isinstance(record, dict):
         return None
-    tests: dict[Format, Callable[[dict[str, Any]], bool]] = {
-        Format.PLAUDIT: lambda r: {"plaudit", "kind"} <= r.keys(),
-        Format.LABEL_STUDIO: label_studio.is_task,
-        Format.ARGILLA: argilla.is_argilla,
-        Format.OASST_TREES: lambda r: oasst.is_tree(r) or oasst.is_message(r),
-        Format.UKPCONVARG: pairs.is_crowd_voted,
-    }
-    return next((kind for kind, is_it in tests.items() if is_it(record)), None) or _recognise_pair(record)
+    return next((format for format in _ALL if format.recognises(record)), None)
 
 
-def _recognise_pair(record: dict[str, Any]) -> Format | None:
-    if "chosen" not in record or "rejected" not in record:
-        return None
-    chosen = record["chosen"]
-    if "context" in record:
-        return Format.OASST
-    if isinstance(chosen, list) and chosen and isinstance(chosen[0], str):
-        return Format.REWARDBENCH2
-    transcript = isinstance(chosen, str) and "\n\nHuman:" in chosen and "\n\nAssistant:" in chosen
-    return Format.HH if transcript and record.get("prompt") is None else Format.TRL
+def nearest(record: dict[str, Any]) -> Format | None:
+    """The format of which a record has the most columns, None where it has none of any."""
+    shares = {format.name: _share(format.columns, record) for format in _ALL if format.columns}
+    best = max(shares, key=lambda name: shares[name])
+    return FORMATS[best] if shares[best] else None
 
 
-def comparisons(record: Any, format: Format) -> list[Comparison | UnusableError]:
-    """What a record of the format (any but `plaudit`) says, and why what is left out of it teaches nothing.
+def _share(columns: tuple[str, ...], record: dict[str, Any]) -> float:
+    return sum(bool(find(record, column)) for column in columns) / len(columns)
 
-    MalformedError when the record is not of the format.
-    """
-    if not isinstance(record, dict):
-        raise MalformedError(f"{fields.kind(record)} where a record should be")
-    if format is Format.OASST_TREES:
-        return oasst.rankings(record)
-    if format in (Format.ARGILLA, Format.LABEL_STUDIO, Format.UKPCONVARG) and recognise(record) is not format:
-        raise MalformedError(f"not one of {DESCRIPTIONS[format]}, only {fields.names(record)}")
-    try:
-        return [_READERS[format](record).check()]
-    except UnusableError as reason:
-        return [reason]
+
+by_map = partial(mapped, "map")

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from plaudit.types import Message, Role
+from plaudit.types import DEFAULT_QUESTION, Message, Role
 
 Messages = tuple[Message, ...]
 Tiers = tuple[tuple[int, ...], ...]  # places of the answers, best first; who is in one tier is as good as the other
@@ -25,7 +26,11 @@ class MalformedError(Exception):
 
 
 class UnusableError(Exception):
-    """Of the format, but nothing can be learned from it."""
+    """Of the format, but nothing can be learned from it: `votes` of people are left out by that."""
+
+    def __init__(self, reason: str, votes: int = 1) -> None:
+        super().__init__(reason)
+        self.votes = votes
 
 
 @dataclass(frozen=True)
@@ -35,22 +40,30 @@ class Vote:
     tiers: Tiers = ()
     annotator: str = ""  # as the file names them; nothing: it does not
     simulated: bool = False  # our own export says so of what no person chose
+    shown: tuple[int, ...] = ()  # places of the answers in the order shown, first or left to last; (): not known
+    strength: int | None = None  # 1 (barely) to 4 (far better), pairs only
     ratings: Mapping[int, Mapping[str, int]] = field(default_factory=dict)  # place -> attribute -> rating
+    flags: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # place -> safety flags
     all_bad: bool = False
     reason: str = ""
     better_answer: str = ""
     seconds: float | None = None
+    at: datetime | None = None  # when it was said
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two to nine answers to one conversation, and the votes on them; no answers: people wrote some themselves."""
+    """Up to nine answers to one conversation, and the votes on them; no answers: people wrote some themselves.
+
+    One answer is judged by itself: good enough, or (`Vote.all_bad`) not.
+    """
 
     messages: Messages
     answers: tuple[str, ...]
     votes: tuple[Vote, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
-    question: str = "Which answer is better?"
+    question: str = DEFAULT_QUESTION
+    lost: tuple[str, ...] = ()  # a reason for each vote that the record has and `votes` does not
 
     @classmethod
     def pair(
@@ -66,19 +79,22 @@ class Comparison:
 
     def check(self) -> Comparison:
         """Itself. UnusableError when there is nothing in it to learn from."""
-        check_prompt(self.messages)
+        said = len(self.votes) + len(self.lost)
+        try:
+            check_prompt(self.messages)
+        except UnusableError as error:
+            raise UnusableError(str(error), said) from None
         number, different = len(self.answers), len({answer.strip() for answer in self.answers})
         problems = {
             "an answer is empty": not all(answer.strip() for answer in self.answers),
             "both answers are the same": number == 2 and different < 2,
             "two of the answers are the same": number > 2 and different < number,
-            "there is only one answer": number == 1,
             f"there are more than {MOST_ANSWERS} answers": number > MOST_ANSWERS,
-            "nobody has judged it": not self.votes,
+            "nobody has judged it": not said,
         }
         for problem, is_so in problems.items():
             if is_so:
-                raise UnusableError(problem)
+                raise UnusableError(problem, said)
         return self
 
 
@@ -92,8 +108,8 @@ class Asked:
 
 
 def check_prompt(messages: Messages) -> None:
-    """UnusableError unless the conversation ends with a question."""
-    if not messages or messages[-1].role is not Role.USER:
+    """UnusableError unless the conversation ends with a question, or with what a tool answered."""
+    if not messages or messages[-1].role not in (Role.USER, Role.TOOL):
         raise UnusableError("the conversation has no question before the answer")
     if not messages[-1].content.strip():
         raise UnusableError("the prompt is empty")

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 from plaudit.feedback.exchange.formats.comparison import MalformedError, Messages, UnusableError
+from plaudit.feedback.exchange.formats.paths import as_list
 from plaudit.types import Message, Role, Split
 
 ROLES = {
     "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,  # what OpenAI calls it since 2025
     "user": Role.USER,
     "human": Role.USER,
     "prompter": Role.USER,
     "assistant": Role.ASSISTANT,
     "gpt": Role.ASSISTANT,
+    "chatgpt": Role.ASSISTANT,
+    "bot": Role.ASSISTANT,
+    "model": Role.ASSISTANT,
+    "function_call": Role.ASSISTANT,
+    "tool": Role.TOOL,
+    "function": Role.TOOL,
+    "ipython": Role.TOOL,
+    "observation": Role.TOOL,
 }
 TURN = re.compile(r"\n\n(Human|Assistant):")
 TAGS = ("topic", "language", "group", "subset")  # columns that become tags of the prompt, beside `tags` itself
-_HELDOUT = {"heldout", "test", "validation"}
+_HELDOUT = {"heldout", "test", "validation", "valid", "val", "dev"}
 
 
 def text(record: dict[str, Any], name: str) -> str:
@@ -30,19 +41,52 @@ def text(record: dict[str, Any], name: str) -> str:
     return str(record[name])
 
 
+def is_message(value: Any) -> bool:
+    """`{"role", "content"}`, or ShareGPT's `{"from", "value"}`."""
+    return isinstance(value, dict) and ({"role", "content"} <= value.keys() or {"from", "value"} <= value.keys())
+
+
 def messages(turns: Any, name: str) -> Messages:
-    """A list of `{"role", "content"}`."""
-    if not isinstance(turns, list) or not turns:
+    """A list of messages, in any spelling of them; or just one."""
+    if is_message(turns):
+        turns = [turns]
+    listed = as_list(turns)
+    if not listed:
         raise MalformedError(f'"{name}" is not a list of messages')
-    parsed = []
-    for turn in turns:
-        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
-        if not isinstance(role, str) or not isinstance(content, str):
+    return tuple(message(turn, name) for turn in listed)
+
+
+def message(turn: Any, name: str) -> Message:
+    if not is_message(turn):
+        raise MalformedError(f'"{name}" has a message without role and content as text')
+    role, content = (turn["role"], turn["content"]) if "role" in turn else (turn["from"], turn["value"])
+    if not isinstance(role, str):
+        raise MalformedError(f'"{name}" has a message without role and content as text')
+    if role.strip().lower() not in ROLES:
+        raise UnusableError(f'a turn by "{role}"')
+    called = turn.get("tool_calls")
+    if content is None and called:
+        content = json.dumps(called, ensure_ascii=False)  # a turn that calls a tool may say nothing else
+    return Message(ROLES[role.strip().lower()], content_of(content, name))
+
+
+def content_of(content: Any, name: str) -> str:
+    """The text of a message, whole or in parts. UnusableError where a part is no text (an image, a sound)."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise MalformedError(f'"{name}" has a message without role and content as text')
+    texts = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif isinstance(part, dict) and part.get("type") not in (None, "text", "input_text", "output_text"):
+            raise UnusableError(f'a part of a message is no text but "{part["type"]}"')
+        else:
             raise MalformedError(f'"{name}" has a message without role and content as text')
-        if role not in ROLES:
-            raise UnusableError(f'a turn by "{role}"')
-        parsed.append(Message(ROLES[role], content))
-    return tuple(parsed)
+    return "".join(texts)
 
 
 def prompt(record: dict[str, Any], name: str = "prompt") -> Messages:
@@ -50,20 +94,43 @@ def prompt(record: dict[str, Any], name: str = "prompt") -> Messages:
     value = record.get(name)
     if value is None:
         return ()
-    if isinstance(value, list):
-        return messages(value, name)
-    question = text(record, name)
-    if question.endswith("\n\nAssistant:") and "\n\nHuman:" in question:
-        return transcript(question.removesuffix("\n\nAssistant:"))
-    return (Message(Role.USER, question),)
+    return asked(value, name) if isinstance(value, (list, dict)) else asked(text(record, name), name)
+
+
+def asked(value: Any, name: str) -> Messages:
+    """A conversation up to the model's turn: messages, a question, or a transcript of either kind."""
+    if isinstance(value, str):
+        listed = as_list(value) if value.lstrip().startswith("[") else None
+        if listed and all(is_message(turn) for turn in listed):
+            return messages(listed, name)
+        return spoken(value)
+    return messages(value, name)
+
+
+def spoken(said: str) -> Messages:
+    """A question as it is; a transcript "\\n\\nHuman: …\\n\\nAssistant:" that ends there as its turns."""
+    trimmed = said.rstrip()
+    if trimmed.endswith("\n\nAssistant:") and "\n\nHuman:" in led(trimmed):
+        return transcript(led(trimmed).removesuffix("\n\nAssistant:"))
+    return (Message(Role.USER, said),)
+
+
+def led(said: str) -> str:
+    """A transcript that has lost the blank line that it begins with, with it."""
+    return f"\n\n{said.lstrip()}" if said.lstrip().startswith(("Human:", "Assistant:")) else said
+
+
+def is_transcript(value: Any) -> bool:
+    """Text that is turns from its first word on: an answer may quote some, and is none."""
+    return isinstance(value, str) and bool(TURN.match(led(value))) and "\n\nAssistant:" in value
 
 
 def transcript(transcribed: str) -> Messages:
     """The turns of "\\n\\nHuman: …\\n\\nAssistant: …"; what stands before the first is a system message."""
-    opening, *turns = TURN.split(transcribed)
+    opening, *turns = TURN.split(led(transcribed))
     lead = (Message(Role.SYSTEM, opening.strip()),) if opening.strip() else ()
-    spoken = zip(turns[::2], turns[1::2], strict=True)
-    return (*lead, *(Message(ROLES[who.lower()], words.strip()) for who, words in spoken))
+    spoken_turns = zip(turns[::2], turns[1::2], strict=True)
+    return (*lead, *(Message(ROLES[who.lower()], words.strip()) for who, words in spoken_turns))
 
 
 def system(record: dict[str, Any]) -> Messages:
@@ -79,12 +146,15 @@ def tags(record: dict[str, Any]) -> dict[str, str]:
         **(given if isinstance(given, dict) else {}),
         **{name: record[name] for name in TAGS if name in record},
     }
-    kept = {str(name): value for name, value in tags_found.items() if isinstance(value, str)}
-    side = record.get("split") if isinstance(record.get("split"), str) else kept.get("split")
+    kept = {str(name): value for name, value in tags_found.items() if isinstance(value, str) and value}
+    return with_split(kept, record.get("split") if isinstance(record.get("split"), str) else kept.get("split"))
+
+
+def with_split(given: dict[str, str], side: Any) -> dict[str, str]:
+    """The tags, with `split` where the data set names a side."""
+    kept = {name: value for name, value in given.items() if name != "split"}
     if side == Split.TRAIN or side in _HELDOUT:
         kept["split"] = str(Split.TRAIN if side == Split.TRAIN else Split.HELDOUT)
-    else:
-        kept.pop("split", None)
     return kept
 
 
@@ -95,8 +165,29 @@ def _record_in(given: str) -> Any:
         return {}
 
 
-def names(record: dict[str, Any]) -> str:
-    return ", ".join(f'"{name}"' for name in list(record)[:6]) or "nothing"
+def number(value: Any) -> float | None:
+    """The number that a value is or spells; None where it is none (a table's empty cell, "N/A", NaN)."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def seconds(value: Any) -> float | None:
+    """How long something took, where that is told."""
+    took = number(value)
+    return took if took is not None and took >= 0 else None
+
+
+def names(record: dict[str, Any], most: int = 12) -> str:
+    return ", ".join(f'"{name}"' for name in list(record)[:most]) or "nothing"
 
 
 def kind(value: Any) -> str:

@@ -4,7 +4,7 @@
   answer.
 - `oasst` (OpenAssistant's ranked pairs): `context` [[role, text], …], `chosen`, `rejected`.
 - `trl` (TRL's "preference" type; RewardBench 1): `chosen` and `rejected`, as text or as messages, with an explicit
-  `prompt` or with the prompt as what both begin with; optional `system`.
+  `prompt` (`question`, `instruction` and `input`, …) or with the prompt as what both begin with; optional `system`.
 - `rewardbench2`: `prompt`, and lists `chosen` and `rejected` of which every one of the first is better than every one
   of the second.
 - `ukpconvarg` (UKPConvArg1, Habernal and Gurevych, ACL 2016): pairs of arguments `arg1` and `arg2`, the debate's
@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -27,8 +28,21 @@ from plaudit.feedback.exchange.formats.comparison import (
     UnusableError,
     Vote,
 )
+from plaudit.feedback.exchange.formats.mapping import ColumnMap
 from plaudit.types import Message, Role
 
+PROMPTS = ("prompt", "question", "instruction", "query", "input", "messages", "conversations", "conversation",
+           "context", "history", "dialogue", "user_message", "user_prompt", "user_input", "user", "post", "request",
+           "task")  # fmt: skip
+SYSTEMS = ("system", "system_prompt", "system_message")
+_ABOUT = re.compile(  # columns that tell about a pair
+    r"(?i)(.*_)?(ids?|uuid|key|hash|index|url|link|sources?|origin|dataset|data_source|splits?|subset|category|categories|"
+    r"domain|topic|group|languages?|lang|tags?|labels?|type|kind|task_type|status|license|date|time|timestamp|"
+    r"created_at|updated_at|models?|generator|annotators?|annotator_id|worker|judge|user_id|author|by|version|name|"
+    r"score|scores|rating|ratings|margin|strength|confidence|difficulty|simulated|probability|votes|"
+    r"reasons?|rationale|rationales|comment|comments|explanation|feedback|critique|notes?|system|system_prompt|"
+    r"system_message|title|metadata|meta|info|gold|winner|preferred|preference|quality)(_.*)?"
+)
 _VALUES: dict[str, Tiers] = {"a1": ((0,), (1,)), "a2": ((1,), (0,)), "equal": ((0, 1),)}
 
 
@@ -39,7 +53,7 @@ def hh(record: dict[str, Any]) -> Comparison:
         raise MalformedError('no "\\n\\nAssistant:" in a transcript')
     if before != before_rejected:
         raise UnusableError("the conversations differ before the last answer")
-    if fields.TURN.split(before)[0].strip():
+    if fields.TURN.split(fields.led(before))[0].strip():
         raise UnusableError("the transcript does not begin with a turn")
     return _pair(record, fields.transcript(before), chosen.strip(), rejected.strip())
 
@@ -53,19 +67,58 @@ def oasst(record: dict[str, Any]) -> Comparison:
 
 
 def trl(record: dict[str, Any]) -> Comparison:
-    lead = (*fields.system(record), *fields.prompt(record))
     chosen, rejected = record.get("chosen"), record.get("rejected")
-    if isinstance(chosen, list) and isinstance(rejected, list):
-        return _pair(
-            record, *_of_messages(lead, fields.messages(chosen, "chosen"), fields.messages(rejected, "rejected"))
-        )
-    chosen, rejected = fields.text(record, "chosen"), fields.text(record, "rejected")
-    if record.get("prompt") is not None:
-        return _pair(record, lead, chosen, rejected)
+    spoken = [isinstance(said, list) or fields.is_message(said) for said in (chosen, rejected)]
+    for name in ("chosen", "rejected"):
+        if not all(spoken):
+            fields.text(record, name)
+    if not isinstance(record.get("prompt"), (str, list, type(None))):
+        fields.text(record, "prompt")
+    columns = prompt_columns(record)
+    if columns:
+        return _mapped(record, columns)
+    if not isinstance(chosen, str) or not isinstance(rejected, str) or fields.is_transcript(chosen):
+        return _mapped(record, ())
     shared = "".join(a for a, b in takewhile(lambda both: both[0] == both[1], zip(chosen, rejected, strict=False)))
     shared = shared[: max((space.end() for space in re.finditer(r"\s+", shared)), default=0)]  # whole words
     prompt = (Message(Role.USER, shared.strip()),) if shared.strip() else ()
+    lead = fields.system(record)
     return _pair(record, (*lead, *prompt), chosen[len(shared) :].strip(), rejected[len(shared) :].strip())
+
+
+def prompt_columns(record: dict[str, Any]) -> tuple[str, ...]:
+    """Where the prompt of a record with `chosen` and `rejected` stands; () where it is what both begin with.
+
+    MalformedError where another text might be the prompt: what both answers begin with would then be made up.
+    """
+    others = {name: value for name, value in record.items() if _is_said(value) and name not in ("chosen", "rejected")}
+    if isinstance(record.get("prompt"), str):
+        return ("prompt",)
+    known = next((name for wanted in PROMPTS for name in others if name.lower() == wanted), None)
+    if known is not None:
+        beside = next((name for name in others if name.lower() == "input"), None)
+        return (known, beside) if known.lower() == "instruction" and beside else (known,)
+    strangers = [name for name in others if not _ABOUT.fullmatch(name)]
+    both_texts = isinstance(record.get("chosen"), str) and isinstance(record.get("rejected"), str)
+    if strangers and both_texts and not fields.is_transcript(record["chosen"]):
+        raise MalformedError(
+            f'no column is called "prompt", and {fields.names(dict.fromkeys(strangers))} may be it: say which, as '
+            f"--map prompt={strangers[0]},chosen=chosen,rejected=rejected"
+        )
+    return ()
+
+
+def _is_said(value: Any) -> bool:
+    """Text, or a conversation."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, list) and bool(value) and all(fields.is_message(turn) for turn in value)
+
+
+def _mapped(record: dict[str, Any], columns: tuple[str, ...]) -> Comparison:
+    system = tuple(name for name in SYSTEMS if isinstance(record.get(name), str) and name not in columns)
+    mapping = ColumnMap(prompt=columns, system=system, chosen=("chosen",), rejected=("rejected",))
+    return replace(mapping.comparison(record), tags=fields.tags(record))
 
 
 def rewardbench2(record: dict[str, Any]) -> Comparison:
@@ -87,20 +140,6 @@ def is_simulated(record: dict[str, Any]) -> bool:
 
 def _pair(record: dict[str, Any], messages: Messages, chosen: str, rejected: str) -> Comparison:
     return Comparison.pair(messages, chosen, rejected, fields.tags(record), is_simulated(record))
-
-
-def _of_messages(lead: Messages, chosen: Messages, rejected: Messages) -> tuple[Messages, str, str]:
-    """Messages may hold only the answer, or repeat the conversation before it; then that is the prompt."""
-    if chosen[:-1] != rejected[:-1]:
-        raise UnusableError("the conversations differ before the last answer")
-    if chosen[-1].role is not Role.ASSISTANT or rejected[-1].role is not Role.ASSISTANT:
-        raise UnusableError("a conversation does not end with an answer")
-    before = chosen[:-1]
-    if chosen[0].role is Role.ASSISTANT:
-        before = (*lead, *before)
-    elif before[0].role is not Role.SYSTEM:
-        before = (*(m for m in lead if m.role is Role.SYSTEM), *before)
-    return before, chosen[-1].content, rejected[-1].content
 
 
 def is_crowd_voted(record: dict[str, Any]) -> bool:

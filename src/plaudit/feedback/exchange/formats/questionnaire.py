@@ -1,75 +1,247 @@
-"""Labelling tools let people name the fields and questions: here is how we guess what they mean.
+"""Labelling tools let people name the fields and questions: here is how we tell what they mean.
 
 - The answers are text fields that differ in a number or letter at the end: `response_1`, `Answer B`, `completion2`.
 - The prompt is a field called so (`prompt`, `instruction`, `question`, …); a `context` beside it stands before it.
-- A ranking or a label names answers, by the field's name or by its number or letter; `tie`, `equal`, `both bad`, … is
-  a tie.
-- A rating's question names its answer in the same way; what is left of its name is the attribute.
-- A text is a better answer where its question says so (`corrected`, `better`, …), else the reason.
+  Names of ids, sources and passages are neither.
+- A ranking orders all answers. A label chooses one, by the field's name, number, letter or side, or says that they are
+  alike (`options`). A question is the preference question if all its values over the file do so: an order before a
+  choice of two sides before a label. Where two questions remain, whoever imports says which.
+- A rating's question names its answer; what is left of its name is the attribute.
+- A text is a better answer where its question says so about an answer (`corrected response`), else the reason.
 
-Where someone gave no order but rated every answer, the mean ratings are the order ("rate first, then rank",
+Where nobody gives an order but somebody rates every answer, the mean ratings are the order ("rate first, then rank",
 InstructGPT).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
 from fractions import Fraction
 from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
-from plaudit.feedback.exchange.formats.comparison import MalformedError, Messages, Tiers, Vote
+from plaudit.feedback.exchange.formats.comparison import MalformedError, Messages, Tiers, UnusableError, Vote
+from plaudit.feedback.exchange.formats.options import ANSWERS, Choice, best_of, choice, place_of, split_name
 from plaudit.types import Message, Role
 
-_PROMPTS = (
-    "prompt",
-    "instruction",
-    "question",
-    "query",
-    "input",
-    "conversation",
-    "dialogue",
-    "messages",
-    "chat",
-    "text",
+_PROMPTS = ("prompt", "instruction", "question", "query", "input", "user_message", "message", "conversation",
+            "dialogue", "messages", "chat", "request", "task", "user", "post", "context", "text")  # fmt: skip
+_CONTEXT = ("context", "passage", "document", "background")
+_NO_TEXT = re.compile(
+    r"(?i)(^|[\W_])(ids?|uuid|key|index|idx|url|link|sources?|model|models|score|author|meta|metadata)$"
 )
-_ANSWERS = ("response", "answer", "completion", "reply", "generation", "output", "candidate", "text")
-_NUMBERED = re.compile(
-    r"(?P<stem>.*?)[\s_.-]*(?P<number>\d+)|(?P<words>.*?)(?:[\s_.-]+|(?<=[a-z])(?=[A-I]$)|^)(?P<letter>[A-Ia-i])"
+_NO_ANSWER = re.compile(
+    r"(?i)prompt|instruction|question|query|context|passage|document|evidence|source|chunk|retriev|snippet|citation|"
+    r"reference|background|system|turn|message|meta|model|score|title|url|tag|label|keyword|fact|history|example"
 )
-_TIE = re.compile(r"(?i)\b(tie|tied|draw|equal|equally|same|both|neither|none)\b")
-_BAD = re.compile(r"(?i)bad\b|neither|none")
-_BETTER = re.compile(r"(?i)better|best|correct|improv|rewrit|revis|ideal|demonstrat")
-_MOST_WORDS_OF_A_LABEL = 4
+_ASKS_WHICH = re.compile(
+    r"(?i)prefer|better|best|which|winner|wins|chosen|choose|choice|compar|overall|rank|order|pick"
+)
+_BETTER = re.compile(r"(?i)better|best|correct|improv|rewrit|revis|ideal|demonstrat|edit|gold")
+_ASKS_WHY = re.compile(r"(?i)\b(why|reason|rationale|comment|explain|explanation|justif\w*|notes?|feedback|because)\b")
+_OF_PROMPT = re.compile(r"(?i)prompt|instruction|question|query")
+_MOST_WORDS_OF_A_LABEL = 8
+_MOST_LABELS = 9  # of a question that people answer by choosing
 
 
 def answers_in(record: Mapping[str, Any]) -> dict[str, str]:
     """Name -> text of the fields that hold the answers, in the order of their numbers or letters."""
     groups: dict[str, dict[str, tuple[str, str]]] = {}
     for name, value in record.items():
-        stem, place = _split(name)
-        if place and isinstance(value, str):
-            groups.setdefault(stem, {})[place.rjust(6, "0")] = (name, value)
-    several = [stem for stem in groups if len(groups[stem]) > 1]
-    likely = sorted(several, key=lambda stem: (any(word in stem for word in _ANSWERS), len(groups[stem])), reverse=True)
-    return dict(groups[likely[0]][place] for place in sorted(groups[likely[0]])) if likely else {}
+        stem, place = split_name(name)
+        if place and isinstance(value, str) and not _NO_TEXT.search(name):
+            groups.setdefault(stem, {})[place.rjust(9, "0")] = (name, value)
+    several = {stem: group for stem, group in groups.items() if len(group) > 1}
+    named = [stem for stem in several if _is_answers(stem)]
+    others = [stem for stem in several if not _NO_ANSWER.search(stem)]
+    likely = sorted(named or others, key=lambda stem: len(several[stem]), reverse=True)
+    return dict(several[likely[0]][place] for place in sorted(several[likely[0]])) if likely else {}
 
 
-def prompt_in(record: Mapping[str, Any], answers: Mapping[str, str]) -> Messages:
-    """The conversation that the answers are to. MalformedError where no field can be it."""
-    others = {name: value for name, value in record.items() if name not in answers and isinstance(value, (str, list))}
+def _is_answers(stem: str) -> bool:
+    return any(
+        word in re.split(r"[\W_]+", stem) or stem.endswith(word) for word in ANSWERS if word != "model"
+    ) and not (any(word in stem for word in _CONTEXT))
+
+
+def prompt_in(record: Mapping[str, Any], answers: Mapping[str, str], votes: int = 1) -> Messages:
+    """The conversation that the answers are to. MalformedError where no field can be it.
+
+    UnusableError, which leaves out so many `votes`, where a turn of it is nothing that we know.
+    """
+    others = {
+        name: value
+        for name, value in record.items()
+        if name not in answers and isinstance(value, (str, list)) and value and not _NO_TEXT.search(name)
+    }
     by_word = [name for word in _PROMPTS for name in others if name.lower() == word]
-    by_part = [name for word in _PROMPTS for name in others if word in name.lower()]
+    by_part = [name for word in _PROMPTS for name in others if word in name.lower() and not _is_passage(name)]
     named = [*by_word, *by_part, *(name for name in others if len(others) == 1)]
     if not named:
         raise MalformedError(f"no field that could be the prompt, only {fields.names(dict(record))}")
-    messages = fields.prompt(dict(others), named[0])
+    try:
+        messages = fields.prompt(dict(others), named[0])
+    except UnusableError as error:
+        raise UnusableError(str(error), votes) from None
     context = others.get("context")
     if isinstance(context, str) and context.strip() and named[0] != "context" and messages[-1].role is Role.USER:
         messages = (*messages[:-1], Message(Role.USER, f"{context}\n\n{messages[-1].content}"))
+    system = next((others[n] for n in ("system", "system_prompt") if isinstance(others.get(n), str)), "")
+    if isinstance(system, str) and system.strip() and messages[0].role is not Role.SYSTEM:
+        messages = (Message(Role.SYSTEM, system), *messages)
     return messages
+
+
+def _is_passage(name: str) -> bool:
+    return bool(split_name(name)[1]) and any(word in name.lower() for word in _CONTEXT)
+
+
+class Way(IntEnum):
+    """How a question can order the answers; the first that a file has is heard."""
+
+    ORDER = 0  # an order of all of them
+    SIDE = 1  # one of two sides
+    LABEL = 2  # one label
+
+
+@dataclass
+class Ballot:
+    """What is asked in a file, by question: which of them orders the answers (`decide`)."""
+
+    asked: str | None = None  # by whoever imports
+    _values: dict[tuple[Way, str], Counter[tuple[bool, bool, bool]]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
+    _words: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # question -> labels, the first few
+    _chosen: tuple[Way, str] | None = None
+    _backing: str | None = None  # a label question beside a choice of sides
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a question orders the answers."""
+        return self._chosen is not None
+
+    def saw(self, way: Way, question: str, value: Any, names: Sequence[str]) -> None:
+        """Take note of a value: whether it speaks about the answers, names one, and is more than a list as shown."""
+        if way is Way.SIDE:
+            said = (True, True, True)
+        elif way is Way.ORDER:
+            order = order_of(value, names)
+            said = (order is not None, order is not None, order is not None and _in_places(order) != range(len(names)))
+        elif isinstance(value, list) and len(value) != 1:
+            said = (False, False, False)  # several labels at once choose nothing
+        else:
+            label = value[0] if isinstance(value, list) else value
+            chose = _chosen(question, label, names)
+            said = (chose is not None, chose is not None and len(chose.tiers) > 1, True)
+            if len(self._words[question]) <= _MOST_LABELS:
+                self._words[question].add(str(label))
+        self._values[way, question][said] += 1
+
+    def decide(self) -> None:
+        """Find the question that orders the answers. UnusableError with a sentence where two do."""
+        questions = dict.fromkeys(question for _, question in self._values)
+        if self.asked is not None:
+            found = [key for key in sorted(self._values) if key[1] == self.asked]
+            if not found:
+                raise UnusableError(f'nobody answered a question "{self.asked}", only {fields.names(questions)}')
+            self._chosen = found[0]
+            return
+        for way in Way:
+            likely = [key for key in self._values if key[0] is way and self._orders(key)]
+            if way is Way.ORDER and len(likely) > 1:
+                likely = [key for key in likely if _ASKS_WHICH.search(key[1])]
+            if len(likely) > 1:
+                asked = fields.names({key[1]: 0 for key in likely})
+                raise UnusableError(
+                    f"{len(likely)} questions order the answers, {asked}: say which is the preference, as "
+                    f'--question "{likely[0][1]}"'
+                )
+            if likely:
+                self._chosen = likely[0]
+                beside = [key[1] for key in self._values if key[0] is Way.LABEL and self._orders(key)]
+                self._backing = beside[0] if way is Way.SIDE and len(beside) == 1 else None
+                return
+        self._chosen = self._nearest()
+
+    def _orders(self, key: tuple[Way, str]) -> bool:
+        values = self._values[key]
+        speaks = all(about for about, _, _ in values)
+        if key[0] is Way.ORDER:
+            return speaks and (bool(_ASKS_WHICH.search(key[1])) or any(reordered for *_, reordered in values))
+        return speaks and (any(names for _, names, _ in values) or bool(_ASKS_WHICH.search(key[1])))
+
+    def _nearest(self) -> tuple[Way, str] | None:
+        """The one label question of which most values name an answer: the rest is counted as not understood."""
+        likely = []
+        for key, values in self._values.items():
+            naming = any(names for _, names, _ in values)
+            about = sum(count for (speaks, _, _), count in values.items() if speaks)
+            mostly = naming and 2 * about > values.total()
+            if key[0] is Way.LABEL and (mostly or (_ASKS_WHICH.search(key[1]) and self._are_labels(key[1]))):
+                likely.append(key)
+        return likely[0] if len(likely) == 1 else None
+
+    def _are_labels(self, question: str) -> bool:
+        """Whether the question is answered by a few words that come again, and asks for no text."""
+        few = len(self._words[question]) <= _MOST_LABELS and all(len(w.split()) <= 8 for w in self._words[question])
+        return few and not _ASKS_WHY.search(_in_words(question)) and not _is_rewrite(question)
+
+    def backs(self, question: str) -> bool:
+        """Whether a label question says the same as a choice of sides: how strongly, or that there is no difference."""
+        return self._chosen is not None and self._chosen[0] is Way.SIDE and question == self._backing
+
+    def hears(self, way: Way, question: str) -> bool:
+        return (way, question) == self._chosen
+
+
+def _in_words(question: str) -> str:
+    return " ".join(re.split(r"[\W_]+", question.lower()))
+
+
+def asks_for_text(question: str) -> bool:
+    """Whether a question asks for a comment, or for a better answer."""
+    return bool(_ASKS_WHY.search(_in_words(question))) or _is_rewrite(question)
+
+
+def _is_rewrite(question: str) -> bool:
+    """Whether a question asks for an answer, better than those that are shown."""
+    words = _in_words(question)
+    named = any(word in words for word in ANSWERS) or "demonstration" in words
+    return bool(_BETTER.search(words)) and named and not _OF_PROMPT.search(words) and not _ASKS_WHY.search(words)
+
+
+def _in_places(order: Tiers) -> range | list[int]:
+    places = [place for tier in order for place in tier]
+    return range(len(places)) if places == list(range(len(places))) and len(order) == len(places) else places
+
+
+def _chosen(question: str, label: Any, names: Sequence[str]) -> Choice | None:
+    if len(str(label).split()) > _MOST_WORDS_OF_A_LABEL:
+        return None
+    return choice(label, names, bare=bool(_ASKS_WHICH.search(question)))
+
+
+def order_of(ranked: Any, names: Sequence[str]) -> Tiers | None:
+    """An order of all the answers, of names best first or `{"value", "rank"}` with ties; None: it is none."""
+    if not isinstance(ranked, list):
+        return None
+    rank_by_place: dict[int, int] = {}  # place -> rank
+    for position, item in enumerate(ranked):
+        name, rank = (item.get("value"), item.get("rank")) if isinstance(item, dict) else (item, position)
+        place = place_of(name, names)
+        if place is None or not isinstance(rank, int):
+            return None
+        rank_by_place[place] = rank
+    if len(names) < 2 or not len(rank_by_place) == len(ranked) == len(names):
+        return None
+    ranks = sorted(set(rank_by_place.values()))
+    return tuple(tuple(place for place in sorted(rank_by_place) if rank_by_place[place] == rank) for rank in ranks)
 
 
 @dataclass
@@ -77,101 +249,108 @@ class Sheet:
     """What one annotator filled in about the answers that the tool calls `names`."""
 
     names: Sequence[str]
-    order: Tiers = ()
-    choice: Tiers = ()
+    ballot: Ballot
+    chose: Choice | None = None
+    backing: Choice | None = None  # by a label beside the preference question: its strength, or a tie
+    shown: tuple[int, ...] = ()
     ratings: dict[int, dict[str, int]] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     better_answer: str = ""
-    all_bad: bool = False
 
-    def rank(self, ranked: Sequence[Any]) -> bool:
-        """Take an order of all the answers: names best first, or `{"value", "rank"}` with ties; False: it is none."""
-        rank_by_place: dict[int, int] = {}  # place -> rank
-        for position, item in enumerate(ranked):
-            name, rank = (item.get("value"), item.get("rank")) if isinstance(item, dict) else (item, position)
-            place = self._place(name)
-            if place is None or not isinstance(rank, int):
-                return False
-            rank_by_place[place] = rank
-        if len(self.names) < 2 or not len(rank_by_place) == len(ranked) == len(self.names):
-            return False
-        ranks = sorted(set(rank_by_place.values()))
-        self.order = tuple(
-            tuple(place for place in sorted(rank_by_place) if rank_by_place[place] == rank) for rank in ranks
-        )
-        return True
+    def rank(self, question: str, ranked: Any) -> None:
+        order = order_of(ranked, self.names)
+        if order is not None and self.ballot.hears(Way.ORDER, question):
+            self.chose = Choice(order)
+        else:
+            self.label(question, ranked)
 
-    def choose(self, label: str) -> bool:
-        """Take a label that names the best answer, or says that they are alike; False: it says neither."""
-        if len(self.names) < 2 or len(label.split()) > _MOST_WORDS_OF_A_LABEL:
-            return False
-        best = self._place(label)
-        if best is not None:
-            self.prefer(best)
-        elif _TIE.search(label.replace("_", " ").replace("-", " ")):
-            self.choice, self.all_bad = (tuple(range(len(self.names))),), bool(_BAD.search(label))
-        return bool(self.choice)
+    def side(self, question: str, best: int | None) -> None:
+        """Take which of two answers is better; None: they are alike."""
+        if self.ballot.hears(Way.SIDE, question):
+            self.chose = Choice(((0, 1),) if best is None else best_of(best, 2))
+        else:
+            self.reasons.append(f"{question}: {'tie' if best is None else self.names[best]}")
 
-    def prefer(self, best: int) -> None:
-        self.choice = ((best,), tuple(place for place in range(len(self.names)) if place != best))
+    def label(self, question: str, label: Any, quietly: bool = False) -> None:
+        """Take a label, or several. UnusableError when it answers the preference question and chooses nothing.
 
-    def rate(self, question: str, value: int) -> None:
+        What answers no question that we understand is part of the reason, but `quietly` not: it may be no answer.
+        """
+        labels = [str(each) for each in (label if isinstance(label, list) else [label])]
+        chose = _chosen(question, labels[0], self.names) if len(labels) == 1 else None
+        if not self.ballot.hears(Way.LABEL, question):
+            if chose is not None and self.ballot.backs(question):
+                self.backing = chose
+            elif not quietly:
+                self.reasons += [f"{question}: {each}" for each in labels if each.strip()]
+            return
+        if chose is None:
+            raise UnusableError(f"“{', '.join(labels)[:60]}” names no answer")
+        self.chose = chose
+
+    def rate(self, question: str, value: int, about: Iterable[str] = ()) -> None:
         """Take a rating of the answer that the question names; of none of them, it is about all and is left out."""
-        stem, number = _split(question)
+        _, number = split_name(question)
+        targets = [self.names.index(name) for name in about if name in self.names]
         named = [i for i, name in enumerate(self.names) if _pattern(name).search(question)]
-        numbered = [i for i, name in enumerate(self.names) if number and _split(name)[1] == number]
-        about = named if len(named) == 1 else numbered
-        if len(about) == 1:
-            name = self.names[about[0]]
-            attribute = _pattern(name).sub("", question) if named else _pattern(_split(name)[0]).sub("", stem)
-            self.ratings.setdefault(about[0], {})[attribute.strip(" _-.") or "rating"] = value
+        numbered = [i for i, name in enumerate(self.names) if number and split_name(name)[1] == number]
+        places = next((found for found in (targets, named, numbered) if len(found) == 1), [])
+        if len(self.names) == 1 and not places:
+            places = [0]
+        if not places:
+            return
+        name = self.names[places[0]]
+        attribute = _pattern(name).sub("", question) if named == places else question
+        if split_name(name)[1] and split_name(attribute)[1] == split_name(name)[1]:
+            attribute = _pattern(split_name(name)[0]).sub("", split_name(attribute)[0])
+        self.ratings.setdefault(places[0], {})[attribute.strip(" _-.") or "rating"] = value
 
-    def write(self, question: str, answer: str) -> None:
-        if _BETTER.search(question) or (not self.names and any(word in question.lower() for word in _ANSWERS)):
-            self.better_answer = answer
-        elif answer.strip():
-            self.reasons.append(answer)
+    def write(self, question: str, text: str, about: Iterable[str] = ()) -> None:
+        """Take a text: a better answer where the question asks for one, else a reason."""
+        words = _in_words(question)
+        of_answer = any(name in self.names for name in about) and bool(_BETTER.search(words))
+        written = not self.names and any(word in words for word in ANSWERS)
+        if (
+            (_is_rewrite(question) or of_answer or written)
+            and not _ASKS_WHY.search(words)
+            and not _OF_PROMPT.search(words)
+        ):
+            self.better_answer = text
+        elif text.strip():
+            self.reasons.append(text)
 
-    def vote(self, annotator: str, seconds: float | None = None) -> Vote | None:
+    def vote(self, annotator: str, seconds: float | None = None, at: datetime | None = None) -> Vote | None:
         """What all that says together; None where it says nothing about the answers."""
-        tiers = self.order or self.choice or self._by_rating()
-        if not tiers and (self.names or not self.better_answer.strip()):
+        said = self.chose or self.backing
+        chose = said or Choice(self._by_rating())
+        skips = said is not None and not chose.tiers
+        backed = self.backing is not None and self.backing.tiers == chose.tiers
+        if not chose.tiers and not skips and (self.names or not self.better_answer.strip()):
             return None
         reason = "\n".join(self.reasons)
-        return Vote(tiers, annotator, False, self.ratings, self.all_bad, reason, self.better_answer, seconds)
+        return Vote(
+            chose.tiers,
+            annotator,
+            shown=self.shown,
+            strength=self.backing.strength if backed and self.backing else chose.strength,
+            ratings=self.ratings,
+            all_bad=chose.all_bad,
+            reason=reason or ("could not say" if skips else ""),
+            better_answer=self.better_answer,
+            seconds=seconds,
+            at=at,
+        )
 
     def _by_rating(self) -> Tiers:
-        if len(self.names) < 2 or len(self.ratings) < len(self.names):
+        if not self.names or len(self.ratings) < len(self.names):
             return ()
         scores = {place: Fraction(sum(rated.values()), len(rated)) for place, rated in self.ratings.items()}
         return tuple(
             tuple(p for p in sorted(scores) if scores[p] == s) for s in sorted(set(scores.values()), reverse=True)
         )
 
-    def _place(self, option: Any) -> int | None:
-        """Which answer an option of a question names."""
-        if not isinstance(option, str):
-            return None
-        stem, number = _split(option)
-        exact = [i for i, name in enumerate(self.names) if _squeeze(name) == _squeeze(option)]
-        known = not stem or any(word in stem for word in _ANSWERS)
-        numbered = [i for i, name in enumerate(self.names) if number and known and _split(name)[1] == number]
-        return next(iter([*exact, *numbered]), None)
-
-
-def _split(name: str) -> tuple[str, str]:
-    """`Response B` -> `("response", "b")`, `summary` -> `("summary", "")`"""
-    match = _NUMBERED.fullmatch(name.strip())
-    if not match:
-        return name.strip().lower(), ""
-    return (match["stem"] or match["words"] or "").strip().lower(), (match["number"] or match["letter"]).lower()
-
 
 def _pattern(name: str) -> re.Pattern[str]:
     """Finds a name however its words are joined; no name is found nowhere."""
     words = re.findall(r"[^\W_]+", name)
-    return re.compile(r"[\W_]*".join(words) + r"(?!\d)" if words else r"(?!)", re.IGNORECASE)
-
-
-def _squeeze(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.lower())
+    return re.compile(r"[\W_]*".join(map(re.escape, words)) + r"(?!\d)" if words else r"(?!)", re.IGNORECASE)

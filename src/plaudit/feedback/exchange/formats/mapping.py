@@ -1,0 +1,509 @@
+"""A format that is declared: which columns hold what. `plaudit import --map` takes the same words as `simple.toml`.
+
+A mapping says where in a record (`paths`) the conversation and its answers stand and how they were judged: by `chosen`
+and `rejected`; by `answers` with a `rank` (1 is the best) or a `score` (higher is better) each; by a `choice` of the
+best; by a number that is `signed` (below zero: the first); or, of a single answer, by whether it is `good`. Several
+paths for one thing are given as a list; texts of a prompt in several columns are joined by blank lines.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import UsageError, did_you_mean
+from plaudit.feedback.exchange.formats import fields as reading
+from plaudit.feedback.exchange.formats.comparison import (
+    Comparison,
+    MalformedError,
+    Messages,
+    Tiers,
+    UnusableError,
+    Vote,
+)
+from plaudit.feedback.exchange.formats.options import Choice, best_of, choice
+from plaudit.feedback.exchange.formats.paths import as_list, find, first
+from plaudit.types import DEFAULT_QUESTION, Message, Role
+
+TIE, BOTH_BAD, SKIP = "tie", "both bad", "skip"  # what a value in `choices` may mean, beside the place of an answer
+GOOD, BAD = "good", "bad"  # and what it may mean of a single answer
+STRONGEST = 4
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """Paths of the columns. One that is a tuple takes several; what is not said is not there."""
+
+    description: str = "records by --map"
+    keeps: str = ""  # for the docs
+    needs: tuple[str, ...] = ()  # what a record must have to be recognised
+    together: str = ""  # records that follow each other with the same value here are one, with `rows`
+    prompt: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()  # each a path to one answer, or one with `*` to all of them
+    chosen: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+    votes: str = ""  # a list with a record for each annotator; the paths below then start there
+    rank: tuple[str, ...] = ()  # one number for each answer, 1 for the best
+    score: tuple[str, ...] = ()  # one number for each answer, the highest for the best
+    choice: str = ""  # the value that names the best answer, or a tie
+    choices: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # value -> place, "tie", "both bad", "skip", "good" or "bad"
+    signed: str = ""  # a number: below zero for the first answer, its size the strength
+    good: str = ""  # whether the one answer is good enough
+    strength: str = ""  # 1 (barely) to 4 (far better)
+    middle: float | None = None  # of a scale from one answer to the other: the distance from it is the strength
+    annotator: tuple[str, ...] = ()
+    reason: tuple[str, ...] = ()
+    better_answer: str = ""
+    seconds: str = ""
+    at: tuple[str, ...] = ()  # the first that is there
+    turn: str = ""  # a number: the conversations are judged up to that answer, and cut behind it
+    shown: bool = False  # the answers' order is that in which they were shown
+    by_model: bool = False  # a model judged, no person
+    ratings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # attribute -> one number for each answer
+    scale: tuple[float, float] | None = None  # of the ratings, lowest and highest
+    flags: tuple[str, ...] = ()  # for each answer a list of flags, or a record of true and false
+    tags: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
+    question: str = DEFAULT_QUESTION
+    ask: tuple[Mapping[str, Any], ...] = ()  # further questions about the same answers, as what differs
+
+    def __post_init__(self) -> None:
+        ways = [name for name in ("rank", "score", "choice", "signed", "good") if getattr(self, name)]
+        if bool(self.chosen) != bool(self.rejected):
+            raise ValueError("chosen and rejected come together")
+        if self.chosen and (self.answers or ways):
+            raise ValueError("chosen and rejected say it all: leave answers, rank, score, choice, signed and good out")
+        if not self.prompt and not self.chosen and not self.answers:
+            raise ValueError("say at least where the prompt and the answers are")
+        if self.answers and (len(ways) > 1 or not (ways or self.ratings)):
+            raise ValueError("answers need one of rank, score, choice, signed or good, or ratings")
+        if self.scale is not None and not self.scale[0] < self.scale[1]:
+            raise ValueError("scale is the lowest and the highest rating")
+
+    @cached_property
+    def asked(self) -> tuple[ColumnMap, ...]:
+        """One mapping for each question."""
+        return (replace(self, ask=()), *(replace(self, ask=(), **_typed(differs)) for differs in self.ask))
+
+    def recognises(self, record: Any) -> bool:
+        return isinstance(record, dict) and all(
+            any(value is not None for value in find(record, path)) for path in self.needs
+        )
+
+    def read(self, record: dict[str, Any]) -> list[Comparison | UnusableError]:
+        """What the record says, one entry for each question. MalformedError where a column is not what it should be."""
+        found: list[Comparison | UnusableError] = []
+        for mapping in self.asked:
+            try:
+                found.append(mapping.comparison(record).check())
+            except UnusableError as reason:
+                reason.votes = max(reason.votes, len(list(self._said(record))))
+                found.append(reason)
+        return found
+
+    def comparison(self, record: dict[str, Any]) -> Comparison:
+        """What it says about the mapping's own question, not yet checked."""
+        paths = (*self.chosen, *self.rejected) or self.answers
+        values = self._each(record, paths, "answers")
+        if self.turn:
+            values = [_up_to(value, reading.number(first(record, self.turn))) for value in values]
+        turns = _by_turn(first(record, self.prompt[0]) if self.prompt else None, values)
+        prompt = () if turns else self._prompt(record)
+        messages, answers = _conversation(self._lead(record), prompt, turns or values)
+        votes, lost = [], []
+        for said in self._said(record):
+            try:
+                votes.append(self._vote(said, record, len(self._each(record, self.chosen, "")), len(answers)))
+            except UnusableError as reason:
+                lost.append(str(reason))
+        tags = {name: value for name, path in self.tags.items() if (value := _words(first(record, path)))}
+        tags = reading.with_split(tags, str(first(record, self.split)).lower() if self.split else None)
+        return Comparison(messages, answers, tuple(votes), tags, self.question, tuple(lost))
+
+    def _each(self, record: Any, paths: tuple[str, ...], what: str) -> list[Any]:
+        """The values of columns that must be there."""
+        values: list[Any] = []
+        for path in paths:
+            found = find(record, path)
+            if not found and what:
+                raise MalformedError(f'no "{path}", only {reading.names(record)}')
+            values += found
+        return values
+
+    def _lead(self, record: dict[str, Any]) -> Messages:
+        texts = [value for path in self.system if isinstance(value := first(record, path), str) and value.strip()]
+        return (Message(Role.SYSTEM, "\n\n".join(texts)),) if texts else ()
+
+    def _prompt(self, record: dict[str, Any]) -> Messages:
+        values = [value for path in self.prompt if (value := _text_or_value(record, path)) is not None]
+        if len(self.prompt) > 1 and all(isinstance(value, str) for value in values):
+            text = "\n\n".join(value.strip() for value in values if value.strip())
+            return reading.spoken(text) if text else ()
+        turns: list[Message] = []
+        for value in values:
+            if isinstance(value, str) and not value.strip() and len(values) > 1:
+                continue
+            turns += reading.asked(value, self.prompt[0])
+        return tuple(turns)
+
+    def _said(self, record: dict[str, Any]) -> Iterator[Any]:
+        """The records that votes are read from."""
+        if not self.votes:
+            yield record
+            return
+        listed = as_list(first(record, self.votes))
+        for entry in listed or ():
+            if not isinstance(entry, dict):
+                raise MalformedError(f'"{self.votes}" is not a list of records')
+            yield entry
+
+    def _vote(self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int) -> Vote:
+        chose = self._choice(said, record, chosen, answers)
+        strength = _whole(first(said, self.strength)) if self.strength else chose.strength
+        if self.strength and self.middle is not None:
+            number = reading.number(first(said, self.strength))
+            strength = None if number is None else round(abs(number - self.middle))
+        keeps = answers == 2 and chose.tiers and len(chose.tiers) == 2 and strength and 1 <= strength <= STRONGEST
+        return Vote(
+            chose.tiers,
+            annotator=" ".join(words for path in self.annotator if (words := _words(first(said, path)))),
+            simulated=self.by_model or record.get("simulated") in (True, "true", "True"),
+            shown=tuple(range(answers)) if self.shown else (),
+            strength=strength if keeps else None,
+            ratings=self._ratings(said, answers),
+            flags=self._flags(said, answers),
+            all_bad=chose.all_bad,
+            reason="\n\n".join(words for path in self.reason for words in _texts(find(said, path))),
+            better_answer=_words(first(said, self.better_answer)) if self.better_answer else "",
+            seconds=reading.seconds(first(said, self.seconds)) if self.seconds else None,
+            at=next((when for path in self.at if (when := moment(first(said, path)))), None),
+        )
+
+    def _choice(self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int) -> Choice:
+        if self.chosen:
+            best = tuple(range(chosen))
+            return Choice((best, tuple(range(chosen, answers))))
+        if self.good:
+            return _goodness(first(said, self.good), self.good, self.choices)
+        if self.signed:
+            return _by_sign(first(said, self.signed), self.signed, answers)
+        if self.choice:
+            return self._chosen_value(first(said, self.choice), record, answers)
+        paths = self.rank or self.score
+        if not paths:
+            return Choice(_of_one(answers))
+        numbers = [reading.number(value) for value in self._each(said, paths, "numbers")]
+        if len(numbers) != answers:
+            raise MalformedError(f'{len(numbers)} values in "{paths[0]}" for {answers} answers')
+        if None in numbers:
+            raise UnusableError(f'an answer has no number in "{paths[0]}"')
+        levels = sorted({n for n in numbers if n is not None}, reverse=bool(self.score))
+        return Choice(tuple(tuple(i for i, n in enumerate(numbers) if n == level) for level in levels))
+
+    def _chosen_value(self, value: Any, record: dict[str, Any], answers: int) -> Choice:
+        if value is None or value == "":
+            raise UnusableError(f'nothing is chosen in "{self.choice}"')
+        meaning = self.choices.get(_key(value))
+        if meaning == SKIP:
+            return Choice()
+        if meaning in (TIE, BOTH_BAD):
+            return Choice((tuple(range(answers)),), meaning == BOTH_BAD)
+        if meaning is not None:
+            return Choice(best_of(int(meaning), answers))
+        names = [path.split(".")[-1] for path in self.answers] if len(self.answers) == answers else []
+        if len(set(names)) < len(names):
+            names = list(self.answers)
+        if not names and not self.choices and reading.number(value) is not None:
+            raise MalformedError(f'"{self.choice}" counts the answers: say what it means, as choices.1=0,choices.2=1')
+        same_text = [i for i, text in enumerate(self._each(record, self.answers, "answers")) if text == value]
+        if not self.choices and len(same_text) == 1:
+            return Choice(best_of(same_text[0], answers))
+        chose = None if self.choices else choice(value, names or [str(place + 1) for place in range(answers)])
+        if chose is None:
+            raise UnusableError(f"{_quoted(value)} names no answer")
+        return chose
+
+    def _ratings(self, said: dict[str, Any], answers: int) -> dict[int, dict[str, int]]:
+        rated: dict[int, dict[str, int]] = {}
+        for attribute, paths in self.ratings.items():
+            values = self._each(said, paths, "")
+            for place, value in enumerate(values if len(values) == answers else []):
+                number = reading.number(value)
+                if number is not None and (whole := scaled(number, self.scale)) is not None:
+                    rated.setdefault(place, {})[attribute] = whole
+        return rated
+
+    def _flags(self, said: dict[str, Any], answers: int) -> dict[int, tuple[str, ...]]:
+        values = self._each(said, self.flags, "")
+        flagged: dict[int, tuple[str, ...]] = {}
+        for place, value in enumerate(values if len(values) == answers else []):
+            named = [str(name) for name, on in value.items() if on is True] if isinstance(value, dict) else value
+            if isinstance(named, list) and named:
+                flagged[place] = tuple(str(name) for name in named)
+        return flagged
+
+
+def scaled(number: float, scale: tuple[float, float] | None) -> int | None:
+    """A rating on our scale of 1 to 7; None for one that is on neither.
+
+    A scale of at most seven steps is moved (0 to 4 becomes 1 to 5), which keeps its steps; a longer one is shrunk.
+    Without a scale a whole number stays what it is, and whoever reads the whole file decides about it.
+    """
+    if scale is None:
+        return int(number) if number.is_integer() else None
+    low, high = scale
+    if not low <= number <= high:
+        return None
+    if low == 1 and high <= 7 and number.is_integer():
+        return int(number)
+    steps = number - low if high - low <= 6 else 6 * (number - low) / (high - low)
+    return 1 + int(steps + 0.5)
+
+
+def moment(value: Any) -> datetime | None:
+    """When something was said: ISO 8601 or seconds since 1970; UTC where no zone is given, None where it is neither."""
+    try:
+        when: datetime | None
+        if isinstance(value, datetime):
+            when = value
+        elif isinstance(value, str) and not value.strip().isdecimal():
+            when = datetime.fromisoformat(value.strip())
+        else:
+            number = reading.number(value)
+            when = datetime.fromtimestamp(number / (1000 if number > 1e11 else 1), UTC) if number else None
+        if when is None:
+            return None
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _conversation(lead: Messages, prompt: Messages, values: list[Any]) -> tuple[Messages, tuple[str, ...]]:
+    """The prompt and the answers, where each answer is a text, a message, or a conversation that ends with it."""
+    replies = [_reply(value) for value in values]
+    before = [messages for messages, _ in replies if messages]
+    texts = tuple(text for _, text in replies)
+    if not before:
+        return (*lead, *prompt), texts
+    if len(before) < len(replies) or any(messages != before[0] for messages in before):
+        raise UnusableError("the conversations differ before the last answer")
+    if prompt and before[0][: len(prompt)] != prompt and not _repeats(prompt, before[0]):
+        return (*lead, *prompt, *before[0]), texts
+    repeated = before[0]
+    leading = (*lead, *(m for m in prompt if m.role is Role.SYSTEM and m not in repeated))
+    return (*(leading if repeated[0].role is not Role.SYSTEM else ()), *repeated), texts
+
+
+def _repeats(prompt: Messages, before: Messages) -> bool:
+    """Whether a conversation says what the prompt says: its last question, or all but its system message."""
+    asked = [m for m in prompt if m.role is not Role.SYSTEM]
+    spoken = [m for m in before if m.role is not Role.SYSTEM]
+    return not asked or spoken[: len(asked)] == asked or spoken[-1:] == asked[-1:] or len(spoken) >= len(asked)
+
+
+def _reply(value: Any) -> tuple[Messages, str]:
+    """An answer and the conversation that it repeats before itself, if it does."""
+    if isinstance(value, str):
+        if reading.is_transcript(value):
+            before, _, answer = value.rpartition("\n\nAssistant:")
+            return reading.transcript(before), answer.strip()
+        listed = as_list(value) if value.lstrip().startswith("[") else None
+        if listed and all(reading.is_message(turn) for turn in listed):
+            return _reply(listed)
+        return (), value
+    if value is None:
+        return (), ""
+    messages = reading.messages(value, "answers")
+    if messages[-1].role is not Role.ASSISTANT:
+        raise UnusableError("a conversation does not end with an answer")
+    return messages[:-1], messages[-1].content
+
+
+def _up_to(conversation: Any, turn: float | None) -> Any:
+    """A conversation up to the answer with that number, whole where it has no more."""
+    listed = as_list(conversation)
+    if listed is None or turn is None:
+        return conversation
+    said = [place for place, each in enumerate(listed) if reading.is_message(each) and _is_answer(each)]
+    return listed[: said[int(turn) - 1] + 1] if 1 <= turn <= len(said) else conversation
+
+
+def _is_answer(turn: dict[str, Any]) -> bool:
+    return reading.ROLES.get(str(turn.get("role", turn.get("from"))).lower()) is Role.ASSISTANT
+
+
+def _by_turn(asked: Any, replies: list[Any]) -> list[list[dict[str, str]]]:
+    """Conversations of questions and answers that stand in lists of their own; none where they do not."""
+    questions = as_list(asked) if not isinstance(asked, dict) else None
+    lists = [as_list(reply) if not isinstance(reply, dict) else None for reply in replies]
+    if not questions or not all(isinstance(text, str) for text in questions):
+        return []
+    conversations = []
+    for said in lists:
+        if (
+            said is None
+            or len(said) != len(questions)
+            or not all(text is None or isinstance(text, str) for text in said)
+        ):
+            return []
+        pairs = zip(questions, said, strict=True)
+        conversations.append(
+            [
+                {"role": str(role), "content": text or ""}
+                for pair in pairs
+                for role, text in zip((Role.USER, Role.ASSISTANT), pair, strict=True)
+            ]
+        )
+    return conversations
+
+
+def _of_one(answers: int) -> Tiers:
+    if answers != 1:
+        raise UnusableError("its answers are rated but not compared")
+    return ((0,),)
+
+
+def _text_or_value(record: dict[str, Any], path: str) -> Any:
+    """What stands there; of a path that begins with "=", the text behind that."""
+    return path[1:] if path.startswith("=") else first(record, path)
+
+
+def _goodness(value: Any, path: str, meanings: Mapping[str, Any]) -> Choice:
+    words = {"true": GOOD, "1": GOOD, "yes": GOOD, "good": GOOD, "up": GOOD, "👍": GOOD,
+             "false": BAD, "0": BAD, "no": BAD, "bad": BAD, "down": BAD, "👎": BAD}  # fmt: skip
+    meaning = meanings.get(_key(value)) if meanings else words.get(_key(value).lower())
+    if meaning not in (GOOD, BAD, SKIP):
+        raise UnusableError(f'{_quoted(value)} in "{path}" is neither good nor bad')
+    return Choice() if meaning == SKIP else Choice(((0,),), meaning == BAD)
+
+
+def _by_sign(value: Any, path: str, answers: int) -> Choice:
+    number = reading.number(value)
+    if number is None:
+        raise UnusableError(f'{_quoted(value)} in "{path}" is no number')
+    if answers != 2:
+        raise MalformedError(f'"{path}" chooses between two answers, not {answers}')
+    if number == 0:
+        return Choice(((0, 1),))
+    return Choice(best_of(int(number > 0), 2), False, round(abs(number)) or 1)
+
+
+def _whole(value: Any) -> int | None:
+    number = reading.number(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _key(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _quoted(value: Any) -> str:
+    return f"“{' '.join(str(value).split())[:40]}”"
+
+
+def _words(value: Any) -> str:
+    return "" if value is None or isinstance(value, (dict, list)) else str(value).strip()
+
+
+def _texts(values: list[Any]) -> list[str]:
+    return [words for value in values if (words := _words(value))]
+
+
+def column_maps(text: str, where: str) -> dict[str, ColumnMap]:
+    """The mappings of a TOML file, by their names. UsageError with a sentence."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not TOML ({error}).") from error
+    return {name: column_map(table, f"{where}, [{name}]") for name, table in tables.items()}
+
+
+def column_map(table: Any, where: str) -> ColumnMap:
+    """A mapping of its keys and values. UsageError for an unknown key or a value that cannot be."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{where} is {reading.kind(table)}, not a mapping such as prompt=question.")
+    try:
+        return ColumnMap(**_typed(table))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{where}: {error}.") from error
+
+
+def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as the mapping keeps them. ValueError for a key that there is not."""
+    known = {each.name: str(each.type) for each in fields(ColumnMap)}
+    typed: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ValueError(f'there is no "{key}" to map{did_you_mean(key, known)}')
+        if known[key].startswith("tuple[str"):
+            typed[key] = _paths(key, value)
+        elif key == "ratings":
+            typed[key] = {attribute: _paths(f"ratings.{attribute}", paths) for attribute, paths in dict(value).items()}
+        elif key in ("choices", "tags"):
+            typed[key] = {str(name): each for name, each in dict(value).items()}
+        elif key == "scale":
+            low, high = value
+            typed[key] = (float(low), float(high))
+        elif key == "ask":
+            typed[key] = tuple(value)
+        elif isinstance(value, list):
+            raise ValueError(f"{key} is one column, not several")
+        else:
+            typed[key] = value
+    return typed
+
+
+def _paths(key: str, value: Any) -> tuple[str, ...]:
+    paths = [value] if isinstance(value, str) else value
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
+        raise ValueError(f"{key} must be a column or a list of columns")
+    return tuple(paths)
+
+
+def table_of(given: list[str]) -> dict[str, Any]:
+    """What `--map` was given: a file in TOML, or `["prompt=question,chosen=a.text", "scale=0-4"]`. UsageError.
+
+    A key that comes twice has several columns.
+    """
+    if len(given) == 1 and given[0].lower().endswith(".toml"):
+        try:
+            return tomllib.loads(Path(given[0]).expanduser().read_text(encoding="utf-8"))
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{given[0]} cannot be read ({error}). Name a TOML file that says which column is what."
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{given[0]} is not TOML ({error}).") from error
+    table: dict[str, Any] = {}
+    for pair in (part.strip() for text in given for part in text.split(",")):
+        key, sign, value = (part.strip() for part in pair.partition("="))
+        if not sign or not key or not value:
+            raise UsageError(f'--map takes NAME=COLUMN,NAME=COLUMN or a file .toml; "{pair}" is neither.')
+        if key == "scale":
+            low, _, high = value.partition("-")
+            if reading.number(low) is None or reading.number(high) is None:
+                raise UsageError(f"--map scale is the lowest and highest rating, as scale=0-4, not {value}.")
+            table[key] = [float(low), float(high)]
+            continue
+        owner, _, name = key.partition(".")
+        if name and owner == "ratings":
+            table.setdefault(owner, {}).setdefault(name, []).append(value)
+        elif name and owner in ("tags", "choices"):
+            table.setdefault(owner, {})[name] = int(value) if owner == "choices" and value.isdecimal() else value
+        elif key in table:
+            table[key] = [*(table[key] if isinstance(table[key], list) else [table[key]]), value]
+        else:
+            table[key] = value
+    return table

@@ -1,0 +1,61 @@
+"""Where in a record something stands: `question`, `answers.0.text`, `completions.*.response`.
+
+The parts of a path are separated by dots. A part is a name, a place in a list (0 is the first, -1 the last) or `*`, all
+of a list. Lists that a table has stored otherwise are found, too: as text that is JSON, and as a record of columns
+(`{"text": [...], "rank": [...]}`, which is how `datasets` keeps a list of records).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+ALL = "*"
+
+
+def find(record: Any, path: str) -> list[Any]:
+    """What stands there: nothing, one value, or with `*` as many as the list has (None where one lacks it)."""
+    found = [record]
+    if isinstance(record, dict) and path in record:  # a column may have dots in its name
+        return [record[path]]
+    for part in path.split("."):
+        if part == ALL:
+            lists = [entries for value in found if (entries := as_list(value)) is not None]
+            found = [entry for entries in lists for entry in entries]
+        else:
+            found = [_step(value, part) for value in found]
+    return found if ALL in path.split(".") else [value for value in found if value is not None]
+
+
+def first(record: Any, path: str) -> Any:
+    """The one value there, None where there is none."""
+    return next(iter(find(record, path)), None)
+
+
+def _step(value: Any, part: str) -> Any:
+    if isinstance(value, dict) and part in value:
+        return value[part]
+    if not part.lstrip("-").isdecimal() or len(part) > 9:
+        return _parsed(value).get(part) if isinstance(value, str) and isinstance(_parsed(value), dict) else None
+    entries, place = as_list(value) or [], int(part)
+    return entries[place] if -len(entries) <= place < len(entries) else None
+
+
+def as_list(value: Any) -> list[Any] | None:
+    """A list, however it is stored; None for what is none."""
+    if isinstance(value, str):
+        value = _parsed(value)
+    if isinstance(value, dict) and value:
+        columns = list(value.values())
+        if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+            return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+    return list(value) if isinstance(value, (list, tuple)) else None
+
+
+def _parsed(text: str) -> Any:
+    if not text.lstrip().startswith(("[", "{")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,256 @@
+"""Imported records into the store: what is new is kept, what is known is counted, what has changed is an edit."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, select
+
+from plaudit.feedback.events.log import rows_with
+from plaudit.feedback.events.rows import judgement_from
+from plaudit.feedback.events.schema import demonstrations, judgements
+from plaudit.feedback.exchange.records import Labelled
+from plaudit.feedback.store import FeedbackStore
+from plaudit.printable import make_printable
+from plaudit.types import AnnotatorKind, Demonstration, Judgement, Split, content_id
+
+_Said = TypeVar("_Said", Judgement, Demonstration)
+
+
+@dataclass(slots=True)
+class ImportSummary:
+    """What an import found and did. Every vote that was read is new, there already, changed or left out."""
+
+    name: str
+    format: str  # in words
+    records: int = 0  # read
+    pairs: int = 0  # new preferences: judgements on two answers
+    rankings: int = 0  # new judgements on more
+    singles: int = 0  # new judgements on one
+    prompts: int = 0  # new prompts
+    demonstrations: int = 0  # new reference answers
+    skips: int = 0  # new: an annotator could not say
+    changed: int = 0  # judgements that are another at their source since the last import: edits
+    duplicates: int = 0  # usable votes that the store had already, or that came twice
+    skipped: Counter[str] = field(default_factory=Counter)  # reason -> votes that were left out
+    unjudged: Counter[str] = field(default_factory=Counter)  # reason -> records without a vote
+    bad: Counter[str] = field(default_factory=Counter)  # reason -> malformed records that were set aside
+    notes: list[str] = field(default_factory=list)  # sentences about what was kept otherwise than it was
+
+    @property
+    def votes(self) -> int:
+        """How many votes and reference answers were read."""
+        new = self.pairs + self.rankings + self.singles + self.skips + self.demonstrations
+        return new + self.changed + self.duplicates + self.skipped.total()
+
+    def __str__(self) -> str:
+        new = {
+            "preference": self.pairs,
+            "ranking": self.rankings,
+            "judged answer": self.singles,
+            "prompt": self.prompts,
+            "reference answer": self.demonstrations,
+            "skip": self.skips,
+        }
+        parts = [", ".join(f"{n:,} new {noun}{'s' * (n != 1)}" for noun, n in new.items() if n) or "nothing new"]
+        if self.changed:
+            parts.append(f"{self.changed:,} changed since the last import")
+        if self.duplicates:
+            parts.append(f"{self.duplicates:,} there already")
+        if self.skipped:
+            parts.append(f"left out {_reasons(self.skipped)}")
+        if self.unjudged:
+            parts.append(f"nothing to keep in {_reasons(self.unjudged)}")
+        if self.bad:
+            parts.append(f"set aside {_reasons(self.bad)}")
+        read = f"{self.records:,} record{'s' * (self.records != 1)}"
+        head = f"{self.name} ({self.format}; {read})"
+        return make_printable(" ".join([f"{head}: {'; '.join(parts)}.", *self.notes]))
+
+
+def _reasons(counted: Counter[str]) -> str:
+    return ", ".join(f"{n:,} because {reason}" for reason, n in counted.most_common())
+
+
+@dataclass
+class Keeper:
+    """Takes records into a store, a batch at a time."""
+
+    store: FeedbackStore
+    summary: ImportSummary
+    heldout_share: float
+    _said: dict[tuple[str, str], str] = field(default_factory=dict)  # (task, annotator) -> what, in this import
+
+    def keep(self, batch: Sequence[Labelled], is_history: bool = False) -> None:
+        """Store a batch as a whole or, with PlauditError, nothing of it. A history names its own edits."""
+        store, summary = self.store, self.summary
+        with store.transaction():
+            store.add_annotators(person for record in batch for person in record.annotators)
+            for side in (None, *Split):
+                prompts = [record.prompt for record in batch if record.split is side]
+                summary.prompts += store.add_prompts(prompts, side, self.heldout_share) if prompts else 0
+            store.add_responses(response for record in batch for response in record.responses)
+            store.add_tasks(record.task for record in batch if record.task)
+            summary.skipped.update(reason for record in batch for reason in record.lost)
+            _skip(store, batch, summary)  # before the judgements, which fill the tasks' places
+            at = {judgement.id: record.at for record in batch for judgement in record.judgements if record.at}
+            at |= {key: time for record in batch for key, time in record.times.items()}
+            self._submit([judgement for record in batch for judgement in record.judgements], at, is_history)
+            _write(store, [(written, record.at) for record in batch for written in record.demonstrations], summary)
+
+    def _submit(self, judged: Sequence[Judgement], at: Mapping[str, datetime], is_history: bool) -> None:
+        store, summary = self.store, self.summary
+        known = _on_tasks(store, {judgement.task_id for judgement in judged})  # also what was withdrawn
+        if store.guidelines() is not None:  # what they were judged by is not in the file, and is something else here
+            judged = [replace(judgement, guidelines_version=None) for judgement in judged]
+        if is_history:
+            placed = list(_in_place(judged, known, summary))
+            fresh = list(_without_contradictions(placed, {k: judgement_from(row) for k, row in known.items()}, summary))
+        else:
+            fresh = list(self._as_edits(judged, known))
+        new = [judgement for judgement in fresh if judgement.id not in known]
+        times = {j.id: at[original] for j in fresh if (original := _first_id(j, at)) in at}
+        store.submit_all(fresh, times)
+        for judgement in new:
+            answers = len(judgement.ranking.response_ids)
+            if not is_history and judgement.supersedes:
+                summary.changed += 1
+            else:
+                summary.singles += answers == 1
+                summary.pairs += answers == 2
+                summary.rankings += answers > 2
+        summary.duplicates += len(fresh) - len(new)
+
+    def _as_edits(self, judged: Sequence[Judgement], known: Mapping[str, Row[Any]]) -> Iterator[Judgement]:
+        """What is new, and what is another now than the same named annotator of the same data said before."""
+        standing = {(row.task_id, row.annotator_id): row for row in known.values() if row.superseded_by is None}
+        for judgement in judged:
+            key, content = (judgement.task_id, judgement.annotator_id), _content(judgement)
+            before = standing.get(key)
+            if key in self._said:
+                if self._said[key] == content:
+                    self.summary.duplicates += 1
+                else:
+                    self.summary.skipped["the same data set prefers the other answer elsewhere"] += 1
+                continue
+            self._said[key] = content
+            if before is None and judgement.id not in known:
+                yield judgement
+            elif before is None or before.withdrawn:
+                self.summary.skipped["its annotator's answer to the task was withdrawn here"] += 1
+            elif _content(judgement_from(before)) == content:
+                self.summary.duplicates += 1
+            elif _is_nameless(judgement.annotator_id):
+                self.summary.skipped["the same data set prefers the other answer elsewhere"] += 1
+            else:
+                edit = str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {judgement.id} {content} after {before.id}"))
+                self._said[key] = content
+                yield replace(judgement, id=edit, supersedes=before.id)
+
+
+def _first_id(judgement: Judgement, at: Mapping[str, datetime]) -> str:
+    """Under which id the time of a judgement is told: an edit has the id of what was first said."""
+    if judgement.id in at or not judgement.supersedes:
+        return judgement.id
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {judgement.annotator_id} {judgement.task_id}"))
+
+
+def _is_nameless(annotator_id: str) -> bool:
+    """Whether this stands for all who labelled a data set that names nobody: another choice may be somebody else's."""
+    return annotator_id.startswith((f"{AnnotatorKind.DATASET}:", f"{AnnotatorKind.SIMULATED}:"))
+
+
+def _content(judgement: Judgement) -> str:
+    """What a judgement says, without how long it took and how its answers were shown."""
+    return content_id(
+        [sorted(tier) for tier in judgement.ranking.tiers],
+        judgement.strength,
+        {key: dict(value) for key, value in judgement.ratings.items() if value},
+        {key: list(value) for key, value in judgement.flags.items() if value},
+        judgement.reason,
+        judgement.better_answer,
+        judgement.all_bad,
+    )
+
+
+def _on_tasks(store: FeedbackStore, task_ids: set[str]) -> dict[str, Row[Any]]:
+    """The judgements on these tasks, by their ids."""
+    with store.reading() as connection:
+        return {row.id: row for row in rows_with(connection, select(judgements), judgements.c.task_id, task_ids)}
+
+
+def _skip(store: FeedbackStore, records_found: Sequence[Labelled], summary: ImportSummary) -> None:
+    skips = {skip: entry for entry in records_found for skip in entry.skips}
+    settled = {
+        annotator_id: store.settled_tasks(annotator_id) for annotator_id in {skip.annotator_id for skip in skips}
+    }
+    for skip, record in skips.items():
+        if skip.task_id in settled[skip.annotator_id]:
+            summary.duplicates += 1
+        elif store.assign(skip.task_id, skip.annotator_id, range(len(record.responses))) is None:
+            summary.skipped["a task that was skipped has all its places taken"] += 1
+        else:
+            store.skip(skip.task_id, skip.annotator_id, skip.reason, record.at)
+            summary.skips += 1
+
+
+def _in_place(entries: Sequence[_Said], known: Mapping[str, Row[Any]], summary: ImportSummary) -> Iterator[_Said]:
+    """Each with what it supersedes here: what its annotator took back at the source since an earlier import, and so is
+    not in the file, still stands.
+    """
+    in_file = {entry.id for entry in entries}
+    standing = {(row.task_id, row.annotator_id): row for row in known.values() if row.superseded_by is None}
+    for entry in entries:
+        before = standing.get((entry.task_id, entry.annotator_id)) if entry.task_id else None
+        if entry.id in known:
+            yield entry if entry.supersedes else replace(entry, supersedes=known[entry.id].supersedes)
+        elif entry.supersedes or before is None or before.id in in_file:
+            yield entry
+        elif before.withdrawn:
+            summary.skipped["its annotator's answer to the task was withdrawn here"] += 1
+        else:
+            yield replace(entry, supersedes=before.id)
+
+
+def _without_contradictions(
+    judged: Sequence[Judgement], known: dict[str, Judgement], summary: ImportSummary
+) -> Iterator[Judgement]:
+    """Leave out what says something else than the same annotator of the same data said of the task before."""
+    said_first = {key: _as_said(judgement) for key, judgement in known.items()}
+    for judgement in judged:
+        if said_first.setdefault(judgement.id, _as_said(judgement)) == _as_said(judgement):
+            yield judgement
+        else:
+            summary.skipped["the same data set prefers the other answer elsewhere"] += 1
+
+
+def _as_said(judgement: Judgement) -> Judgement:
+    """Without what the store adds to it."""
+    return replace(judgement, surplus=False, guidelines_version=None)
+
+
+def _write(
+    store: FeedbackStore, written: Sequence[tuple[Demonstration, datetime | None]], summary: ImportSummary
+) -> None:
+    unsigned: defaultdict[tuple[str, datetime | None], list[tuple[str, str]]] = defaultdict(list)
+    for demonstration, at in written:
+        if demonstration.annotator_id is None:
+            unsigned[demonstration.source, at].append((demonstration.prompt_id, demonstration.text))
+    made = sum(store.add_demonstrations(texts, *origin) for origin, texts in unsigned.items())
+    if not written:
+        return
+    known = {row.id: row for row in store._read(demonstrations, select(demonstrations))}
+    times = {demonstration.id: at for demonstration, at in written}
+    signed = list(
+        _in_place(
+            [demonstration for demonstration, _ in written if demonstration.annotator_id is not None], known, summary
+        )
+    )
+    made += sum(store.write(demonstration, times[demonstration.id]) for demonstration in signed)
+    summary.demonstrations += made
+    summary.duplicates += sum(map(len, unsigned.values())) + len(signed) - made

@@ -1,0 +1,239 @@
+"""From a file's bytes to records, each with its place: JSON, JSON lines, CSV in its dialects, Parquet.
+
+What is wrong with one record is yielded as `Bad`, so that a reader may set it aside; what is wrong with the file raises
+UsageError.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from plaudit.errors import UsageError
+from plaudit.files import one_line
+
+Placed = tuple[str, Any]  # where a record is ("FILE, line 17"), and the record
+
+LONGEST_CELL = 100_000_000  # characters of a CSV file's cell; Python's own limit is shorter than a long conversation
+_ENVELOPES = ("data", "rows", "records", "items", "examples", "results", "train", "test", "validation")
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+@dataclass(frozen=True)
+class Bad:
+    """What should be a record and is none."""
+
+    what: str  # is wrong with it
+    text: str  # as it stands there
+
+
+def malformed_error(where: str, what: str) -> UsageError:
+    """The error for a record that is not what its file promises."""
+    return UsageError(f"{where}: {what}. Nothing was imported.")
+
+
+def reader_for(suffix: str) -> Callable[[str, IO[bytes]], Iterator[Placed]]:
+    """What reads a file with this suffix, one of `SUFFIXES`."""
+    return _READERS[suffix]
+
+
+def _json_lines(name: str, file: IO[bytes]) -> Iterator[Placed]:
+    lines: Any = file
+    encoding = _encoding(file)
+    if encoding == "utf-16":
+        lines = (line.encode() for line in io.TextIOWrapper(file, encoding))
+    for number, line in enumerate(lines, 1):
+        where = f"{name}, line {number}"
+        text = _decoded(line)
+        if isinstance(text, Bad):
+            yield where, text
+        elif text.strip():
+            yield where, _parsed(text.strip())
+
+
+def _json(name: str, file: IO[bytes]) -> Iterator[Placed]:
+    """A list of records, perhaps inside an object; or, because many name it so, one record a line."""
+    encoding = _encoding(file)
+    if encoding != "utf-16" and _is_by_line(file):
+        yield from _json_lines(name, file)
+        return
+    try:
+        whole = file.read().decode(encoding)
+    except UnicodeDecodeError as error:
+        raise malformed_error(name, f"not UTF-8 text (byte {error.start + 1})") from error
+    parsed = _parsed(whole)
+    if isinstance(parsed, Bad) and len(lines := [line for line in whole.splitlines() if line.strip()]) > 1:
+        by_line = [(f"{name}, line {number}", _parsed(line)) for number, line in enumerate(lines, 1)]
+        if not isinstance(by_line[0][1], Bad):
+            yield from by_line
+            return
+    if isinstance(parsed, Bad):
+        raise malformed_error(name, parsed.what)
+    yield from _items(name, parsed)
+
+
+def _is_by_line(file: IO[bytes]) -> bool:
+    """Whether the first line is a record by itself, and more lines follow."""
+    start = file.readline(1_000_000).strip()
+    more = bool(file.readline(2).strip())
+    file.seek(0)
+    return not start.removeprefix(codecs.BOM_UTF8).startswith(b"[") and (
+        not isinstance(_parsed(_text(start)), Bad) and more
+    )
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8-sig", errors="replace")
+
+
+def _items(name: str, parsed: Any) -> Iterator[Placed]:
+    if isinstance(parsed, list):
+        for number, record in enumerate(parsed, 1):
+            yield f"{name}, item {number}", record
+        return
+    inside = {key: parsed[key] for key in _ENVELOPES if isinstance(parsed, dict) and _are_records(parsed.get(key))}
+    if not inside:
+        yield f"{name}, item 1", parsed
+        return
+    for key, listed in inside.items():
+        for number, record in enumerate(listed, 1):
+            row = (
+                record["row"]
+                if key == "rows" and "row_idx" in record and isinstance(record.get("row"), dict)
+                else record
+            )
+            yield f"{name}, {key} {number}", row
+
+
+def _are_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(record, dict) for record in value)
+
+
+def _encoding(file: IO[bytes]) -> str:
+    """How the text of a file is written, by its first bytes."""
+    start = file.read(4)
+    file.seek(0)
+    marked = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
+    if marked is None and len(start) == 4 and start[1::2] == b"\0\0":
+        return "utf-16-le"
+    if marked is None and len(start) == 4 and start[::2] == b"\0\0":
+        return "utf-16-be"
+    return marked or "utf-8"
+
+
+def _decoded(line: bytes) -> str | Bad:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return Bad(f"not UTF-8 text (byte {error.start + 1})", line.decode("utf-8", errors="replace"))
+
+
+def _parsed(text: str) -> Any:
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # half of a character is valid JSON, and can be written nowhere
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        return Bad(f"not JSON ({error.msg} at column {error.colno})", text)
+    except UnicodeEncodeError:
+        return Bad("half of a character (a lone surrogate)", text)
+    except (ValueError, RecursionError) as error:
+        return Bad(f"not JSON that can be read ({one_line(error)})", text)
+    return value
+
+
+def _csv(name: str, file: IO[bytes]) -> Iterator[Placed]:
+    """Rows of a table. Commas, semicolons or tabs, whichever the first line has most of, stand between the columns."""
+    csv.field_size_limit(LONGEST_CELL)
+    text = io.TextIOWrapper(file, encoding=_encoding(file), newline="")
+    try:
+        header = text.readline()
+        text.seek(0)
+        reader = csv.DictReader(text, strict=True, delimiter=max(",;\t", key=header.count))
+        reader.fieldnames = [column.strip().removeprefix("\ufeff") for column in reader.fieldnames or ()]
+    except (csv.Error, UnicodeError) as error:
+        raise malformed_error(f"{name}, line 1", f"not CSV ({one_line(error)})") from error
+    placed: list[Placed] = []
+    while True:
+        try:
+            row = next(reader, None)
+        except (csv.Error, UnicodeError) as error:
+            raise malformed_error(f"{name}, line {reader.line_num + 1}", f"not CSV ({one_line(error)})") from error
+        if row is None:
+            break
+        where: str = f"{name}, line {reader.line_num}"
+        if None in row or None in row.values():
+            what = f"not {len(reader.fieldnames or ())} fields, as the first line has"
+            cells = [*(value for key, value in row.items() if key is not None), *(row.get(None) or [])]
+            placed.append((where, Bad(what, ",".join(str(cell) for cell in cells if cell is not None))))
+        else:
+            placed.append((where, row))
+    _with_lists([row for _, row in placed if isinstance(row, dict)])
+    yield from placed
+
+
+def _with_lists(rows: list[dict[str, Any]]) -> None:
+    """Make lists of the columns that hold nothing but conversations or sets of answers, as JSON lists."""
+    for name in rows[0] if rows else ():
+        try:
+            values = [json.loads(row[name]) if row[name] else None for row in rows]
+            json.dumps(values, ensure_ascii=False).encode()  # half of a character can be written nowhere
+        except (ValueError, RecursionError):
+            continue
+        if any(values) and all(value is None or _is_spoken(value) for value in values):
+            for row, value in zip(rows, values, strict=True):
+                row[name] = value
+
+
+def _is_spoken(value: Any) -> bool:
+    """A list of texts, of messages, or of texts that tie; anything else in JSON may be a text that just looks so."""
+    if not isinstance(value, list):
+        return False
+    if all(isinstance(item, dict) for item in value):
+        return all({"role", "content"} <= item.keys() or {"from", "value"} <= item.keys() for item in value)
+    return all(isinstance(text, str) for item in value for text in (item if isinstance(item, list) else [item]))
+
+
+def _parquet(name: str, file: IO[bytes]) -> Iterator[Placed]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        for batch in pq.ParquetFile(file).iter_batches(1_000):
+            for record in batch.to_pylist():
+                number += 1
+                yield f"{name}, row {number}", record
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise malformed_error(
+            f"{name}, after row {number}", f"not Parquet that can be read ({one_line(error)})"
+        ) from error
+
+
+_READERS: dict[str, Callable[[str, IO[bytes]], Iterator[Placed]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".parquet": _parquet,
+}
+SUFFIXES = (*_READERS,)
+
+
+def suffix_of(name: str) -> str:
+    """Which of `SUFFIXES` a file's name has, perhaps with .gz behind it; "" for none."""
+    lowered = name.lower().removesuffix(".gz")
+    return next((suffix for suffix in SUFFIXES if lowered.endswith(suffix)), "")
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file in a folder or an archive tells about the data set and holds no record of it."""
+    known = {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "__MACOSX"}
+    return any(part.startswith(".") or part in known for part in path.parts)
