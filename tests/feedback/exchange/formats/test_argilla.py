@@ -105,7 +105,9 @@ def test_ratings_of_every_answer_are_an_order() -> None:
     }
     assert read(nested(rated)).votes[0].tiers == ((0, 1),)  # means 3 and 3
     assert read(nested({**rated, "true_2": [said(ANA, 2)]})).votes[0].tiers == ((1,), (0,))
-    assert read(nested({"helpful_1": [said(ANA, 3)]})).lost == ("a response says nothing about which answer is better",)
+    assert read(nested({"helpful_1": [said(ANA, 3)]})).lost == (
+        "no question orders the answers for certain (--question says which does)",
+    )
 
 
 def test_discarded_is_a_skip_and_a_draft_is_nothing() -> None:

@@ -73,7 +73,10 @@ def test_a_ranker_orders_its_list() -> None:
 def test_buckets_have_no_order() -> None:
     sorted_in = result({"ranker": {"good": ["llm_1", "llm_3"], "biased": ["llm_2"], "_": []}}, "rank", "results")
     found = read(task({"prompt": "Why?", "items": ITEMS}, by(1, sorted_in)))
-    assert (found.votes, found.lost) == ((), ("an annotation says nothing about which answer is better",))
+    assert (found.votes, found.lost) == (
+        (),
+        ("no question orders the answers for certain (--question says which does)",),
+    )
 
 
 @pytest.mark.parametrize(

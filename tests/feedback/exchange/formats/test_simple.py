@@ -439,6 +439,17 @@ FORMS: dict[str, Form] = {
         answers=(A,),
         question="Is the answer safe?",
     ),
+    "distilabel": Form(
+        {
+            "instruction": Q,
+            "generations": [A, B],
+            "generation_models": ["small", "tiny"],
+            "ratings": [4, 4],
+            "rationales": ["Right.", "Off the question."],
+            "model_name": "judge-model",
+        },
+        (Vote(TIE, simulated=True),),
+    ),
     "argilla-chatml": Form({"instruction": Q, "chosen_response": A, "rejected_response": B}, (Vote(FIRST),)),
     "orca-accepted": Form(
         {"system": "You are terse.", "question": Q, "accepted": A, "rejected": B},

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from plaudit.feedback.exchange.formats import argilla, fields, label_studio, oasst, pairs, prism, prodigy, table
+from plaudit.feedback.exchange.formats import argilla, fields, label_studio, oasst, pairs, potato, prism, prodigy, table
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.feedback.exchange.formats.mapping import ColumnMap, column_maps
 from plaudit.feedback.exchange.formats.paths import find, first
@@ -65,7 +65,13 @@ def _one(read: Callable[[dict[str, Any]], Comparison]) -> Callable[[dict[str, An
     return lambda record, _: [read(record).check()]
 
 
-def _by_tool(name: str, description: str, tool: Any, is_one: Callable[[dict[str, Any]], bool]) -> Format:
+def _by_tool(
+    name: str,
+    description: str,
+    tool: Any,
+    is_one: Callable[[dict[str, Any]], bool],
+    join: Callable[[Iterable[Placed]], Iterator[Placed]] = _as_it_is,
+) -> Format:
     def read(record: dict[str, Any], ballot: Ballot) -> Said:
         if not is_one(record):
             raise MalformedError(f"not one of {description}, only {fields.names(record)}")
@@ -75,7 +81,7 @@ def _by_tool(name: str, description: str, tool: Any, is_one: Callable[[dict[str,
         if isinstance(record, dict) and is_one(record):
             tool.survey(record, ballot)
 
-    return Format(name, description, is_one, read, survey)
+    return Format(name, description, is_one, read, survey, join)
 
 
 def mapped(name: str, columns: ColumnMap) -> Format:
@@ -147,7 +153,8 @@ _ALL = (
     Format("oasst", "OASST ranked pairs", _is_ranked_pair, _one(pairs.oasst)),
     Format("rewardbench2", "RewardBench 2 sets", _is_sets, _one(pairs.rewardbench2)),
     Format("hh", "HH transcripts", _is_hh, _one(pairs.hh)),
-    Format("prodigy", "Prodigy examples", prodigy.is_example, _one(prodigy.comparison)),
+    _by_tool("prodigy", "Prodigy examples", prodigy, prodigy.is_example),
+    _by_tool("potato", "Potato annotations", potato, potato.is_instance, join=potato.with_annotators),
     Format("trl", "TRL-style preferences", _is_pair, _one(pairs.trl), columns=("chosen", "rejected")),
     _by_tool("table", "rows of answers and what was said about them", table, table.is_row),
 )

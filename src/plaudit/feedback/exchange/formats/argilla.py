@@ -67,7 +67,7 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
             votes.append(vote)
         else:
             drafts = any(a.voter == voter and a.status == "draft" for a in given)
-            lost.append("it is a draft" if drafts else "a response says nothing about which answer is better")
+            lost.append("it is a draft" if drafts else ballot.why_silent)
     tags = fields.tags(about) if isinstance(about, dict) else {}
     messages = prompt_in(shown, answers, len(votes) + len(lost))
     return Comparison(messages, tuple(answers.values()), tuple(votes), tags, lost=tuple(lost))

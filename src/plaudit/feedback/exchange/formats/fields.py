@@ -99,12 +99,33 @@ def prompt(record: dict[str, Any], name: str = "prompt") -> Messages:
 
 def asked(value: Any, name: str) -> Messages:
     """A conversation up to the model's turn: messages, a question, or a transcript of either kind."""
+    if _is_dialogue(value):
+        return _dialogue(value)
     if isinstance(value, str):
         listed = as_list(value) if value.lstrip().startswith("[") else None
         if listed and all(is_message(turn) for turn in listed):
             return messages(listed, name)
         return spoken(value)
     return messages(value, name)
+
+
+def _is_dialogue(value: Any) -> bool:
+    """Paragraphs of people who are named, as Label Studio shows them."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(said, dict) and {"author", "text"} <= said.keys() for said in value)
+    )
+
+
+def _dialogue(paragraphs: list[dict[str, Any]]) -> Messages:
+    """Turns where the authors are called by their roles; else all of it as one question."""
+    authors = [str(said["author"]).strip().lower() for said in paragraphs]
+    texts = [content_of(said["text"], "text") for said in paragraphs]
+    if all(author in ROLES for author in authors):
+        return tuple(Message(ROLES[author], text) for author, text in zip(authors, texts, strict=True))
+    lines = [f"{said['author']}: {text}" for said, text in zip(paragraphs, texts, strict=True)]
+    return (Message(Role.USER, "\n".join(lines)),)
 
 
 def spoken(said: str) -> Messages:

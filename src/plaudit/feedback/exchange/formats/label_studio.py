@@ -10,20 +10,32 @@ version 1.0, annotations were called `completions`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
 from plaudit.feedback.exchange.formats.mapping import moment
-from plaudit.feedback.exchange.formats.options import split_name
+from plaudit.feedback.exchange.formats.options import ANSWERS, split_name
 from plaudit.feedback.exchange.formats.questionnaire import Ballot, Sheet, Way, answers_in, prompt_in
+from plaudit.types import Role
 
 Results = list[dict[str, Any]]
+_OF_PASSAGES = re.compile(r"(?i)doc|passage|context|chunk|evidence|source|reference|citation|retriev")
 
 
 def is_task(record: dict[str, Any]) -> bool:
+    record = _whole(record)
     return isinstance(record.get("data"), dict) and isinstance(_annotations(record), list)
+
+
+def _whole(record: dict[str, Any]) -> dict[str, Any]:
+    """The task, also where an annotation stands alone with its task inside, as cloud storages get it."""
+    inner = record.get("task")
+    if isinstance(inner, dict) and isinstance(inner.get("data"), dict) and "result" in record:
+        return {"data": inner["data"], "annotations": [record]}
+    return record
 
 
 def _annotations(record: dict[str, Any]) -> Any:
@@ -32,6 +44,7 @@ def _annotations(record: dict[str, Any]) -> Any:
 
 def survey(record: dict[str, Any], ballot: Ballot) -> None:
     """Take note of what the questions of a record were answered with."""
+    record = _whole(record)
     names = list(_answers(record)[0])
     for annotation in _checked(record):
         for result in [] if annotation.get("was_cancelled") or annotation.get("skipped") else annotation["result"]:
@@ -40,11 +53,14 @@ def survey(record: dict[str, Any], ballot: Ballot) -> None:
 
 
 def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
+    record = _whole(record)
     annotations = _checked(record)
-    answers, listed = _answers(record)
-    shown = {name: value for name, value in record["data"].items() if name != listed}
+    answers, shown = _answers(record)
     votes, lost = [], []
     for annotation in annotations:
+        if _is_copy(annotation, annotations):
+            lost.append("it is a copy of another annotation")
+            continue
         try:
             vote = _vote(annotation, list(answers), ballot)
         except UnusableError as reason:
@@ -53,7 +69,7 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
         if vote is not None:
             votes.append(vote)
         elif annotation["result"]:
-            lost.append("an annotation says nothing about which answer is better")
+            lost.append(ballot.why_silent)
     messages, tags = prompt_in(shown, answers, len(votes) + len(lost)), fields.tags(record["data"])
     newest = _newest(votes)
     lost += ["the same person annotated the task again later"] * (len(votes) - len(newest))
@@ -86,14 +102,37 @@ def _checked(record: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _answers(record: dict[str, Any]) -> tuple[dict[str, str], str | None]:
-    """Name -> text of the answers, and the name of the list that they stand in, if they do."""
+def _is_copy(annotation: dict[str, Any], annotations: list[dict[str, Any]]) -> bool:
+    """Whether an annotation was duplicated from another, and says the same."""
+    parent = next((a for a in annotations if a.get("id") == annotation.get("parent_annotation") is not None), None)
+    if parent is None or parent is annotation:
+        return False
+    return [r["value"] for r in annotation["result"]] == [r["value"] for r in parent["result"]]
+
+
+def _answers(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Name -> text of the answers, and the data that they answer."""
     data = record["data"]
-    listed = next((name for name, value in data.items() if _is_list(value)), None)
+    listed = next((name for name, value in data.items() if _is_list(value) and not _OF_PASSAGES.search(name)), None)
     if listed is not None:
-        return {str(item["id"]): _body(item) for item in data[listed]}, listed
+        found = {str(item["id"]): _body(item) for item in data[listed]}
+        return found, {name: value for name, value in data.items() if name != listed}
     results = [result for annotation in _checked(record) for result in annotation["result"]]
-    return _compared_answers(data, results) or answers_in(data), None
+    compared = _compared_answers(data, results) or answers_in(data)
+    rated = any("rating" in result["value"] for result in results)
+    return (compared, data) if compared or not rated else _single(data)
+
+
+def _single(data: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The one answer that was rated: a field called so, or the end of a conversation."""
+    for name, value in data.items():
+        if name.lower() in ANSWERS and isinstance(value, str) and value.strip() and len(data) > 1:
+            return {name: value}, {other: text for other, text in data.items() if other != name}
+        if isinstance(value, list) and len(value) > 1 and all(fields.is_message(turn) for turn in value):
+            last = fields.message(value[-1], name)
+            if last.role is Role.ASSISTANT:
+                return {f"{name}, last": last.content}, {**data, name: value[:-1]}
+    return {}, data
 
 
 def _is_list(value: Any) -> bool:

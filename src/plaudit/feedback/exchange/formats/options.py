@@ -88,7 +88,8 @@ def place_of(option: object, names: Sequence[str], bare: bool = True) -> int | N
     exact = [i for i, name in enumerate(names) if squeeze(name) == squeeze(said)]
     stem, number = split_name(said)
     words = set(re.findall(r"[^\W_]+", stem))
-    known = words <= {*ANSWERS, *(f"{word}s" for word in ANSWERS)} if words else bare
+    known = words <= {*ANSWERS, *(f"{word}s" for word in ANSWERS)} if words else bare or _is_own_letter(number, names)
+    known = known or any(stem and split_name(name)[0].startswith(stem) for name in names)  # r1 of response1
     known = known or any(words == set(re.findall(r"[^\W_]+", split_name(name)[0])) for name in names if words)
     numbered = [i for i, name in enumerate(names) if number and known and _same_place(split_name(name)[1], number)]
     if not (exact or numbered) and number and known and len(names) == 2:
@@ -124,6 +125,11 @@ def _by_letter(number: str, names: Sequence[str]) -> list[int]:
         return [order[number]]
     in_letters = all(split_name(name)[1] in order for name in names) or not any(split_name(n)[1] for n in names)
     return [int(number) - 1] if number in ("1", "2") and in_letters else []
+
+
+def _is_own_letter(number: str, names: Sequence[str]) -> bool:
+    """Whether a letter by itself is the one that an answer is called by: a grade would hardly be."""
+    return number.isalpha() and number in {split_name(name)[1] for name in names}
 
 
 def _same_place(one: str, other: str) -> bool:

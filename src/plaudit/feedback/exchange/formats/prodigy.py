@@ -1,42 +1,60 @@
-"""Prodigy's examples: `options` with an `id` and a `text`, of which those in `accept` were chosen.
+"""Prodigy's examples: `options` with an `id` and a `text`, of which those in `accept` were chosen; or, by its `compare`
+recipe, two texts under `accept` and `reject`, of which the better is under the one that `answer` names.
 
-Its `choice` and `compare` interfaces write so. Who ignored or rejected an example could not say; who accepted several
-options found them alike, and better than the rest.
+Who ignored or rejected an example of the first kind could not say; who accepted several options found them alike, and
+better than the rest. Options that are the same in every example are labels, not answers (see `survey`).
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
-from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, Vote
+from plaudit.feedback.exchange.formats.comparison import Comparison, UnusableError, Vote
 from plaudit.feedback.exchange.formats.mapping import moment
-from plaudit.feedback.exchange.formats.questionnaire import prompt_in
+from plaudit.feedback.exchange.formats.questionnaire import Ballot, prompt_in
 
 
 def is_example(record: dict[str, Any]) -> bool:
-    options = record.get("options")
-    return isinstance(options, list) and "answer" in record and all(isinstance(o, dict) and "id" in o for o in options)
+    return "answer" in record and (_are_options(record.get("options")) or _is_compared(record))
 
 
-def comparison(record: dict[str, Any]) -> Comparison:
-    """One example as one person answered it. MalformedError."""
-    if not is_example(record):
-        raise MalformedError(f'no "options" with ids and no "answer", only {fields.names(record)}')
-    answers = {str(option["id"]): _text(option) for option in record["options"]}
-    accepted = record.get("accept")
-    if accepted is not None and not isinstance(accepted, list):
-        raise MalformedError(f'"accept" is {fields.kind(accepted)}, not a list')
-    chosen = {str(each) for each in accepted or []}
-    places = range(len(answers))
-    best = tuple(place for place, name in zip(places, answers, strict=True) if name in chosen)
-    rest = tuple(place for place in places if place not in best)
-    decided = record["answer"] == "accept" and bool(best)
+def _are_options(options: Any) -> bool:
+    return isinstance(options, list) and bool(options) and all(isinstance(o, dict) and "id" in o for o in options)
+
+
+def _is_compared(record: dict[str, Any]) -> bool:
+    return all(isinstance(record.get(side), dict) and _text(record[side]) for side in ("accept", "reject"))
+
+
+def survey(record: dict[str, Any], ballot: Ballot) -> None:
+    """Take note of the options, which are labels and no answers if they are always the same."""
+    if _are_options(record.get("options")):
+        asked = str(record.get("text") or record.get("html") or record.get("prompt"))
+        ballot.saw_options(tuple(_text(option) for option in record["options"]), asked)
+
+
+def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
+    """One example as one person answered it. UnusableError where its options are labels."""
+    if _is_compared(record):
+        answers = {side: _text(record[side]) for side in ("accept", "reject")}
+        chosen = {str(record["answer"])} & answers.keys()
+        decided = bool(chosen)
+    else:
+        if ballot.has_labels:
+            raise UnusableError("its options are labels, the same in every example, and no answers")
+        answers = {str(option["id"]): _text(option) for option in record["options"]}
+        accepted = record.get("accept")
+        chosen = {str(each) for each in accepted} & answers.keys() if isinstance(accepted, list) else set()
+        decided = record["answer"] == "accept" and bool(chosen)
+    best = tuple(place for place, name in enumerate(answers) if name in chosen)
+    rest = tuple(place for place in range(len(answers)) if place not in best)
     said = Vote(
         tuple(tier for tier in (best, rest) if tier) if decided else (),
-        str(record.get("_annotator_id") or record.get("_session_id") or ""),
-        shown=tuple(places),
-        reason=str(record.get("comment") or "") if decided else str(record["answer"]),
+        _annotator(record),
+        shown=() if _is_compared(record) else tuple(range(len(answers))),
+        reason=str(record.get("comment") or record.get("user_input") or "") if decided else str(record["answer"]),
         at=moment(record.get("_timestamp")),
     )
     shown = {name: value for name, value in record.items() if not name.startswith("_") and name not in _OWN}
@@ -45,7 +63,28 @@ def comparison(record: dict[str, Any]) -> Comparison:
     return Comparison(prompt_in(shown, {}), tuple(answers.values()), (said,), fields.tags(record))
 
 
-_OWN = {"options", "accept", "answer", "comment", "meta", "mapping", "A", "B", "id", "label", "html"}
+def _annotator(record: dict[str, Any]) -> str:
+    """Who it was; a session that is called by the time of its start names nobody."""
+    named = str(record.get("_annotator_id") or record.get("_session_id") or "")
+    return "" if re.fullmatch(r"(.*-)?\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", named) else named
+
+
+_OWN = {
+    "options",
+    "accept",
+    "answer",
+    "comment",
+    "meta",
+    "mapping",
+    "A",
+    "B",
+    "id",
+    "label",
+    "html",
+    "reject",
+    "config",
+    "user_input",
+}
 
 
 def _text(option: dict[str, Any]) -> str:

@@ -46,6 +46,7 @@ _BETTER = re.compile(r"(?i)better|best|correct|improv|rewrit|revis|ideal|demonst
 _ASKS_WHY = re.compile(r"(?i)\b(why|reason|rationale|comment|explain|explanation|justif\w*|notes?|feedback|because)\b")
 _OF_PROMPT = re.compile(r"(?i)prompt|instruction|question|query")
 _MOST_WORDS_OF_A_LABEL = 8
+ENOUGH = 8  # rankings that do not all end as they began
 _MOST_LABELS = 9  # of a question that people answer by choosing
 
 
@@ -74,27 +75,33 @@ def prompt_in(record: Mapping[str, Any], answers: Mapping[str, str], votes: int 
 
     UnusableError, which leaves out so many `votes`, where a turn of it is nothing that we know.
     """
-    others = {
-        name: value
-        for name, value in record.items()
-        if name not in answers and isinstance(value, (str, list)) and value and not _NO_TEXT.search(name)
-    }
-    by_word = [name for word in _PROMPTS for name in others if name.lower() == word]
-    by_part = [name for word in _PROMPTS for name in others if word in name.lower() and not _is_passage(name)]
-    named = [*by_word, *by_part, *(name for name in others if len(others) == 1)]
-    if not named:
+    named = prompt_name(record, answers)
+    if named is None:
         raise MalformedError(f"no field that could be the prompt, only {fields.names(dict(record))}")
+    others = {name: value for name, value in record.items() if name not in answers and isinstance(value, (str, list))}
     try:
-        messages = fields.prompt(dict(others), named[0])
+        messages = fields.prompt(dict(others), named)
     except UnusableError as error:
         raise UnusableError(str(error), votes) from None
     context = others.get("context")
-    if isinstance(context, str) and context.strip() and named[0] != "context" and messages[-1].role is Role.USER:
+    if isinstance(context, str) and context.strip() and named != "context" and messages[-1].role is Role.USER:
         messages = (*messages[:-1], Message(Role.USER, f"{context}\n\n{messages[-1].content}"))
     system = next((others[n] for n in ("system", "system_prompt") if isinstance(others.get(n), str)), "")
     if isinstance(system, str) and system.strip() and messages[0].role is not Role.SYSTEM:
         messages = (Message(Role.SYSTEM, system), *messages)
     return messages
+
+
+def prompt_name(record: Mapping[str, Any], answers: Mapping[str, str]) -> str | None:
+    """The field that the conversation is in; None where there is none that could be it."""
+    others = [
+        name
+        for name, value in record.items()
+        if name not in answers and isinstance(value, (str, list)) and value and not _NO_TEXT.search(name)
+    ]
+    by_word = [name for word in _PROMPTS for name in others if name.lower() == word]
+    by_part = [name for word in _PROMPTS for name in others if word in name.lower() and not _is_passage(name)]
+    return next(iter([*by_word, *by_part, *(others if len(others) == 1 else [])]), None)
 
 
 def _is_passage(name: str) -> bool:
@@ -118,13 +125,16 @@ class Ballot:
         default_factory=lambda: defaultdict(Counter)
     )
     _words: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # question -> labels, the first few
+    _options: defaultdict[tuple[str, ...], set[str]] = field(default_factory=lambda: defaultdict(set))
     _chosen: tuple[Way, str] | None = None
     _backing: str | None = None  # a label question beside a choice of sides
 
     @property
-    def is_decided(self) -> bool:
-        """Whether a question orders the answers."""
-        return self._chosen is not None
+    def why_silent(self) -> str:
+        """Why what somebody filled in says nothing."""
+        if self._chosen is None:
+            return "no question orders the answers for certain (--question says which does)"
+        return f'nothing is said under "{self._chosen[1]}"'
 
     def saw(self, way: Way, question: str, value: Any, names: Sequence[str]) -> None:
         """Take note of a value: whether it speaks about the answers, names one, and is more than a list as shown."""
@@ -142,6 +152,15 @@ class Ballot:
             if len(self._words[question]) <= _MOST_LABELS:
                 self._words[question].add(str(label))
         self._values[way, question][said] += 1
+
+    def saw_options(self, options: tuple[str, ...], prompt: str) -> None:
+        """Take note of what an example offers to choose among."""
+        self._options[options].add(prompt)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the same options are offered by every example, whatever it asks."""
+        return len(self._options) == 1 and any(len(prompts) > 1 for prompts in self._options.values())
 
     def decide(self) -> None:
         """Find the question that orders the answers. UnusableError with a sentence where two do."""
@@ -164,10 +183,24 @@ class Ballot:
                 )
             if likely:
                 self._chosen = likely[0]
+                self._refuse_untouched(way)
                 beside = [key[1] for key in self._values if key[0] is Way.LABEL and self._orders(key)]
                 self._backing = beside[0] if way is Way.SIDE and len(beside) == 1 else None
                 return
         self._chosen = self._nearest()
+
+    def _refuse_untouched(self, way: Way) -> None:
+        """UnusableError where no ranking of many differs from the order in which the options are listed.
+
+        Argilla's page sends the options in their own order with a rank each, and its SDK drops the ranks.
+        """
+        values = self._values[self._chosen] if self._chosen else Counter()
+        if way is Way.ORDER and values.total() >= ENOUGH and not any(reordered for *_, reordered in values):
+            raise UnusableError(
+                f'all {values.total()} rankings in "{self._chosen[1] if self._chosen else ""}" are in the order in '
+                "which the answers are listed, so the ranks were lost where it was exported (Argilla: export by its "
+                "API) or nobody moved anything; if they are meant so, say --question"
+            )
 
     def _orders(self, key: tuple[Way, str]) -> bool:
         values = self._values[key]
@@ -177,14 +210,9 @@ class Ballot:
         return speaks and (any(names for _, names, _ in values) or bool(_ASKS_WHICH.search(key[1])))
 
     def _nearest(self) -> tuple[Way, str] | None:
-        """The one label question of which most values name an answer: the rest is counted as not understood."""
-        likely = []
-        for key, values in self._values.items():
-            naming = any(names for _, names, _ in values)
-            about = sum(count for (speaks, _, _), count in values.items() if speaks)
-            mostly = naming and 2 * about > values.total()
-            if key[0] is Way.LABEL and (mostly or (_ASKS_WHICH.search(key[1]) and self._are_labels(key[1]))):
-                likely.append(key)
+        """The one label question that asks which is better: what of its labels names no answer is counted so."""
+        asks = [key for key in self._values if key[0] is Way.LABEL and _ASKS_WHICH.search(key[1])]
+        likely = [key for key in asks if self._are_labels(key[1])]
         return likely[0] if len(likely) == 1 else None
 
     def _are_labels(self, question: str) -> bool:
@@ -308,13 +336,10 @@ class Sheet:
     def write(self, question: str, text: str, about: Iterable[str] = ()) -> None:
         """Take a text: a better answer where the question asks for one, else a reason."""
         words = _in_words(question)
+        asks_why, of_prompt = bool(_ASKS_WHY.search(words)), bool(_OF_PROMPT.search(words))
         of_answer = any(name in self.names for name in about) and bool(_BETTER.search(words))
-        written = not self.names and any(word in words for word in ANSWERS)
-        if (
-            (_is_rewrite(question) or of_answer or written)
-            and not _ASKS_WHY.search(words)
-            and not _OF_PROMPT.search(words)
-        ):
+        from_scratch = not self.names and not self.better_answer and not asks_why
+        if from_scratch or (_is_rewrite(question) or (of_answer and not asks_why and not of_prompt)):
             self.better_answer = text
         elif text.strip():
             self.reasons.append(text)

@@ -13,16 +13,19 @@ import re
 from typing import Any
 
 from plaudit.feedback.exchange.formats import fields, label_studio
-from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError
-from plaudit.feedback.exchange.formats.questionnaire import Ballot, answers_in, asks_for_text, prompt_in
+from plaudit.feedback.exchange.formats.comparison import Comparison, UnusableError
+from plaudit.feedback.exchange.formats.questionnaire import Ballot, answers_in, asks_for_text, prompt_name
 
 _PEOPLE = ("annotator", "annotator_id", "annotator_email", "completed_by", "worker", "worker_id", "workerid", "user",
            "user_id", "username", "rater", "rater_id", "judge", "labeler", "labeller", "evaluator", "created_by",
            "email", "name")  # fmt: skip
 _SECONDS = ("lead_time", "worktimeinseconds", "seconds", "duration_seconds", "time_spent")
 _TIMES = ("updated_at", "submittime", "timestamp", "created_at", "date")
-_OWN = {"id", "annotation_id", "agreement", "assignmentstatus", "hitid", "assignmentid", *_PEOPLE, *_SECONDS, *_TIMES}
-_PREFIX = re.compile(r"(?i)^(input|answer)\.(?=.)")  # of Mechanical Turk's columns
+_OWN = {"id", "annotation_id", "agreement", "assignmentstatus", "status", "hitid", "hittypeid", "assignmentid",
+        "assignment_id", "link", "started", "title", "description", "keywords", "reward", "approve", "reject",
+        *_PEOPLE, *_SECONDS, *_TIMES}  # fmt: skip
+_PREFIX = re.compile(r"(?i)^(input|answer|output|assignment)[.:](?=.)")  # of Mechanical Turk's and Toloka's columns
+_CONTROL = re.compile(r"(?i)^(golden|hint):")  # of Toloka's: tasks whose answer is known, or shown
 _TAGS = ("selected", "choices", "rating", "ranker", "text", "number", "taxonomy")
 
 
@@ -30,13 +33,9 @@ def is_row(record: dict[str, Any]) -> bool:
     """Whether answers, a prompt and something that may be said about them stand in a row."""
     row = _columns(record)
     answers = answers_in(row)
-    if len(answers) < 2:
-        return False
-    try:
-        prompt_in(row, answers)
-    except Exception:  # whatever makes it none
-        return False
-    return bool(_results(row, answers))
+    if {"annotation_id", "annotator", "lead_time"} <= record.keys():  # so says Label Studio
+        return True
+    return len(answers) > 1 and prompt_name(row, answers) is not None and bool(_results(row, answers))
 
 
 def survey(record: dict[str, Any], ballot: Ballot) -> None:
@@ -58,7 +57,8 @@ def _read(value: Any) -> Any:
             parsed = json.loads(value)
         except (ValueError, RecursionError):
             return value
-        return parsed if _typed(parsed) else value
+        listed = isinstance(parsed, list) and all(isinstance(each, dict) for each in parsed)
+        return parsed if listed or _typed(parsed) else value
     return value
 
 
@@ -71,11 +71,11 @@ def _typed(value: Any) -> list[dict[str, Any]]:
 
 
 def _as_task(record: dict[str, Any]) -> dict[str, Any]:
-    """The row as a task of Label Studio with one annotation. MalformedError for one without answers."""
+    """The row as a task of Label Studio with one annotation."""
+    if any(_CONTROL.search(str(name)) and value for name, value in record.items()):
+        raise UnusableError("it is a control task")
     row = _columns(record)
     answers = answers_in(row)
-    if not answers:
-        raise MalformedError(f"no columns that could be answers, only {fields.names(record)}")
     results = _results(row, answers)
     data = {
         name: value for name, value in row.items() if name in answers or name not in {r["from_name"] for r in results}
@@ -85,7 +85,7 @@ def _as_task(record: dict[str, Any]) -> dict[str, Any]:
         "completed_by": next((str(by_name[n]) for n in _PEOPLE if by_name.get(n) not in (None, "")), None),
         "lead_time": next((fields.seconds(by_name[n]) for n in _SECONDS if n in by_name), None),
         "updated_at": next((by_name[n] for n in _TIMES if by_name.get(n)), None),
-        "was_cancelled": str(by_name.get("assignmentstatus", "")).lower() == "rejected",
+        "was_cancelled": "rejected" in (str(by_name.get(n, "")).lower() for n in ("assignmentstatus", "status")),
         "result": results,
     }
     return {"data": data, "annotations": [annotation]}
@@ -94,16 +94,18 @@ def _as_task(record: dict[str, Any]) -> dict[str, Any]:
 def _results(row: dict[str, Any], answers: dict[str, str]) -> list[dict[str, Any]]:
     """What the columns that may be questions hold, as Label Studio's tags would."""
     found = []
+    prompt = prompt_name(row, answers)
     for name, value in row.items():
-        if name in answers or name.lower() in _OWN or name in fields.TAGS:
+        if name in answers or name == prompt or name.lower() in _OWN or name in fields.TAGS:
             continue
         typed = _typed(value) if not isinstance(value, str) else []
-        for each in typed or _plain(name, value, row):
+        written = [{"text": [value]}] if not answers and isinstance(value, str) and len(value.split()) > 8 else []
+        for each in typed or written or _plain(name, value):
             found.append({"from_name": name, "to_name": name, "type": next(iter(each)), "value": each})
     return found
 
 
-def _plain(name: str, value: Any, row: dict[str, Any]) -> list[dict[str, Any]]:
+def _plain(name: str, value: Any) -> list[dict[str, Any]]:
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
         return [{"choices": value, "quietly": True}]
     number = fields.number(value)
@@ -113,6 +115,4 @@ def _plain(name: str, value: Any, row: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     if asks_for_text(name):
         return [{"text": [value]}]
-    prompt = next((column for column in row if column.lower() in ("prompt", "question", "instruction", "query")), None)
-    few = len(value.split()) <= 8 and name != prompt
-    return [{"choices": [value], "quietly": True}] if few else []
+    return [{"choices": [value], "quietly": True}] if len(value.split()) <= 8 else []
