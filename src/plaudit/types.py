@@ -14,15 +14,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 DEFAULT_QUESTION = "Which answer is better?"  # that a task asks where nobody says another
 
 
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def content_id(*parts: Any) -> str:
     """16 hexadecimal digits that depend on nothing but `parts` (anything JSON can write)."""
-    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = _CANONICAL.encode(parts)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -79,11 +83,11 @@ class Prompt:
         if not self.messages or self.messages[-1].role is Role.ASSISTANT:
             raise ValueError("a prompt must end where the model's turn begins, not with an assistant message")
 
-    @property
+    @cached_property
     def id(self) -> str:
         return content_id([[m.role, m.content] for m in self.messages])
 
-    @property
+    @cached_property
     def opening_id(self) -> str:
         """Id of the conversation's opening: conversations that share it stay on one side of a split."""
         opening = next((m for m in self.messages if m.role is Role.USER), self.messages[0])
@@ -112,7 +116,7 @@ class Response:
     seed: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Depends on the answer and where it came from, not on how often it was drawn."""
         return content_id(self.prompt_id, self.text, self.stop_reason, self.run_id)
@@ -141,7 +145,7 @@ class Task:
         if self.gold is not None and (len(known) < 2 or not known <= set(self.response_ids)):
             raise ValueError("the known answer of a task orders at least two of its responses, and no other")
 
-    @property
+    @cached_property
     def id(self) -> str:
         return content_id(self.prompt_id, sorted(self.response_ids), self.question)
 

@@ -63,3 +63,27 @@ def test_what_cannot_be_is_one_sentence_and_writes_nothing(
     assert sentence in error
     assert error.count("\n") == 1
     assert not folder.exists()
+
+
+def test_a_file_of_its_own_columns_is_shown_mapped_and_what_is_malformed_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    source, bad = tmp_path / "mine.jsonl", tmp_path / "bad.jsonl"
+    source.write_text('{"frage": "P?", "gut": "A", "schlecht": "B"}\n{"frage": \n')
+    columns = ["--map", "prompt=frage,chosen=gut,rejected=schlecht"]
+    assert main(["import", str(source), *columns, "--show"]) == 2  # a malformed line, and nowhere to put it
+    assert "mine.jsonl, line 2: not JSON" in capsys.readouterr().err
+    folder = str(Workspace.create(tmp_path / "w").path)
+    assert main(["import", str(source), *columns, "--skip-bad", str(bad), "-w", folder]) == 0
+    said = capsys.readouterr().out
+    assert "1 new preference, 1 new prompt; set aside 1 because not JSON" in said
+    assert json.loads(bad.read_text())["record"] == '{"frage":'
+    assert main(["import", str(source), *columns, "--skip-bad", str(bad), "-w", folder]) == 2
+    assert "exists already; name another file for --skip-bad" in capsys.readouterr().err
+    source.write_text(source.read_text().splitlines()[0])
+    assert main(["import", str(source), *columns, "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert "  user: P?\n  A: A\n  B: B\n  somebody: A > B\n" in shown
+    for option in (["--map", "a=b"], ["--question", "q"], ["--show"]):
+        assert main(["import", str(source), "--prompts", *option, "-w", folder]) == 2
+        assert "are about preferences; not with --prompts" in capsys.readouterr().err

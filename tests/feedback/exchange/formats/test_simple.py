@@ -5,14 +5,19 @@ The texts are made up; the columns, their types and the odd values are those of 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from plaudit.feedback.exchange.exports import export_judgements
 from plaudit.feedback.exchange.formats import FORMATS, SIMPLE, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, UnusableError, Vote
+from plaudit.feedback.exchange.imports import import_preferences
+from plaudit.feedback.store import FeedbackStore
 from plaudit.types import DEFAULT_QUESTION, Message, Role
 
 A, B = "Eleven is prime.", "Twelve is prime."
@@ -502,3 +507,21 @@ def test_a_later_arena_has_its_texts_in_parts() -> None:
     assert isinstance(found, Comparison)
     assert (found.answers, found.votes[0].all_bad) == ((A, B), True)
     assert found.votes[0].at == datetime(2025, 5, 1, 12, tzinfo=UTC)
+
+
+def test_every_form_goes_round_through_our_own(tmp_path: Path) -> None:
+    """What came in by a form goes out as judgements, and comes back as the same judgements."""
+    for name, form in FORMS.items():
+        raw = form.record.get("rows", [form.record])
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in raw))
+        out = tmp_path / f"{name}-out.jsonl"
+        with FeedbackStore.open("sqlite://") as store, FeedbackStore.open("sqlite://") as other:
+            summary = import_preferences(store, str(tmp_path / f"{name}.jsonl"), name="data")
+            assert summary.skipped == {}
+            export_judgements(store, out)
+            import_preferences(other, str(out))
+            assert other.judgements() == store.judgements(), name
+            assert other.prompts() == store.prompts()
+            assert [prompt.tags for prompt in other.prompts()] == [prompt.tags for prompt in store.prompts()]
+            assert {task.id for task in other.tasks()} == {task.id for task in store.tasks()}
+            assert other.verify() == []

@@ -132,7 +132,8 @@ def test_argilla_1s_columns() -> None:
         "prompt": "P?", "response-1": "A.", "response-2": "B.", "response-3": "C.",
         "preference": [
             {"user_id": "u1", "value": {"rank": [2, 1, 2], "value": names}, "status": "submitted"},
-            {"user_id": None, "value": [{"value": n, "rank": r} for r, n in enumerate(names, 1)], "status": "submitted"},
+            {"user_id": None, "value": [{"value": n, "rank": r} for r, n in enumerate(names, 1)],
+             "status": "submitted"},
             {"user_id": "u3", "value": {"rank": [], "value": []}, "status": "draft"},
         ],
         "preference-suggestion": None, "preference-suggestion-metadata": {"type": None, "score": None, "agent": None},

@@ -169,10 +169,10 @@ def recognise(record: Any) -> Format | None:
 
 
 def nearest(record: dict[str, Any]) -> Format | None:
-    """The format of which a record has the most columns, None where it has none of any."""
+    """The format of which a record has the most columns, None where it has not half of any."""
     shares = {format.name: _share(format.columns, record) for format in _ALL if format.columns}
     best = max(shares, key=lambda name: shares[name])
-    return FORMATS[best] if shares[best] else None
+    return FORMATS[best] if shares[best] >= 0.5 else None
 
 
 def _share(columns: tuple[str, ...], record: dict[str, Any]) -> float:

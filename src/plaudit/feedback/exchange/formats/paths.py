@@ -8,6 +8,7 @@ of a list. Lists that a table has stored otherwise are found, too: as text that 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 ALL = "*"
@@ -15,16 +16,20 @@ ALL = "*"
 
 def find(record: Any, path: str) -> list[Any]:
     """What stands there: nothing, one value, or with `*` as many as the list has (None where one lacks it)."""
-    found = [record]
     if isinstance(record, dict) and path in record:  # a column may have dots in its name
         return [record[path]]
-    for part in path.split("."):
+    found, parts = [record], _parts(path)
+    for part in parts:
         if part == ALL:
-            lists = [entries for value in found if (entries := as_list(value)) is not None]
-            found = [entry for entries in lists for entry in entries]
+            found = [entry for value in found for entry in as_list(value) or ()]
         else:
             found = [_step(value, part) for value in found]
-    return found if ALL in path.split(".") else [value for value in found if value is not None]
+    return found if ALL in parts else [value for value in found if value is not None]
+
+
+@lru_cache(maxsize=1_000)
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
 
 
 def first(record: Any, path: str) -> Any:
@@ -43,6 +48,8 @@ def _step(value: Any, part: str) -> Any:
 
 def as_list(value: Any) -> list[Any] | None:
     """A list, however it is stored; None for what is none."""
+    if isinstance(value, list):
+        return value
     if isinstance(value, str):
         value = _parsed(value)
     if isinstance(value, dict) and value:
