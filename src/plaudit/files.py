@@ -18,6 +18,7 @@ from typing import Any
 from plaudit.errors import PlauditError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+AGAIN = "run the same command again"
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 
@@ -48,7 +49,7 @@ def writing(path: Path) -> Iterator[Path]:
 def disk_sentence(error: OSError, path: Path | str) -> str:
     """Say what an operating-system error means for the file at `path`, and what to do."""
     if error.errno in DISK_FULL:
-        return f"The disk is full: {path} was not written. Free some space and run the same command again."
+        return f"The disk is full: {path} was not written. Free some space and {AGAIN}."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission for {path}. Change its permissions or choose another folder."
     return f"{path}: {error.strerror or error}."

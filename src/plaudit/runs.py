@@ -19,6 +19,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import sys
 import time
 import uuid
@@ -29,6 +30,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
@@ -221,17 +223,44 @@ class Run:
             yield
 
 
-def new_run(folder: Path, stage: str, config: Any, seed: int, inputs: dict[str, Source]) -> Run:
-    """A run with the next free number of its stage in `folder`. Appears whole, and two processes get two numbers."""
+def new_run(
+    folder: Path,
+    stage: str,
+    config: Any,
+    seed: int,
+    inputs: dict[str, Source],
+    outputs: Mapping[str, Any] = MappingProxyType({}),
+) -> Run:
+    """A run with the next free number of its stage in `folder`. Appears whole, and two processes get two numbers.
+
+    `outputs` are what it has from its birth on: file name -> content, written as JSON.
+    """
     draft = folder / f".{stage}-{uuid.uuid4().hex}"
     with writing(folder):
         draft.mkdir(parents=True)
+    try:
+        return _filled(draft, folder, stage, config, seed, inputs, outputs)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)  # gone already, unless something went wrong
+
+
+def _filled(
+    draft: Path,
+    folder: Path,
+    stage: str,
+    config: Any,
+    seed: int,
+    inputs: dict[str, Source],
+    outputs: Mapping[str, Any],
+) -> Run:
     settings = asdict(config) if is_dataclass(config) and not isinstance(config, type) else dict(config)
     taken = [int(p.name[len(stage) + 1 :]) for p in folder.glob(f"{stage}-*") if p.name[len(stage) + 1 :].isdigit()]
     number = max(taken, default=0) + 1
     while True:
         run = Run(f"{stage}-{number:03}", stage, draft, settings, seed, inputs)
         run.versions, run.created_at = versions(), datetime.now(UTC).isoformat()
+        for name, value in outputs.items():
+            run.write_json(name, value)
         run.save()
         try:
             draft.rename(folder / run.id)

@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, overload
 
 from plaudit.config import config_from
@@ -22,6 +23,7 @@ from plaudit.files import content_digest, write_atomically
 from plaudit.runs import Run, RunStatus, Source, new_run
 
 SETTINGS_FILE = "plaudit.toml"
+CUT = (RunStatus.INTERRUPTED, RunStatus.FAILED)  # what `--resume` goes on with, the first kind before the second
 LARGEST_SEED = 2**31 - 1  # that every database holds as an integer
 
 
@@ -128,7 +130,9 @@ class Workspace(Settings):
             return finished[-1] if finished else None
         advice = f"run `plaudit {stage} -w {self.path}` first"
         if runs:
-            advice = f"{runs[-1].id} is {runs[-1].status}; finish it by `plaudit {stage} -w {self.path} --resume`"
+            cut = [run for run in runs if run.status in CUT]
+            how = f" {cut[-1].id}" if cut else ""
+            advice = f"{runs[-1].id} is {runs[-1].status}; finish it by `plaudit {stage} -w {self.path} --resume{how}`"
         raise UsageError(f"No finished {stage} run in {self.path}: {advice}.")
 
     def finished(self, stage: str, run_id: str | None = None) -> Run:
@@ -150,20 +154,40 @@ class Workspace(Settings):
                     waiting.append(known[source["id"]])
         return sorted(known.values(), key=lambda run: (run.created_at, run.id))
 
-    def start(self, stage: str, config: Any, seed: int, inputs: Mapping[str, Run | Path | Source]) -> Run:
+    def start(
+        self,
+        stage: str,
+        config: Any,
+        seed: int,
+        inputs: Mapping[str, Run | Path | Source],
+        outputs: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Run:
         """A new run of `stage` under the next number, its inputs recorded by id and digest.
 
         `config` is a dataclass or a dict; an input is a run of this workspace, a file or folder, or what is recorded
-        itself.
+        itself. `outputs` are files that the run has from its birth on: name -> what they hold, as JSON.
         """
-        return new_run(self.runs_dir, stage, config, seed, {role: self._source(it) for role, it in inputs.items()})
+        sources = {role: self._source(it) for role, it in inputs.items()}
+        return new_run(self.runs_dir, stage, config, seed, sources, outputs)
 
-    def resumable(self, stage: str) -> Run:
-        """The newest run of a stage that was cut: interrupted, failed, or left by a process that is gone."""
-        cut = [r for r in self.runs(stage) if r.status in (RunStatus.INTERRUPTED, RunStatus.FAILED)]
-        if not cut:
-            raise UsageError(f"No {stage} run to resume in {self.path}; leave --resume out to start one.")
-        return cut[-1]
+    def resumable(self, stage: str, run_id: str | None = None) -> Run:
+        """The run of that id, or else the one of the stage that was cut last. UsageError where nothing was cut.
+
+        Cut is what was interrupted, or left by a process that is gone; and only where there is no such run, what
+        failed: a setting that cannot work must not hide the run that was interrupted before.
+        """
+        if run_id is not None:
+            run = self.run(run_id)
+            if run.stage != stage or run.status not in CUT:
+                raise UsageError(
+                    f"{run_id} is no {stage} run that was cut: it is a {run.status} {run.stage} run. "
+                    f"`plaudit runs -w {self.path}` lists them."
+                )
+            return run
+        for status in CUT:
+            if cut := [run for run in self.runs(stage) if run.status is status]:
+                return cut[-1]
+        raise UsageError(f"No {stage} run to resume in {self.path}; leave --resume out to start one.")
 
     def _source(self, item: Run | Path | Source) -> Source:
         if isinstance(item, dict):

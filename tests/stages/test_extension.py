@@ -127,7 +127,7 @@ def test_a_stage_of_ones_own(counting: Command, copied: Workspace, capsys: pytes
     assert " annotators count. (count-001, " in capsys.readouterr().out
 
     assert main(["count", *where, "--set", "note=cut me"]) == 130
-    assert "`plaudit count --resume -w" in capsys.readouterr().err
+    assert "`plaudit count --resume count-002 -w" in capsys.readouterr().err
     assert main(["count", *where, "--resume"]) == 0
     assert [run.status for run in copied.runs("count")] == [RunStatus.FINISHED] * 2
     assert copied.run("count-002").config == {"least": 1, "note": "cut me"}
@@ -188,7 +188,7 @@ def test_an_algorithm_of_ones_own(
     with monkeypatch.context() as patch:
         patch.setattr(Run, "log", cut)
         assert main(command) == 130
-    assert "`plaudit align --resume -w" in capsys.readouterr().err
+    assert "`plaudit align --resume align-" in capsys.readouterr().err
     assert main(["align", *where, "--resume"]) == 0
     name = "adapter_model.safetensors"
     resumed = copied.latest("align")

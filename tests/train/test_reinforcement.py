@@ -42,6 +42,11 @@ def tiny(tiny_folder):
     return fresh(tiny_folder)
 
 
+def fresh_again(model):
+    model.trunk.drop_adapter("policy")
+    return model
+
+
 def rloo(iterations, **more):
     return Rloo, RlooConfig(iterations=iterations, learning_rate=0.02, rank=4, rollout=ROLLOUT, **more)
 
@@ -109,6 +114,15 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     run(tiny, rloo(1), tmp_path)
     with pytest.raises(PlauditError, match="another model or configuration"):
         load_checkpoint(tmp_path, {"other": torch.zeros(1)}, {})
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, 2000])
+def test_a_damaged_checkpoint_is_said(tiny, tmp_path, kept):
+    run(tiny, rloo(1), tmp_path)
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(PlauditError, match=r"is damaged .* remove it to begin at the first iteration again"):
+        run(fresh_again(tiny), rloo(2), tmp_path)
 
 
 def test_what_the_sampler_says_is_what_the_trainer_computes(tiny):

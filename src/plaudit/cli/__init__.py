@@ -3,7 +3,8 @@
 Nothing heavy is imported here, nor any command but the one that was asked for: `plaudit --help` answers at once.
 
 Exit codes: 0 done; 1 something outside failed (disk, network, memory); 2 what was typed cannot be done; 70 a bug in
-plaudit (EX_SOFTWARE of BSD's sysexits); 130 interrupted by Ctrl-C and 141 by a closed pipe (128 + the signal's number).
+plaudit (EX_SOFTWARE of BSD's sysexits); 130 interrupted by Ctrl-C, 141 by a closed pipe and 143 by SIGTERM (128 + the
+signal's number).
 """
 
 from __future__ import annotations
@@ -16,31 +17,37 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from plaudit.cli import interrupts
 from plaudit.cli.commands import find, run_app
 from plaudit.errors import PlauditError
-from plaudit.files import DISK_FULL, disk_sentence, one_line
+from plaudit.files import AGAIN, DISK_FULL, disk_sentence, one_line
 
+SIGPIPE = 13  # which Windows has not
 OUT_OF_MEMORY = "There was not enough memory. Choose a smaller model or batch, or close other programs."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit code. PLAUDIT_DEBUG=1 lets exceptions through, with traceback."""
+    is_program = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        run_app(arguments)
-        sys.stdout.flush()  # a closed pipe must be noticed here, not while Python shuts down
-        return 0
-    except BrokenPipeError:
-        _abandon_output()
-        return 128 + signal.SIGPIPE
-    except BaseException as error:
-        if os.environ.get("PLAUDIT_DEBUG") or isinstance(error, SystemExit):
-            raise
-        sentence, code = explain(error, arguments)
-        print(f"plaudit: {sentence}", file=sys.stderr)
-        if isinstance(error, OSError) and error.filename is None:
+    with interrupts.heard(for_good=is_program) as heard:
+        try:
+            run_app(arguments)
+            sys.stdout.flush()  # a closed pipe must be noticed here, not while Python shuts down
+            return 0
+        except BrokenPipeError:
             _abandon_output()
-        return code
+            return 128 + SIGPIPE
+        except BaseException as error:
+            interrupts.ignore()
+            if os.environ.get("PLAUDIT_DEBUG") or isinstance(error, SystemExit):
+                raise
+            is_own = isinstance(error, (PlauditError, KeyboardInterrupt))
+            sentence, code = explain(error if is_own else heard.last or error, arguments)
+            print(f"plaudit: {sentence}", file=sys.stderr)
+            if isinstance(error, OSError) and error.filename is None:
+                _abandon_output()
+            return code
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
@@ -51,12 +58,15 @@ def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     kinds: list[tuple[Any, Callable[[Any], tuple[str, int]]]] = [
         (PlauditError, lambda e: (str(e), e.exit_code)),
         (usage_error, lambda e: (_usage_sentence(e.format_message(), arguments), 2)),
+        (interrupts.Terminated, lambda e: (_interrupted_sentence(e, arguments), 128 + signal.SIGTERM)),
         (KeyboardInterrupt, lambda e: (_interrupted_sentence(e, arguments), 128 + signal.SIGINT)),
         (MemoryError, lambda e: (OUT_OF_MEMORY, 1)),
         (OSError, lambda e: (disk_sentence(e, e.filename or "the output"), 1) if _is_refusal(e) else _bug(e)),
         (RuntimeError, lambda e: (OUT_OF_MEMORY, 1) if _is_torch_out_of_memory(e) else _bug(e)),
     ]
-    return next((tell(error) for kind, tell in kinds if isinstance(error, kind)), None) or _bug(error)
+    sentence, code = next((tell(error) for kind, tell in kinds if isinstance(error, kind)), None) or _bug(error)
+    notes = getattr(error, "__notes__", []) if code == 1 else []  # how a run goes on once that is put right
+    return " ".join([sentence.replace(f" and {AGAIN}", "") if notes else sentence, *notes]), code
 
 
 def _usage_sentence(message: str, arguments: Sequence[str]) -> str:
@@ -73,8 +83,8 @@ def _interrupted_sentence(interrupt: KeyboardInterrupt, arguments: Sequence[str]
         return str(interrupt)
     command = find(arguments)
     if command and command.resumes():
-        return "Interrupted before anything was made: run the same command again."
-    return "Interrupted. What was stored is whole: run the same command again."
+        return f"Interrupted before anything was made: {AGAIN}."
+    return f"Interrupted. What was stored is whole: {AGAIN}."
 
 
 def _is_refusal(error: OSError) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer
 
-from plaudit.cli.commands import HERE, Dtype, Resume, Seed, Threads, WorkspaceDir
+from plaudit.cli.commands import HERE, Dtype, Resume, Resumed, Seed, Threads, WorkspaceDir
 from plaudit.errors import UsageError
 from plaudit.stages import Flag, Stage, stage_named
 from plaudit.workspace import Workspace
@@ -32,7 +32,7 @@ def command_of(name: str) -> Callable[..., None]:
     common: dict[str, Any] = {"settings": Settings} | (
         {"dtype": Dtype, "threads": Threads} if stage.needs_model else {}
     )
-    common |= {"resume": Resume, "seed": Seed, "workspace": WorkspaceDir}
+    common |= {"resume": Resume, "run": Resumed, "seed": Seed, "workspace": WorkspaceDir}
     annotations = {flag.name: _annotation(stage, flag) for flag in stage.flags} | common
     defaults: dict[str, Any] = {"resume": False, "workspace": HERE}
     command.__name__, command.__annotations__ = name, annotations
@@ -70,29 +70,37 @@ def _run(
     flags: Mapping[str, Any],
     settings: Sequence[str] | None,
     resume: bool,
+    run: str | None,
     seed: int | None,
     workspace: Path,
     dtype: str | None = None,
     threads: int | None = None,
 ) -> None:
-    """Run the stage and print its line. KeyboardInterrupt says which command goes on, once there is a run to resume."""
+    """Run the stage and print its line. What ends it says which command goes on, once there is a run to resume."""
     from plaudit.hub import folder_of
     from plaudit.stages.lifecycle import headline
 
     opened = Workspace.open(workspace).override(dtype=dtype, threads=threads)
     if stage.needs_model:
         folder_of(opened.model)  # where its folder is gone, a run would only fail
+    if run is not None and not resume:
+        raise UsageError(f"A run is named only to go on with it: `plaudit {stage.name} --resume {run}`.")
     given = {flag.name: flags[flag.key] for flag in stage.flags}
     _refuse_changes(resume, given | {"dtype": dtype, "seed": seed, "set": settings or None})
     config = stage.configure(flags, settings or [])
-    before = {run.id for run in opened.runs(stage.name)}
+    going_on = opened.resumable(stage.name, run).id if resume else None
+    before = {known.id for known in opened.runs(stage.name)}
     try:
-        run = stage.run(opened, config, seed=opened.seed if seed is None else seed, resume=resume)
-    except KeyboardInterrupt as interrupt:
-        if resume or any(run.id not in before for run in opened.runs(stage.name)):
-            interrupt.args = (_how_to_go_on(stage, opened.path),)
+        done = stage.run(opened, config, seed=opened.seed if seed is None else seed, resume=going_on or False)
+    except BaseException as error:
+        if cut := going_on or next((new.id for new in opened.runs(stage.name) if new.id not in before), None):
+            how = _how_to_go_on(stage, cut, opened.path)
+            if isinstance(error, KeyboardInterrupt):
+                error.args = (f"Interrupted. {how}",)
+            else:
+                error.add_note(how)
         raise
-    print(headline(run))
+    print(headline(done))
 
 
 def _refuse_changes(resume: bool, given: Mapping[str, Any]) -> None:
@@ -102,9 +110,9 @@ def _refuse_changes(resume: bool, given: Mapping[str, Any]) -> None:
         raise UsageError(f"--resume goes on with the run's own settings; leave --{changed.replace('_', '-')} out.")
 
 
-def _how_to_go_on(stage: Stage, folder: Path) -> str:
+def _how_to_go_on(stage: Stage, run_id: str, folder: Path) -> str:
     where = "" if folder == HERE else f" -w {shlex.quote(str(folder))}"
-    command = f"`plaudit {stage.name} --resume{where}`"
+    command = f"`plaudit {stage.name} --resume {run_id}{where}`"
     if not stage.has_checkpoint:
-        return f"Interrupted. {command} does it again from the start: there is no checkpoint to go on from."
-    return f"Interrupted. Go on with {command}."
+        return f"{command} does it again from the start: there is no checkpoint to go on from."
+    return f"Go on with {command}."

@@ -18,7 +18,7 @@ from plaudit.report.outcome import number_text
 from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
-from plaudit.stages.lifecycle import begin, find_prompts, fix_prompts, provide_model, record
+from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
 from plaudit.train.configs import ALGORITHMS, ReinforcementConfig, RlooConfig
 from plaudit.types import Prompt, Split
 from plaudit.workspace import Workspace
@@ -62,7 +62,7 @@ def align(
     config: AlignConfig,
     *,
     seed: int,
-    resume: bool = False,
+    resume: bool | str = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Train the adapter `policy` and leave it in the run's `adapter/`."""
@@ -71,11 +71,9 @@ def align(
         def find() -> list[Prompt]:
             return find_prompts(workspace, store, Split.TRAIN, config.source)
 
-        if not resume:
-            find()  # says that there are none before a run is begun
-        run, config = begin(workspace, STAGE, config, seed, resume, lambda: _reward_input(workspace, config))
+        run, config = begin(workspace, STAGE, config, seed, resume, lambda: _reward_input(workspace, config), find)
         with record(run, workspace), provide_model(workspace, model, run) as language:
-            prompts = fix_prompts(run, store, find)
+            prompts = prompts_of(run, store)
             _train(run, workspace, store, config, prompts, language)
             run.results |= _results(workspace, run, config, len(prompts), language)
     shutil.rmtree(run.checkpoint_dir, ignore_errors=True)  # only once the run is finished: it is all that resume has

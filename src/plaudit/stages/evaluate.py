@@ -17,7 +17,7 @@ from plaudit.report.outcome import interval_text
 from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
-from plaudit.stages.lifecycle import begin, find_prompts, fix_prompts, provide_model, record
+from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
 from plaudit.types import Drawing, Prompt, Sampling, Split
 from plaudit.workspace import Workspace
 
@@ -45,7 +45,7 @@ def evaluate(
     config: EvaluateConfig,
     *,
     seed: int,
-    resume: bool = False,
+    resume: bool | str = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Draw answers from both sides, compare them, and write `summary.json` and `samples.json`.
@@ -54,18 +54,17 @@ def evaluate(
     """
     with open_feedback(workspace) as store:
 
-        def find(seed: int) -> list[Prompt]:
+        def find() -> list[Prompt]:
             return _draw_prompts(find_prompts(workspace, store, Split.HELDOUT, config.source), config, seed)
 
-        if not resume:
-            find(seed)  # says that there are none before a run is begun
         align = config.align
         run, config = begin(
             workspace, STAGE, config, seed, resume,
             lambda: {"align": workspace.finished("align", align), ROLE: feedback_source(store)},
+            find,
         )  # fmt: skip
         with record(run, workspace), provide_model(workspace, model, run) as language:
-            prompts = fix_prompts(run, store, lambda: find(run.seed))
+            prompts = prompts_of(run, store)
             with read_at_one_moment(run, store):
                 references = store.demonstrations({prompt.id for prompt in prompts})
             aligned = workspace.run(run.inputs["align"]["id"])

@@ -20,23 +20,32 @@ from plaudit.files import to_json
 from plaudit.progress import duration_text, say
 from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import Stage, stage_named
-from plaudit.stages.inputs import stale_inputs
+from plaudit.stages.inputs import ROLE, stale_inputs
 from plaudit.types import Prompt, Split
-from plaudit.workspace import Workspace
+from plaudit.workspace import CUT, Workspace
 
 if TYPE_CHECKING:
     from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
 
 Inputs = Callable[[], Mapping[str, Run | Path | Source]]
-CUT = (RunStatus.INTERRUPTED, RunStatus.FAILED)
 PROMPTS_FILE = "prompts.json"  # ids of the prompts that a run works on, fixed when it begins
 
 
-def begin(workspace: Workspace, stage: Stage, config: Any, seed: int, resume: bool, inputs: Inputs) -> tuple[Run, Any]:
-    """A new run of `stage`, or with `resume` the newest cut one, and the configuration that holds for it.
+def begin(
+    workspace: Workspace,
+    stage: Stage,
+    config: Any,
+    seed: int,
+    resume: bool | str,
+    inputs: Inputs,
+    prompts: Callable[[], Sequence[Prompt]] | None = None,
+) -> tuple[Run, Any]:
+    """A new run of `stage`, or with `resume` the one cut last or the one of that id, and the configuration it has.
 
-    `inputs` is asked only for a new run. A cut one keeps its own, and the dtype that it began to compute in.
+    `inputs` and `prompts`, which it works on, are asked only for a new run, and are part of it from its birth: it can
+    be resumed wherever it was cut. A cut one keeps its own, and the dtype that it began to compute in. Only feedback
+    is read anew by a stage without a checkpoint, which is done again from the start.
 
     Raises:
         UsageError: there is no run to resume, or one of its inputs has changed since it began.
@@ -44,13 +53,19 @@ def begin(workspace: Workspace, stage: Stage, config: Any, seed: int, resume: bo
     if stage.needs_model:
         import plaudit.models  # noqa: F401 (settles how threads wait, before anything loads torch)
     if not resume:
-        return workspace.start(stage.name, config, seed, inputs()), config
-    run = workspace.resumable(stage.name)
-    if stale := stale_inputs(run, workspace):
+        found = {PROMPTS_FILE: [prompt.id for prompt in prompts()]} if prompts else {}
+        return workspace.start(stage.name, config, seed, inputs(), found), config
+    run = workspace.resumable(stage.name, resume if isinstance(resume, str) else None)
+    stale = stale_inputs(run, workspace)
+    if stale == [ROLE] and not stage.has_checkpoint:
+        say(f"There is more feedback than when {run.id} began; it is done again with all that there is now.")
+    elif stale:
         raise UsageError(
             f"{run.id} cannot go on: its input {stale[0]} ({run.inputs[stale[0]]['id']}) is not what it was when the "
             "run began. Leave --resume out to start a new run."
         )
+    if prompts and not (run.path / PROMPTS_FILE).exists():
+        raise UsageError(f"{run.id} cannot go on: it lacks {PROMPTS_FILE}. Leave --resume out to start a new run.")
     return run, stage.parse(run.config)
 
 
@@ -125,17 +140,17 @@ def find_prompts(workspace: Workspace, store: FeedbackStore, split: Split | None
     return prompts
 
 
-def fix_prompts(run: Run, store: FeedbackStore, find: Callable[[], Sequence[Prompt]]) -> list[Prompt]:
-    """The prompts that `run` works on: those that `find` finds, and from then on the same, however often it is resumed.
-
-    What is imported in the meantime must not change what a resumed run draws.
+def prompts_of(run: Run, store: FeedbackStore) -> list[Prompt]:
+    """The prompts that `run` works on, the same however often it is resumed: what is imported in the meantime must not
+    change what it draws. UsageError where one of them is no longer there.
     """
-    if not (run.path / PROMPTS_FILE).exists():
-        prompts = find()
-        run.write_json(PROMPTS_FILE, [prompt.id for prompt in prompts])
-        return list(prompts)
     ids: list[str] = run.read_json(PROMPTS_FILE)
     stored = {prompt.id: prompt for prompt in store.prompts(prompt_ids=ids)}
+    if gone := next((prompt_id for prompt_id in ids if prompt_id not in stored), None):
+        raise UsageError(
+            f"{run.id} cannot go on: its prompt {gone} is not in the feedback store. Leave --resume out to start a new "
+            "run."
+        )
     return [stored[prompt_id] for prompt_id in ids]
 
 
@@ -150,10 +165,9 @@ def ensure(workspace: Workspace, stage: Stage, config: Any, model: Callable[[], 
     finished = [run for run in same if run.status is RunStatus.FINISHED]
     if finished:
         return finished[-1], True
-    cut = [run for run in runs if run.status in CUT]
-    resume = bool(cut) and cut[-1] in same  # `resumable` takes the newest
+    cut = [run.id for run in same if run.status in CUT]
     language = model() if stage.needs_model else None
-    return stage.run(workspace, config, seed=workspace.seed, resume=resume, model=language), False
+    return stage.run(workspace, config, seed=workspace.seed, resume=cut[-1] if cut else False, model=language), False
 
 
 def refuse_while_running(workspace: Workspace) -> None:

@@ -41,7 +41,7 @@ def panel(
     config: PanelConfig,
     *,
     seed: int,
-    resume: bool = False,
+    resume: bool | str = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Make tasks from a sample run's answers and let the panel rank them. No model is needed; `model` is not used.

@@ -56,7 +56,7 @@ def reward(
     config: RewardStageConfig,
     *,
     seed: int,
-    resume: bool = False,
+    resume: bool | str = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Train a reward model on the preferences of the train split, and measure it on those of the held-out one.
@@ -69,6 +69,7 @@ def reward(
             run.drop_metrics_after(0)
             with read_at_one_moment(run, store):
                 feedback = gather(workspace, store, config)
+                run.inputs |= _made_by(workspace, feedback)
             trained = _train(run, feedback.train, config.training, language)
             _measure(run, _held_out(store, feedback, trained, language), feedback)
             run.results |= _about(feedback, language)
@@ -110,10 +111,14 @@ def _groups(store: FeedbackStore, preferences: list[Preference]) -> list[Group]:
     return group_by_prompt(preferences, prompts, {answer.id: answer for answer in store.responses(prompt_ids)})
 
 
-def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Mapping[str, Run | Source]:
+def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Mapping[str, Source]:
     """The feedback, and the runs that it came from: who sampled the answers, and which panels ranked those."""
     read = feedback_source(store)
-    feedback = gather(workspace, store, config)
+    return {ROLE: read, **_made_by(workspace, gather(workspace, store, config))}
+
+
+def _made_by(workspace: Workspace, feedback: Feedback) -> dict[str, Source]:
+    """The runs that the feedback came from, as inputs."""
     sampled = {answer.run_id for group in feedback.groups for answer in group.answers}
     drawn = [run for run in workspace.runs("sample") if run.id in sampled and run.status is RunStatus.FINISHED]
     ranked = [
@@ -121,7 +126,7 @@ def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfi
         for run in workspace.runs("panel")
         if run.status is RunStatus.FINISHED and run.inputs["sample"]["id"] in sampled and feedback.simulated
     ]
-    return {ROLE: read} | {run.id: run for run in (*drawn, *ranked)}
+    return {run.id: {"id": run.id, "digest": run.digest()} for run in (*drawn, *ranked)}
 
 
 def _train(run: Run, groups: list[Group], config: RewardConfig, model: LanguageModel) -> RewardModel:

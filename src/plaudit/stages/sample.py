@@ -16,7 +16,7 @@ from plaudit.report.outcome import percent
 from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
-from plaudit.stages.lifecycle import begin, find_prompts, fix_prompts, provide_model, record
+from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
 from plaudit.types import Drawing, Prompt, Response, Sampling, Split, StopReason
 from plaudit.workspace import Workspace
 
@@ -61,7 +61,7 @@ def sample(
     config: SampleConfig,
     *,
     seed: int,
-    resume: bool = False,
+    resume: bool | str = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Draw `config.answers` answers to each prompt and put them into the feedback store under the run's id."""
@@ -70,12 +70,10 @@ def sample(
         def find() -> list[Prompt]:
             return find_prompts(workspace, store, config.side, config.source)
 
-        if not resume:
-            find()  # says that there are none before a run is begun
         # The feedback itself is no recorded input: this stage writes into it. The prompts are in prompts.json.
-        run, config = begin(workspace, STAGE, config, seed, resume, lambda: _policy_run(workspace, config))
+        run, config = begin(workspace, STAGE, config, seed, resume, lambda: _policy_run(workspace, config), find)
         with record(run, workspace), provide_model(workspace, model, run) as language:
-            prompts = fix_prompts(run, store, find)
+            prompts = prompts_of(run, store)
             _draw_missing(run, workspace, store, language, prompts, config)
             _conclude(run, store, prompts, language)
     return run
@@ -103,12 +101,14 @@ def _draw_missing(
     stored = {response.prompt_id for response in store.responses(run_id=run.id)}
     missing = [part for part in parts if part.prompts[0].id not in stored]
     total = sum(len(part.prompts) for part in parts)
+    run.drop_metrics_after(missing[0].number if missing else total)  # a cut may have fallen between log and store
     with bar("Sampling answers", total, "prompts", done=total - sum(len(p.prompts) for p in missing)) as progress:
         for part in missing:
             answers = list(_draw(run, model, policy, part, config))
+            # Before the answers are stored, by which a resumed run knows what is done
+            run.log(step=part.number + 1, answers=len(answers), finished_share=_finished_share(answers))
             store.add_responses(answers)
             run.count(generated=sum(answer.tokens or 0 for answer in answers))
-            run.log(step=part.number + 1, answers=len(answers), finished_share=_finished_share(answers))
             progress.advance(len(part.prompts), finished=_finished_share(answers))
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from plaudit.errors import PlauditError
-from plaudit.files import write_atomically
+from plaudit.files import one_line, write_atomically
 
 
 def save_checkpoint(
@@ -35,15 +35,14 @@ def load_checkpoint(
     """Put a checkpoint back in place and return its state; None where there is none yet.
 
     Raises:
-        PlauditError: the checkpoint is of another model or configuration.
+        PlauditError: the checkpoint is damaged, or of another model or configuration.
     """
     path = folder / "state.safetensors"
     if not path.exists():
         return None
-    with safe_open(path, framework="pt") as file:
-        state: dict[str, float] = json.loads(file.metadata()["state"])
-        stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    if {f"parameter/{name}" for name in tensors} != {key for key in stored if key.startswith("parameter/")}:
+    state, stored = _read(path)
+    shapes = {key: tensor.shape for key, tensor in stored.items() if key.startswith("parameter/")}
+    if {f"parameter/{name}": tensor.shape for name, tensor in tensors.items()} != shapes:
         raise PlauditError(f"The checkpoint in {folder} is of another model or configuration: start a new run.")
     for name, tensor in tensors.items():
         tensor.data.copy_(stored[f"parameter/{name}"])
@@ -55,3 +54,14 @@ def load_checkpoint(
                 moments.setdefault(int(index), {})[kind] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return state
+
+
+def _read(path: Path) -> tuple[dict[str, float], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            state: dict[str, float] = json.loads(file.metadata()["state"])
+            return state, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise PlauditError(
+            f"The checkpoint {path} is damaged ({one_line(error)}): remove it to begin at the first iteration again."
+        ) from error

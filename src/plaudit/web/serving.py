@@ -41,7 +41,7 @@ class Serving:
 
 
 def serve(settings: Serving) -> None:
-    """Serve until Ctrl-C. UsageError, PlauditError: it cannot be served like that."""
+    """Serve until Ctrl-C or SIGTERM. UsageError, PlauditError: it cannot be served like that."""
     _check_url(settings.public_url)
     database = str(settings.workspace.database)
     if settings.workers > 1 and "://" not in database:
@@ -53,7 +53,8 @@ def serve(settings: Serving) -> None:
     names = answered_names(settings.host, settings.public_url)
     server = uvicorn.Server(_config(create_app(site, names)))
     # From before it is said that it ends by Ctrl-C: between Python's handler and uvicorn's, asyncio's would lose it.
-    before = signal.signal(signal.SIGINT, server.handle_exit) if settings.workers == 1 else None
+    signals = (signal.SIGINT, signal.SIGTERM) if settings.workers == 1 else ()
+    before = {number: signal.signal(number, server.handle_exit) for number in signals}
     try:
         _announce(site, settings.public_url or _address(settings.host, listening), settings.host, settings.owner_link)
         if settings.workers == 1:
@@ -66,8 +67,8 @@ def serve(settings: Serving) -> None:
         pass
     finally:
         listening.close()
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     print("Ended. What people submitted is stored.")
 
 
