@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 
 import pytest
 
@@ -88,3 +90,36 @@ def test_a_terminal_shows_the_bar_with_its_figures(monkeypatch: pytest.MonkeyPat
         bar.advance(2, reward=0.31)
     assert "2/2 steps" in terminal.getvalue()
     assert "reward 0.31" in terminal.getvalue()
+
+
+def test_a_log_hears_of_a_step_that_takes_longer_than_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_OF_SILENCE", 0.3)
+    with progress.at_work("sample-001"):
+        time.sleep(0.5)  # a model is loaded
+        with progress.bar("Sampling", 60, "prompts"):
+            time.sleep(0.5)
+        with progress.quiet():
+            time.sleep(0.5)
+    before = threading.active_count()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["sample-001: at work, 0 s so far", "Sampling: 0/60 prompts, 0 s so far", "Sampling: 0/60 prompts"]
+    time.sleep(0.5)
+    assert capsys.readouterr().err == ""
+    assert threading.active_count() == before
+
+
+def test_silence_is_broken_every_half_minute_and_no_sooner(clock: Clock, capsys: pytest.CaptureFixture) -> None:
+    with progress.bar("Aligning", 24, "steps") as bar:
+        for _ in range(95):
+            clock.seconds += 1
+            progress._break_silence("align-001", 100.0)
+            if clock.seconds == 140:
+                bar.advance(4)
+    assert capsys.readouterr().err.splitlines() == [
+        "Aligning: 0/24 steps, 30 s so far",
+        "Aligning: 4/24 steps, 10 s each, 3 min 20 s left",
+        "Aligning: 4/24 steps, 10 s each, 2 min 50 s left, 1 min 10 s so far",
+        "Aligning: 4/24 steps, 10 s each, 2 min 25 s left",
+    ]

@@ -1,12 +1,14 @@
 """How far a long job is, on standard error: rate with its unit, time left, and the latest figures worth a look.
 
 On a terminal this is a bar (rich's, drawn at most four times a second: the cores belong to the job). Elsewhere (a log,
-a pipe, CI) it is a plain line at most every ten seconds and one at the end.
+a pipe, CI) it is a plain line at most every ten seconds and one at the end, and one every half minute where a step takes
+longer than that: who watches a log must be able to tell a slow job from a dead one.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_OF_SILENCE = 30.0  # longer than this nothing is said only on a terminal, where a bar is seen
 
 
 class _Output:
@@ -24,6 +27,8 @@ class _Output:
     screen: Any = None  # rich's display while bars are drawn; bars inside bars share it
     depth = 0  # bars open now
     line_at = 0.0  # monotonic seconds of the last plain line
+    bar: Bar | None = None  # the outermost, of which a log is told
+    watched = False  # whether silence is broken already
 
 
 _output = _Output()
@@ -75,18 +80,54 @@ def bar(what: str, total: int | None, unit: str = "it", done: int = 0) -> Iterat
     """`with bar("Sampling", 60, "prompts") as progress: … progress.advance(4, reward=0.31)`"""
     progress = Bar(what, total, unit, done)
     if _output.depth == 0:
-        _output.line_at = progress.started_at
+        _output.line_at, _output.bar = progress.started_at, progress
     _output.depth += 1
     try:
         if not _output.silenced and sys.stderr.isatty():
             with _drawn(progress):
                 yield progress
         else:
-            yield progress
+            with at_work(what):
+                yield progress
             if _output.depth == 1:
                 _print_line(progress)
     finally:
         _output.depth -= 1
+        if _output.depth == 0:
+            _output.bar = None
+
+
+@contextmanager
+def at_work(what: str) -> Iterator[None]:
+    """A job of which a log hears every half minute, whatever it does inside and however long a step of that takes."""
+    if _output.watched or sys.stderr.isatty():
+        yield
+        return
+    over, began = threading.Event(), time.monotonic()
+
+    def watch() -> None:
+        while not over.wait(SECONDS_OF_SILENCE / 30):
+            _break_silence(what, began)
+
+    _output.watched, _output.line_at = True, began
+    watcher = threading.Thread(target=watch, name="progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        _output.watched = False
+
+
+def _break_silence(what: str, began: float) -> None:
+    """Say how far the outermost bar is, or where there is none how long the job has taken, after a half minute."""
+    now, shown = time.monotonic(), _output.bar
+    if _output.screen is not None or now - _output.line_at < SECONDS_OF_SILENCE:
+        return
+    _output.line_at = now
+    so_far = f"{duration_text(now - (shown.started_at if shown else began))} so far"
+    say(f"{shown.what}: {shown.figures()}, {so_far}" if shown else f"{what}: at work, {so_far}")
 
 
 def track(iterable: Iterable[T], what: str, total: int | None = None, unit: str = "it", done: int = 0) -> Iterator[T]:

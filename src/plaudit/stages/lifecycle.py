@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from plaudit.config import leaves
 from plaudit.errors import UsageError
 from plaudit.files import to_json
-from plaudit.progress import duration_text, say
+from plaudit.progress import at_work, duration_text, say
 from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import Stage, stage_named
 from plaudit.stages.inputs import ROLE, stale_inputs
@@ -71,8 +71,8 @@ def begin(
 
 @contextmanager
 def record(run: Run, workspace: Workspace) -> Iterator[None]:
-    """`run.recording()`, with the command that makes the run again among its results."""
-    with run.recording():
+    """`run.recording()`, with the command that makes the run again among its results; a log hears of it meanwhile."""
+    with at_work(run.id), run.recording():
         yield
         run.results["command"] = command_for(run, workspace)
 
