@@ -1,7 +1,7 @@
 """How far a long job is, on standard error: rate with its unit, time left, and the latest figures worth a look.
 
 On a terminal this is a bar (rich's, drawn at most four times a second: the cores belong to the job). Elsewhere (a log,
-a pipe, CI) it is a plain line at most every ten seconds and one at the end, and one every half minute where a step takes
+a pipe, CI) it is a plain line at most every ten seconds and one at the end, and one every half minute where a step is
 longer than that: who watches a log must be able to tell a slow job from a dead one.
 """
 
