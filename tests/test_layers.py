@@ -43,7 +43,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
     ),
     # An algorithm is one file, read downwards: none imports another, nor the loop that they are run by.
     "train": (
-        {"configs", "losses", "adaptive_kl", "checkpoint"},
+        {"configs", "losses", "adaptive_kl", "checkpoint", "steps"},
         {"rollouts", "reward"},
         {"loop", "ppo", "rloo"},
     ),

@@ -5,7 +5,8 @@ to do about it. The command line prints it without a traceback. Anything else th
 """
 
 import difflib
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 
 
 class PlauditError(Exception):
@@ -32,6 +33,17 @@ class NotThereError(PlauditError):
 
 class ConflictError(PlauditError):
     """What was said does not go with what was said or done before, such as one id with two contents."""
+
+
+class NotFiniteError(PlauditError):
+    """A score, a loss or a gradient is NaN or infinite: nothing that rests on it is worth anything."""
+
+
+def require_finite(values: Iterable[float], name: Callable[[int], str], advice: str) -> None:
+    """NotFiniteError for the first of `values` that is NaN or infinite; `name` says of its index what it is."""
+    for i, value in enumerate(values):
+        if not math.isfinite(value):
+            raise NotFiniteError(f"{name(i)} is {value}, which is no finite number: {advice}.")
 
 
 def nearest(typed: str, known: Iterable[str]) -> str | None:

@@ -98,6 +98,18 @@ def test_explained_variance():
     assert explained_variance(-returns, returns, everywhere) < 0
 
 
+@pytest.mark.parametrize(("kl_nats", "factor"), [(60, 1.2), (0, 0.8), (-5, 0.8), (6, 1)])
+def test_the_controller_stays_positive_however_large_a_batch_is(kl_nats, factor):
+    kl = AdaptiveKL(0.08, target_nats=6, horizon_episodes=500)
+    kl.update(kl_nats, episodes=2500)
+    assert kl.coefficient == pytest.approx(0.08 * factor)
+
+
+def test_the_controller_takes_nan_for_no_distance():
+    with pytest.raises(AssertionError):
+        AdaptiveKL(0.08).update(float("nan"), episodes=32)
+
+
 def test_the_controller_steers_towards_its_target():
     kl = AdaptiveKL(0.05, target_nats=6, horizon_episodes=100)
     kl.update(60, episodes=50)

@@ -1,9 +1,11 @@
 """PPO and RLOO on the tiny model, with a reward that can be computed: how many of an answer's tokens are even."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from plaudit.errors import PlauditError
+from plaudit.errors import NotFiniteError, PlauditError
 from plaudit.models.catalog import load
 from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.reward_model import RewardModel
@@ -114,6 +116,50 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     run(tiny, rloo(1), tmp_path)
     with pytest.raises(PlauditError, match="another model or configuration"):
         load_checkpoint(tmp_path, {"other": torch.zeros(1)}, {})
+
+
+class SaysNaN(SaysEven):
+    """As SaysEven, but one score of the third iteration is not a number."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def score(self, prompts, answers, lower_BLD, packed):
+        self.calls += 1
+        scores = super().score(prompts, answers, lower_BLD, packed)
+        parts = len(PROMPTS) // ROLLOUT.rows
+        return scores.index_fill(0, torch.tensor([3]), float("nan")) if self.calls == 2 * parts + 1 else scores
+
+
+@pytest.mark.parametrize("algorithm", [rloo, ppo])
+def test_one_score_that_is_not_a_number_stops_the_run_and_the_last_checkpoint_stays(
+    tiny, tiny_folder, algorithm, tmp_path
+):
+    rows = []
+    with pytest.raises(
+        NotFiniteError, match=r"^Iteration 3 was not learned from\. The score of an answer to .* is nan"
+    ):
+        run(tiny, algorithm(5), tmp_path, rows.append, scorer=SaysNaN())
+    assert [row["step"] for row in rows] == [1, 2]
+    assert all(p.isfinite().all() for p in tiny.trunk.adapter_parameters("policy").values())
+    whole = run(fresh(tiny_folder), algorithm(5), tmp_path / "whole")
+    resumed = run(fresh(tiny_folder), algorithm(5), tmp_path)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("algorithm", [rloo, ppo])
+@pytest.mark.parametrize("iterations", [1, 2, 4])
+def test_a_learning_rate_that_breaks_the_policy_stops_the_run(tiny, algorithm, iterations, tmp_path):
+    learner, config = algorithm(iterations, **({"critic_warmup": 0} if algorithm is ppo else {}))
+    broken = replace(config, learning_rate=1e20)
+    with pytest.raises(NotFiniteError, match=r"Iteration 1 was not learned from\. The norm of .* is inf"):
+        run(tiny, (learner, broken), tmp_path)
+
+
+def test_a_gradient_that_is_not_finite_is_not_followed(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(Rloo, "advantages", lambda self, rollouts, beta: [r.scores_A * float("inf") for r in rollouts])
+    with pytest.raises(NotFiniteError, match=r"The loss of the policy is (nan|inf|-inf)"):
+        run(tiny, rloo(1), tmp_path)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, 2000])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
+from plaudit.errors import require_finite
 from plaudit.evaluate.comparison import Answered, Side
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.logprobs import answer_logprobs
@@ -14,7 +16,7 @@ from plaudit.models.reward_model import Scorer
 from plaudit.models.runtime import release
 from plaudit.models.sampling import Chunk, Sampled, as_response, draw_answers
 from plaudit.progress import Bar
-from plaudit.types import Drawing, Prompt
+from plaudit.types import Drawing, Prompt, Response
 
 ROWS = 4  # prompts, with all their answers, in one micro-batch of the measuring pass
 
@@ -62,5 +64,13 @@ def _measure(
         mine, base = (answer_logprobs(trunk, name, lower, packed, temperature)[0] for name in (adapter, None))
         release()
         kl_nats = (mine - base).sum(1)
+    for what, values in (("score", rewards.tolist()), ("KL", kl_nats.tolist())):
+        require_finite(
+            values, partial(_named, what, responses), "nothing can be compared by it; look at the run's training"
+        )
     flat = [Answered(*row) for row in zip(responses, rewards.tolist(), kl_nats.tolist(), strict=True)]
     return [flat[i : i + drawing.answers] for i in range(0, len(flat), drawing.answers)]
+
+
+def _named(what: str, responses: Sequence[Response], i: int) -> str:
+    return f"The {what} of an answer to prompt {responses[i].prompt_id}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from plaudit.errors import UsageError
+from plaudit.errors import UsageError, require_finite
 from plaudit.feedback.simulated.utility import is_member, utilities
 from plaudit.progress import bar
 from plaudit.report.outcome import interval_text, percent
@@ -151,6 +151,9 @@ def _held_out(store: FeedbackStore, feedback: Feedback, trained: RewardModel, mo
     answers = [answer for group in groups for answer in group.answers]
     with bar("Scoring held-out answers", len(groups), "prompts") as progress:
         scores = trained.score_texts(model, [(group.prompt, group.answers) for group in groups], progress.advance)
+    require_finite(
+        scores.values(), lambda i: f"The score of held-out answer {list(scores)[i]}", "nothing is learned by it"
+    )
     held = {group.prompt.id for group in groups}
     tasks = {task.id for task in store.tasks() if task.prompt_id in held}
     return HeldOut(

@@ -13,10 +13,10 @@ import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
-from plaudit.errors import UsageError
+from plaudit.errors import UsageError, require_finite
 from plaudit.feedback.exchange.checks import is_check
 from plaudit.feedback.labelling.task_plan import TaskPlan, comparable, ranking_tasks
 from plaudit.feedback.store import FeedbackStore
@@ -102,7 +102,9 @@ def scores_of(
     with provide_model(workspace, model) as language, bar("Scoring", len(groups) * len(runs), "prompts") as progress:
         from plaudit.models.reward_model import RewardModel
 
-        return [
-            RewardModel.load(language.trunk, run.adapter_dir, run.id).score_texts(language, groups, progress.advance)
-            for run in runs
-        ]
+        found: list[Scores] = []
+        for run in runs:
+            reward = RewardModel.load(language.trunk, run.adapter_dir, run.id)
+            found.append(reward.score_texts(language, groups, progress.advance))
+        require_finite(chain.from_iterable(s.values() for s in found), lambda _: "A score", "look at the runs named")
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -14,6 +15,11 @@ class AdaptiveKL:
     horizon_episodes: float = 10_000
 
     def update(self, kl_nats: float, episodes: int) -> None:
-        """`kl_nats`: mean KL an answer in the last batch of `episodes` answers."""
+        """`kl_nats`: mean KL an answer in the last batch of `episodes` answers.
+
+        Departure: a batch larger than the horizon counts as the horizon. With more, the factor could reach 0 or change
+        sign (OpenRLHF #1289); so it stays within 0.8 to 1.2.
+        """
+        assert math.isfinite(kl_nats), "NaN would pass for too little KL"
         error = min(0.2, max(-0.2, kl_nats / self.target_nats - 1))
-        self.coefficient *= 1 + error * episodes / self.horizon_episodes
+        self.coefficient *= 1 + error * min(1.0, episodes / self.horizon_episodes)

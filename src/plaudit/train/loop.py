@@ -6,13 +6,15 @@ What an algorithm is stands in its own file, as a `Learner`. Nothing here knows 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from plaudit.errors import NotFiniteError
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.reward_model import Scorer
 from plaudit.models.runtime import release
@@ -62,6 +64,14 @@ class Learner(Protocol):
         ...
 
 
+@contextmanager
+def _in_iteration(number: int) -> Iterator[None]:
+    try:
+        yield
+    except NotFiniteError as error:
+        raise NotFiniteError(f"Iteration {number} was not learned from. {error}") from error
+
+
 def reinforce(
     model: LanguageModel,
     learner: Learner,
@@ -71,7 +81,11 @@ def reinforce(
     checkpoint: Path,
     log: LogMetrics,
 ) -> None:
-    """Optimise the learner's policy against `scorer`; resumes where the folder `checkpoint` has got to."""
+    """Optimise the learner's policy against `scorer`; resumes where the folder `checkpoint` has got to.
+
+    Raises:
+        NotFiniteError: a score, a loss or a gradient was NaN or infinite; the checkpoint is that of the step before.
+    """
     config = learner.config
     rollout = config.rollout
     kl = AdaptiveKL(config.kl_coefficient, config.kl_target_nats, config.kl_horizon_episodes)
@@ -82,9 +96,10 @@ def reinforce(
         for iteration in range(done, config.iterations):
             start = time.perf_counter()
             batch = draw_prompts(prompts, rollout.prompts, seed, iteration)
-            rollouts = collect(model, learner.policy, scorer, batch, rollout, seed, iteration)
-            sampled = time.perf_counter()
-            figures = summarise(rollouts) | learner.learn(rollouts, kl.coefficient, iteration)
+            with _in_iteration(iteration + 1):
+                rollouts = collect(model, learner.policy, scorer, batch, rollout, seed, iteration)
+                sampled = time.perf_counter()
+                figures = summarise(rollouts) | learner.learn(rollouts, kl.coefficient, iteration)
             release()
             kl.update(figures["kl_nats"], episodes=len(batch) * rollout.answers)
             seconds = {"seconds": time.perf_counter() - start, "sample_seconds": sampled - start}

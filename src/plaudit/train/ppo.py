@@ -28,6 +28,7 @@ from plaudit.models.reward_model import RewardModel, ScalarHead, Scorer, default
 from plaudit.train.configs import PpoConfig
 from plaudit.train.losses import clipped_policy_loss, clipped_value_loss, explained_variance, gae, whiten
 from plaudit.train.rollouts import Rollout
+from plaudit.train.steps import finite_loss, take_step
 
 
 class Critic:
@@ -114,11 +115,8 @@ class Ppo:
                 if "actor" in learning:
                     for name, value in self.policy_backward(rollout, estimate, tokens).items():
                         totals[name] += value
-            for optimizer in learning.values():
-                parameters = [p for group in optimizer.param_groups for p in group["params"]]
-                torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
-                optimizer.step()
-                optimizer.zero_grad()
+            for name, optimizer in learning.items():
+                take_step(optimizer, f"the {name}", self.config.max_grad_norm)
         return figures | {name: value / self.config.epochs for name, value in totals.items()}
 
     @torch.no_grad()
@@ -145,8 +143,9 @@ class Ppo:
         values_AT = self.critic.values(rollout)
         losses_AT = clipped_value_loss(values_AT, estimate.old_values_AT, estimate.returns_AT, self.config.value_clip)
         loss = (losses_AT * rollout.packed.present_AT).sum() / tokens
+        value = finite_loss(loss, "the critic")
         loss.backward()
-        return float(loss.detach())
+        return value
 
     def policy_backward(self, rollout: Rollout, estimate: Estimates, tokens: int) -> dict[str, float]:
         """Gradient of the clipped surrogate for one micro-batch. Returns its share of the batch's means."""
@@ -160,10 +159,11 @@ class Ppo:
             logprobs_AT, estimate.old_logprobs_AT, estimate.advantages_AT, self.config.clip
         )
         loss = (losses_AT * present_AT).sum() / tokens
+        value = finite_loss(loss, "the actor")
         loss.backward()
         moved_AT = logprobs_AT.detach() - estimate.old_logprobs_AT
         return {
-            "policy_loss": float(loss.detach()),
+            "policy_loss": value,
             "entropy_nats": float(entropy_AT.sum()) / tokens,
             "clip_share": float((clipped_AT & present_AT).sum()) / tokens,
             # how far this pass has moved from the policy that wrote the answers: Schulman's k3 estimate, never negative

@@ -23,7 +23,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from plaudit.errors import UsageError
+from plaudit.errors import UsageError, require_finite
 from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.lora import LoraSettings
@@ -41,10 +41,12 @@ from plaudit.models.runtime import release
 from plaudit.progress import bar
 from plaudit.train.configs import RewardConfig
 from plaudit.train.losses import bradley_terry_loss
+from plaudit.train.steps import LOWER, finite_loss, take_step
 from plaudit.types import Preference, Prompt, Response
 
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # on the head's squared weights
 FOLDS = 5
+MAX_GRAD_NORM = 1.0  # of adapter and head, each by itself: their gradients are of different sizes
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,10 @@ def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConf
                 batch.lower_BLD, kept_bytes = lower_BLD, kept_bytes + lower_BLD.nbytes
             progress.advance(len(batch.packed.targets_AT))
             release()
+    sums = torch.cat(features).sum(1).tolist()
+    require_finite(
+        sums, lambda i: f"What the model makes of answer {i + 1}", "look for a model that overflows in its dtype"
+    )
     difference_NF = torch.cat([f[b.first_N] - f[b.second_N] for f, b in zip(features, batches, strict=True)])
     probability_N = torch.cat([b.probability_N for b in batches])
     weight_N = torch.cat([b.weight_N for b in batches])
@@ -201,11 +207,9 @@ def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfi
             for batch in step:
                 share = float(batch.weight_N.sum()) / total
                 part = batch.loss(reward.raw(batch.hidden(reward.trunk), batch.packed)) * share
+                loss += finite_loss(part, "the reward model")
                 part.backward()
-                loss += float(part.detach())
-            torch.nn.utils.clip_grad_norm_(adapter, 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            take_step(optimizer, "the reward model", MAX_GRAD_NORM, parts=[adapter, [reward.head.weight]])
             schedule.step()
             release()
             history.append({"step": len(history) + 1, "loss": loss})
@@ -234,6 +238,7 @@ def steps_of(batches: Sequence[Batch], config: RewardConfig, seed: int) -> list[
 def normalise(reward: RewardModel, batches: Sequence[Batch]) -> None:
     """Set mean and standard deviation to those of the raw scores of all answers."""
     scores = torch.cat([reward.raw(b.hidden(reward.trunk), b.packed) for b in batches])
+    require_finite(scores.tolist(), lambda i: f"The reward model's score of answer {i + 1}", LOWER)
     spread = max(1e-6, float(scores.std()))
     reward.settings = replace(reward.settings, mean=float(scores.mean()), std=spread)
 

@@ -24,6 +24,7 @@ from plaudit.models.reward_model import Scorer
 from plaudit.train.configs import RlooConfig
 from plaudit.train.losses import leave_one_out
 from plaudit.train.rollouts import Rollout
+from plaudit.train.steps import finite_loss, take_step
 
 
 class Rloo:
@@ -50,12 +51,10 @@ class Rloo:
                 self.backbone, self.policy, rollout.lower_BLD, rollout.packed, self.config.rollout.temperature
             )
             loss = -(advantage_A[:, None] * logprobs_AT).sum() / tokens
+            figures["policy_loss"] += finite_loss(loss, "the policy")
             loss.backward()
-            figures["policy_loss"] += float(loss.detach())
             figures["entropy_nats"] += float(entropy_AT.sum()) / tokens
-        torch.nn.utils.clip_grad_norm_(self.tensors.values(), self.config.max_grad_norm)
-        self.optimizers["optimizer"].step()
-        self.optimizers["optimizer"].zero_grad()
+        take_step(self.optimizers["optimizer"], "the policy", self.config.max_grad_norm)
         return figures
 
     def advantages(self, rollouts: Sequence[Rollout], beta: float) -> Sequence[Tensor]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from plaudit.errors import require_finite
 from plaudit.models.backbone import REFERENCE
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.chat import encode_prompt
@@ -24,6 +25,7 @@ from plaudit.models.packing import Packed, pack
 from plaudit.models.reward_model import Scorer
 from plaudit.models.sampling import Sampled, as_response, draw_answers, generator_for
 from plaudit.train.configs import RolloutConfig
+from plaudit.train.steps import LOWER
 from plaudit.types import Prompt, Response, StopReason
 
 
@@ -95,9 +97,13 @@ def score_microbatch(
     sampled_AT[packed.present_AT] = torch.tensor(logprobs, device=sampled_AT.device)
     answers = [as_response(model, p, a) for p, group in zip(prompts, drawn, strict=True) for a in group]
     raw_A = scorer.score([p for p in prompts for _ in range(config.answers)], answers, lower_BLD, packed).float()
+    require_finite(raw_A.tolist(), lambda i: f"The score of an answer to prompt {answers[i].prompt_id}", LOWER)
     cut_A = torch.tensor([r.stop_reason is not StopReason.EOS for r in answers], device=raw_A.device)
     scores_A = raw_A.clamp(-config.score_clip, config.score_clip) - config.unfinished_penalty * cut_A
-    return Rollout(answers, packed, lower_BLD, reference_AT, sampled_AT, scores_A, raw_A)
+    rollout = Rollout(answers, packed, lower_BLD, reference_AT, sampled_AT, scores_A, raw_A)
+    kl_nats = rollout.kl_nats_A.tolist()
+    require_finite(kl_nats, lambda i: f"The KL of an answer to prompt {answers[i].prompt_id}", LOWER)
+    return rollout
 
 
 def summarise(rollouts: Sequence[Rollout]) -> dict[str, float]:
