@@ -16,6 +16,7 @@ from bench import RESULTS, table_of
 from plaudit.cli.commands import COMMANDS, Command, app_for
 from plaudit.feedback.labelling.task_plan import TaskPlan
 from plaudit.stages.demo import Demo
+from plaudit.stages.demo_time import DemoSettings
 from plaudit.web.serving import Serving
 from plaudit.workspace import Settings
 
@@ -107,6 +108,13 @@ def test_a_default_that_is_written_twice_is_the_same(name: str, settings: Any) -
     typed = {p.name: p.default for p in parameters(command) if p.name in own and p.default is not None}
     assert typed
     assert {key: str(value) for key, value in typed.items()} == {key: str(own[key]) for key in typed}
+
+
+def test_the_demos_page_has_the_settings_that_hold() -> None:
+    page = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+    assert re.findall(r"(\d+) iterations", page) == [str(DemoSettings.iterations)]
+    command = next(command for command in COMMANDS if command.name == "demo")
+    assert defaults(command)["--iterations"] == str(DemoSettings.iterations)
 
 
 def test_no_section_without_a_command() -> None:

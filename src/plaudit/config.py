@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import tomllib
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
@@ -50,6 +50,28 @@ def config_from(
         return cls(**values)
     except ValueError as error:  # the dataclass's own check in __post_init__
         raise UsageError(f"{where[0].upper()}{where[1:]} cannot be used: {error}.") from error
+
+
+def require_at_least(least: float, settings: object, *names: str) -> None:
+    """ValueError, as `config_from` reads it, for a setting below `least` or not finite; None is no value."""
+    _require(settings, names, lambda value: value >= least, f"be at least {least}")
+
+
+def require_above(bound: float, settings: object, *names: str) -> None:
+    """ValueError, as `config_from` reads it, for a setting not above `bound` or not finite; None is no value."""
+    _require(settings, names, lambda value: value > bound, f"be above {bound}")
+
+
+def require_share(settings: object, *names: str) -> None:
+    """ValueError, as `config_from` reads it, for a setting outside 0 to 1; None is no value."""
+    _require(settings, names, lambda value: 0 <= value <= 1, "lie between 0 and 1")
+
+
+def _require(settings: object, names: Iterable[str], holds: Callable[[float], bool], must: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not (math.isfinite(value) and holds(value)):
+            raise ValueError(f"{name} must {must}, not {value}")
 
 
 def _is_absent(value: Any) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -287,7 +288,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise ValueError("max_tokens must be at least 1")
-        if not self.temperature > 0:
+        if not 0 < self.temperature < math.inf:
             raise ValueError("temperature must be above 0: answers are drawn, not decoded greedily")
 
 
@@ -298,3 +299,8 @@ class Drawing:
     answers: int  # to each prompt
     sampling: Sampling
     prompt_tokens: int  # the newest tokens of a conversation that are read
+
+    def __post_init__(self) -> None:
+        for name in ("answers", "prompt_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")

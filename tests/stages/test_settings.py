@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plaudit.cli import main
 from plaudit.config import change, leaves, parse_assignment
 from plaudit.errors import UsageError
-from plaudit.stages import panel, sample
+from plaudit.stages import panel, sample, stage_named
 from plaudit.stages.align import align_config
 from plaudit.stages.sample import SampleConfig
+from plaudit.types import Preference, Prompt, Response
 from plaudit.workspace import Workspace
 
 
@@ -128,3 +130,72 @@ def test_what_is_set_is_what_is_read_back(answers: int, temperature: float, spli
     settings = [f"answers={answers}", f"temperature={temperature!r}", f"split={split}"]
     config = sample.STAGE.configure({}, settings)
     assert dict(leaves(asdict(config))) == asdict(SampleConfig(answers, temperature=temperature, split=split))
+
+
+CANNOT_WORK = {
+    "sample": ("answers=0", "max_tokens=0", "max_tokens=-1", "temperature=0", "temperature=-1", "temperature=nan",
+               "temperature=inf", "prompt_tokens=0", "prompt_tokens=-3", "hinted=9"),
+    "panel": ("annotators=3", "overlap=0", "overlap=14", "flip_rate=0.5", "flip_rate=-0.1", "flip_rate=nan"),
+    "reward": tuple(f"training.{it}" for it in (
+        "depth=0", "rank=0", "alpha=0.0", "ridge=-1.0", "epochs=-1", "learning_rate=0", "learning_rate=-1",
+        "learning_rate=nan", "learning_rate=inf", "head_learning_rate=0", "batch_prompts=0", "prompt_tokens=-3",
+        "answer_tokens=0", "keep_mb=-1",
+    )),
+    "align": tuple(f"training.{it}" for it in (
+        "iterations=0", "iterations=-1", "learning_rate=0", "learning_rate=-1", "learning_rate=nan", "rank=0",
+        "alpha=0", "kl_coefficient=-0.1", "kl_target_nats=0", "kl_horizon_episodes=0", "max_grad_norm=0",
+        "rollout.prompts=0", "rollout.answers=0", "rollout.answers=1", "rollout.max_tokens=0", "rollout.temperature=0",
+        "rollout.prompt_tokens=-3", "rollout.unfinished_penalty=-1", "rollout.score_clip=0", "rollout.rows=0",
+    )),
+    "evaluate": ("answers=0", "prompts=0", "max_tokens=0", "temperature=0"),
+}  # fmt: skip
+PPO_CANNOT_WORK = ("epochs=0", "critic_learning_rate=0", "critic_head_learning_rate=-1", "gamma=1.1", "lam=-0.1",
+                   "clip=0", "value_clip=0", "critic_warmup=-1")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stage", "assignment"), [(stage, assignment) for stage, all_ in CANNOT_WORK.items() for assignment in all_]
+)
+def test_what_cannot_work_is_refused_by_name_when_the_configuration_is_made(stage: str, assignment: str) -> None:
+    name = assignment.partition("=")[0].rpartition(".")[2]
+    with pytest.raises(UsageError, match=rf"cannot be used: .*\b{name}\b"):
+        stage_named(stage).configure({}, [assignment])
+
+
+@pytest.mark.parametrize("assignment", PPO_CANNOT_WORK)
+def test_so_is_what_cannot_work_for_one_algorithm(assignment: str) -> None:
+    name = assignment.partition("=")[0]
+    with pytest.raises(UsageError, match=rf"cannot be used: .*\b{name}\b"):
+        stage_named("align").configure({"algorithm": "ppo"}, [f"training.{assignment}"])
+    assert stage_named("align").configure({"algorithm": "ppo"}, ["training.rollout.answers=1"])
+
+
+def test_nothing_is_begun_with_it(copied: Workspace, capsys: pytest.CaptureFixture) -> None:
+    before = len(copied.runs())
+    assert main(["align", "--iterations", "-1", "-w", str(copied.path)]) == 2
+    assert "iterations must be at least 1, not -1" in capsys.readouterr().err
+    assert len(copied.runs()) == before
+
+
+def test_a_ridge_of_zero_is_no_ridge(tiny) -> None:
+    from plaudit.progress import quiet
+    from plaudit.train import reward
+    from plaudit.train.configs import RewardConfig
+
+    prompt = Prompt.from_text("how")
+    better, worse = Response(prompt.id, "tea"), Response(prompt.id, "wait")
+    groups = [reward.Group(prompt, (better, worse), (Preference(prompt.id, better.id, worse.id, 1.0),))]
+
+    fitted = []
+    with pytest.MonkeyPatch.context() as patch, quiet():
+        patch.setattr(reward, "choose_ridge", lambda *_: pytest.fail("it was given"))
+        patch.setattr(reward, "fit_head", lambda d, p, w, ridge: fitted.append(ridge) or d.new_zeros(d.shape[1]))
+        config = RewardConfig(ridge=0.0, epochs=0)
+        reward.train_reward(tiny, reward.make_batches(tiny, groups, config), config, seed=0)
+    assert fitted == [0.0]
+
+
+def test_a_panel_has_one_of_each_habit_at_least() -> None:
+    from plaudit.feedback.simulated.panel import ODD_HABITS
+
+    assert len(ODD_HABITS) + 1 == panel.FEWEST_ANNOTATORS

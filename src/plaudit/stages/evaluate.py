@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from plaudit.config import require_above, require_at_least
 from plaudit.progress import bar
 from plaudit.report.outcome import interval_text
 from plaudit.runs import Run
@@ -36,8 +37,8 @@ class EvaluateConfig:
     align: str | None = None  # id of the align run that is put to the proof; None: the newest
 
     def __post_init__(self) -> None:
-        if self.answers < 1 or self.prompts < 1:
-            raise ValueError("answers and prompts must be at least 1")
+        require_at_least(1, self, "answers", "prompts", "max_tokens")
+        require_above(0, self, "temperature")
 
 
 def evaluate(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from plaudit.config import require_at_least
 from plaudit.errors import UsageError
 from plaudit.feedback.labelling.task_plan import tasks_from
 from plaudit.feedback.simulated.utility import FLIP_RATE, is_member, utilities
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
 
+FEWEST_ANNOTATORS = 4  # one with each odd habit, and one without
+
 
 @dataclass(frozen=True)
 class PanelConfig:
@@ -34,6 +37,14 @@ class PanelConfig:
     overlap: int = 3  # how many of them rank each task
     flip_rate: float = FLIP_RATE  # share of all pairwise choices that go against the utility
     sample: str | None = None  # id of the sample run whose answers are ranked; None: the newest
+
+    def __post_init__(self) -> None:
+        require_at_least(FEWEST_ANNOTATORS, self, "annotators")
+        require_at_least(1, self, "overlap")
+        if self.overlap > self.annotators:
+            raise ValueError(f"{self.annotators} annotators cannot give overlap={self.overlap} judgements of a task")
+        if not 0 <= self.flip_rate < 0.5:
+            raise ValueError(f"flip_rate must lie from 0 to below 0.5 (chance), not {self.flip_rate}")
 
 
 def panel(

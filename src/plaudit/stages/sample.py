@@ -39,13 +39,11 @@ class SampleConfig:
     hinted: int = 0  # how many of each prompt's answers are drawn with the hint: people need a contrast to judge
 
     def __post_init__(self) -> None:
-        if self.answers < 1:
-            raise ValueError("answers must be at least 1")
+        _ = self.drawing  # has checks of its own
         if not 0 <= self.hinted <= self.answers or bool(self.hint) != bool(self.hinted):
             raise ValueError(
                 "hint and hinted go together: an instruction, and how many of the answers are drawn with it"
             )
-        _ = self.drawing  # has checks of its own
 
     @property
     def drawing(self) -> Drawing:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from plaudit.config import require_above, require_at_least, require_share
 from plaudit.types import Sampling
 
 
@@ -27,6 +28,11 @@ class RewardConfig:
     answer_tokens: int = 256
     keep_mb: int = 1024  # memory for the lower layers' output; what does not fit is computed again
 
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "depth", "rank", "batch_prompts", "prompt_tokens", "answer_tokens")
+        require_at_least(0, self, "ridge", "epochs", "keep_mb")
+        require_above(0, self, "alpha", "learning_rate", "head_learning_rate")
+
 
 @dataclass(frozen=True)
 class RolloutConfig:
@@ -38,6 +44,12 @@ class RolloutConfig:
     unfinished_penalty: float = 1.0  # taken from the score of an answer that was cut (the missing-EOS rule)
     score_clip: float = 5.0  # scores are kept within this many standard deviations
     rows: int = 2  # prompts, with all their answers, in one micro-batch
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "prompts", "answers", "prompt_tokens", "rows")
+        require_at_least(0, self, "unfinished_penalty")
+        require_above(0, self, "score_clip")
+        _ = self.sampling  # has checks of its own
 
     @property
     def sampling(self) -> Sampling:
@@ -58,6 +70,11 @@ class ReinforcementConfig:
     max_grad_norm: float = 1.0
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "iterations", "rank")
+        require_at_least(0, self, "kl_coefficient")
+        require_above(0, self, "learning_rate", "alpha", "kl_target_nats", "kl_horizon_episodes", "max_grad_norm")
+
     @property
     def passes(self) -> int:
         """How often an iteration's answers are learned from."""
@@ -67,6 +84,13 @@ class ReinforcementConfig:
 @dataclass(frozen=True)
 class RlooConfig(ReinforcementConfig):
     """Nothing of its own: that is much of its charm."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rollout.answers < 2:
+            raise ValueError(
+                f"rollout.answers must be at least 2, not {self.rollout.answers}: an answer is compared with others"
+            )
 
 
 @dataclass(frozen=True)
@@ -79,6 +103,13 @@ class PpoConfig(ReinforcementConfig):
     clip: float = 0.2
     value_clip: float = 0.5  # in standard deviations of the score
     critic_warmup: int = 1  # iterations in which only the critic learns
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(1, self, "epochs")
+        require_at_least(0, self, "critic_warmup")
+        require_above(0, self, "critic_learning_rate", "critic_head_learning_rate", "clip", "value_clip")
+        require_share(self, "gamma", "lam")
 
     @property
     def passes(self) -> int:

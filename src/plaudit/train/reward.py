@@ -116,7 +116,7 @@ def untrained_reward(model: LanguageModel, config: RewardConfig, seed: int, adap
 def score_settings(model: LanguageModel, config: RewardConfig) -> ScoreSettings:
     """How a reward model with this configuration scores. UsageError for a depth that has no adapted layer below it."""
     backbone = model.trunk
-    depth = config.depth or default_depth(backbone)
+    depth = default_depth(backbone) if config.depth is None else config.depth
     if not backbone.split < depth <= backbone.depth:
         raise UsageError(
             f"training.depth must lie between {backbone.split + 1} and {backbone.depth} for this model, not {depth}."
@@ -182,7 +182,9 @@ def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConf
     weight_N = torch.cat([b.weight_N for b in batches])
     offsets = [0, *accumulate(len(b.packed.tokens.ids_BL) for b in batches)]
     prompt_N = torch.cat([b.row_N + offset for b, offset in zip(batches, offsets, strict=False)])
-    ridge = config.ridge or choose_ridge(difference_NF, probability_N, weight_N, prompt_N)
+    ridge = config.ridge
+    if ridge is None:
+        ridge = choose_ridge(difference_NF, probability_N, weight_N, prompt_N)
     reward.head.weight.data.copy_(fit_head(difference_NF, probability_N, weight_N, ridge))
 
 
