@@ -35,7 +35,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
     ),
     "models": (
         {"processor", "embedded", "chat", "packing", "lora"},
-        {"runtime", "arithmetic", "backbone"},
+        {"runtime", "arithmetic", "backbone", "identity"},
         {"logprobs"},
         {"trunk"},
         {"catalog"},
