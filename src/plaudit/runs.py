@@ -39,7 +39,8 @@ from plaudit.errors import PlauditError, UsageError
 from plaudit.files import content_digest, one_line, to_json, write_atomically, writing
 
 RECORDED_PACKAGES = ("plaudit", "torch", "transformers", "tokenizers", "safetensors", "datasets", "numpy", "scipy")
-Source = dict[str, str]  # an input: `id` and `digest`, and for feedback `seq`, the last event that was read
+Source = dict[str, str]  # an input: `id`, `digest`; for feedback `seq`, the last event that was read; else a `kind`
+MODEL = "model"  # `kind` of an input whose digest only a loaded model is compared with (`stages.sessions`)
 SECONDS_BETWEEN_SAVES = 10.0  # how much of the costs a kill can lose
 
 
@@ -86,8 +87,10 @@ class Run:
     costs: Costs = field(default_factory=Costs)
     versions: dict[str, str] = field(default_factory=dict)
     arithmetic: dict[str, Any] = field(default_factory=dict)  # `models.arithmetic.Arithmetic`, where a model computed
+    sessions: list[dict[str, Any]] = field(default_factory=list)  # began_at, versions, arithmetic, models by digest
     created_at: str = ""  # UTC, ISO 8601
     finished_digest: str | None = None  # `digest()` at the moment it finished
+    forced: bool = field(default=False, init=False)  # whether this session may go on with other models; not recorded
     _saved_at: float = field(default=math.inf, init=False, repr=False)  # monotonic seconds; never, outside recording
     _wall: float = field(default=0.0, init=False, repr=False)
     _cpu: float = field(default=0.0, init=False, repr=False)
@@ -116,7 +119,7 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """What run.json holds."""
-        return {k: v for k, v in vars(self).items() if k != "path" and not k.startswith("_")}
+        return {k: v for k, v in vars(self).items() if k not in ("path", "forced") and not k.startswith("_")}
 
     def save(self) -> None:
         """Rewrite run.json."""
@@ -165,7 +168,9 @@ class Run:
         if self.status is RunStatus.FINISHED:
             raise UsageError(f"Run {self.id} is finished; start a new one.")
         with self._lock():
+            was_interrupted = self.status is RunStatus.INTERRUPTED
             self.status, self.reason = RunStatus.RUNNING, None
+            self.sessions.append({"began_at": datetime.now(UTC).isoformat(), "versions": versions()})
             self._saved_at, self._wall, self._cpu = time.monotonic(), time.monotonic(), _cpu_seconds()
             if (self.path / "metrics.jsonl").exists():
                 self.drop_metrics_after(sys.maxsize)  # a torn line must not swallow the next one
@@ -174,7 +179,9 @@ class Run:
                 yield self
                 self.finished_digest = self.digest()
             except BaseException as error:
-                interrupted = isinstance(error, KeyboardInterrupt)
+                # Where going on is refused, the run is what it was.
+                refused = was_interrupted and isinstance(error, UsageError)
+                interrupted = refused or isinstance(error, KeyboardInterrupt)
                 self.reason = None if interrupted else one_line(error)
                 with suppress(PlauditError):  # on a full disk the first error is the one to tell
                     self._end(RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED)
@@ -194,11 +201,13 @@ class Run:
         return content_digest(self.path, leave_out=("run.json", "metrics.jsonl", "checkpoint", "report.html"))
 
     def stale_inputs(self, workspace: HasRuns) -> list[str]:
-        """Roles of the inputs that are gone or no longer what this run read; feedback aside (`feedback.reads`)."""
+        """Roles of the inputs that are gone or no longer what this run read; feedback and models aside."""
         return [
             role
             for role, source in self.inputs.items()
-            if "seq" not in source and _current_digest(source, workspace) != source["digest"]
+            if "seq" not in source
+            and source.get("kind") != MODEL
+            and _current_digest(source, workspace) != source["digest"]
         ]
 
     def _end(self, status: RunStatus) -> None:

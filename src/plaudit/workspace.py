@@ -28,6 +28,14 @@ LARGEST_SEED = 2**31 - 1  # that every database holds as an integer
 
 
 @dataclass(frozen=True)
+class Resume:
+    """How a run that was cut goes on."""
+
+    run_id: str | None = None  # None: the one that `Workspace.resumable` takes
+    force: bool = False  # with other models than it was begun with, too
+
+
+@dataclass(frozen=True)
 class Settings:
     """plaudit.toml."""
 

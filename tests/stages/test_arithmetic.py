@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from plaudit.cli import main
+from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import load
 from plaudit.runs import Run
 from plaudit.stages.align import align, align_config
@@ -60,7 +61,9 @@ def test_a_resumed_run_keeps_its_dtype(workspace: Workspace, monkeypatch: pytest
 
 
 def test_a_run_that_was_cut_before_it_computed_has_no_dtype_to_keep(workspace: Workspace) -> None:
-    run = workspace.start("sample", SampleConfig(answers=1, max_tokens=4), 0, {})
+    with FeedbackStore.open(workspace.database) as store:
+        ids = [prompt.id for prompt in store.prompts()]
+    run = workspace.start("sample", SampleConfig(answers=1, max_tokens=4), 0, {}, {"prompts.json": ids})
     with pytest.raises(KeyboardInterrupt), run.recording():
         raise KeyboardInterrupt
     done = sample(workspace.override(dtype="fp32"), SampleConfig(), seed=0, resume=True)

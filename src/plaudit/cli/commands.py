@@ -35,8 +35,9 @@ Threads = Annotated[
     typer.Option("--threads", min=1, metavar="N", help="To compute on. Default: as many as there are cores to use."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with RUN, or with the run that was interrupted last.")]
-Resumed = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The cut run that --resume is to go on with.")]
+ResumeFlag = Annotated[bool, typer.Option("--resume", help="Go on with RUN, or what was interrupted last.")]
+ForceFlag = Annotated[bool, typer.Option("--force", help="Let --resume go on with other models than before.")]
+ResumedRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The cut run that --resume is to go on with.")]
 Seed = Annotated[
     int | None,
     typer.Option("--seed", min=0, max=LARGEST_SEED, metavar="N", help="Random seed. Default: the workspace's."),

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer
 
-from plaudit.cli.commands import HERE, Dtype, Resume, Resumed, Seed, Threads, WorkspaceDir
+from plaudit.cli.commands import HERE, Dtype, ForceFlag, ResumedRun, ResumeFlag, Seed, Threads, WorkspaceDir
 from plaudit.errors import UsageError
 from plaudit.stages import Flag, Stage, stage_named
-from plaudit.workspace import Workspace
+from plaudit.workspace import Resume, Workspace
 
 Settings = Annotated[
     list[str] | None,
@@ -30,11 +30,11 @@ def command_of(name: str) -> Callable[..., None]:
         _run(stage, {flag.key: values.pop(flag.name) for flag in stage.flags}, **values)
 
     common: dict[str, Any] = {"settings": Settings} | (
-        {"dtype": Dtype, "threads": Threads} if stage.needs_model else {}
+        {"dtype": Dtype, "threads": Threads, "force": ForceFlag} if stage.needs_model else {}
     )
-    common |= {"resume": Resume, "run": Resumed, "seed": Seed, "workspace": WorkspaceDir}
+    common |= {"resume": ResumeFlag, "run": ResumedRun, "seed": Seed, "workspace": WorkspaceDir}
     annotations = {flag.name: _annotation(stage, flag) for flag in stage.flags} | common
-    defaults: dict[str, Any] = {"resume": False, "workspace": HERE}
+    defaults: dict[str, Any] = {"resume": False, "force": False, "workspace": HERE}
     command.__name__, command.__annotations__ = name, annotations
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
@@ -75,6 +75,7 @@ def _run(
     workspace: Path,
     dtype: str | None = None,
     threads: int | None = None,
+    force: bool = False,
 ) -> None:
     """Run the stage and print its line. What ends it says which command goes on, once there is a run to resume."""
     from plaudit.hub import folder_of
@@ -85,15 +86,18 @@ def _run(
         folder_of(opened.model)  # where its folder is gone, a run would only fail
     if run is not None and not resume:
         raise UsageError(f"A run is named only to go on with it: `plaudit {stage.name} --resume {run}`.")
+    if force and not resume:
+        raise UsageError("--force is for --resume: a new run is begun with the models that there are.")
     given = {flag.name: flags[flag.key] for flag in stage.flags}
     _refuse_changes(resume, given | {"dtype": dtype, "seed": seed, "set": settings or None})
     config = stage.configure(flags, settings or [])
-    going_on = opened.resumable(stage.name, run).id if resume else None
+    going_on = Resume(opened.resumable(stage.name, run).id, force) if resume else None
     before = {known.id for known in opened.runs(stage.name)}
     try:
         done = stage.run(opened, config, seed=opened.seed if seed is None else seed, resume=going_on or False)
     except BaseException as error:
-        if cut := going_on or next((new.id for new in opened.runs(stage.name) if new.id not in before), None):
+        begun = next((new.id for new in opened.runs(stage.name) if new.id not in before), None)
+        if cut := going_on.run_id if going_on else begun:
             how = _how_to_go_on(stage, cut, opened.path)
             if isinstance(error, KeyboardInterrupt):
                 error.args = (f"Interrupted. {how}",)

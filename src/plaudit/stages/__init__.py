@@ -43,7 +43,7 @@ SOURCE = Flag("source", "Only what was imported under this name.", "NAME")
 class Stage:
     """A stage as everybody else knows it."""
 
-    run: Callable[..., Run]  # (workspace, config, *, seed, resume=False, model=None); `resume` may be the id of a run
+    run: Callable[..., Run]  # (workspace, config, *, seed, resume=False, model=None); `resume` may be a `Resume`
     config: type[Any]  # a frozen dataclass; what it holds where nothing is set is the default
     sentence: Callable[[Results], str]  # a run's results -> what was done, and the figure that matters
     flags: tuple[Flag, ...] = ()

@@ -21,7 +21,7 @@ from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
 from plaudit.train.configs import ALGORITHMS, ReinforcementConfig, RlooConfig
 from plaudit.types import Prompt, Split
-from plaudit.workspace import Workspace
+from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
     from plaudit.feedback.store import FeedbackStore
@@ -62,7 +62,7 @@ def align(
     config: AlignConfig,
     *,
     seed: int,
-    resume: bool | str = False,
+    resume: bool | Resume = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Train the adapter `policy` and leave it in the run's `adapter/`."""

@@ -19,8 +19,9 @@ from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
+from plaudit.stages.sessions import require_same
 from plaudit.types import Drawing, Prompt, Sampling, Split
-from plaudit.workspace import Workspace
+from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
     from plaudit.evaluate.comparison import Side
@@ -46,7 +47,7 @@ def evaluate(
     config: EvaluateConfig,
     *,
     seed: int,
-    resume: bool | str = False,
+    resume: bool | Resume = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Draw answers from both sides, compare them, and write `summary.json` and `samples.json`.
@@ -95,8 +96,9 @@ def _both_sides(
     from plaudit.models.sampling import chunks
     from plaudit.stages.scorers import scorer_of
 
+    require_same(aligned, run)
     model.trunk.load_adapter("policy", aligned.adapter_dir)
-    scorer = scorer_of(workspace, aligned, model)
+    scorer = scorer_of(workspace, aligned, model, run)
     parts = chunks(model, prompts, drawing)
     with bar("Answering held-out prompts", 2 * len(prompts), "prompts") as progress:
         base = answer(model, None, scorer, parts, drawing, 2 * run.seed, progress)

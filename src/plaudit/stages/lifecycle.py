@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 from plaudit.config import leaves
 from plaudit.errors import UsageError
 from plaudit.files import to_json
+from plaudit.hub import folder_of
 from plaudit.progress import at_work, duration_text, say
 from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import Stage, stage_named
 from plaudit.stages.inputs import ROLE, stale_inputs
+from plaudit.stages.sessions import TRUNK, pin, say_what_differs
 from plaudit.types import Prompt, Split
-from plaudit.workspace import CUT, Workspace
+from plaudit.workspace import CUT, Resume, Workspace
 
 if TYPE_CHECKING:
     from plaudit.feedback.store import FeedbackStore
@@ -37,11 +39,11 @@ def begin(
     stage: Stage,
     config: Any,
     seed: int,
-    resume: bool | str,
+    resume: bool | Resume,
     inputs: Inputs,
     prompts: Callable[[], Sequence[Prompt]] | None = None,
 ) -> tuple[Run, Any]:
-    """A new run of `stage`, or with `resume` the one cut last or the one of that id, and the configuration it has.
+    """A new run of `stage`, or with `resume` the one cut last or the one named, and the configuration it has.
 
     `inputs` and `prompts`, which it works on, are asked only for a new run, and are part of it from its birth: it can
     be resumed wherever it was cut. A cut one keeps its own, and the dtype that it began to compute in. Only feedback
@@ -55,7 +57,9 @@ def begin(
     if not resume:
         found = {PROMPTS_FILE: [prompt.id for prompt in prompts()]} if prompts else {}
         return workspace.start(stage.name, config, seed, inputs(), found), config
-    run = workspace.resumable(stage.name, resume if isinstance(resume, str) else None)
+    how = resume if isinstance(resume, Resume) else Resume()
+    run = workspace.resumable(stage.name, how.run_id)
+    run.forced = how.force
     stale = stale_inputs(run, workspace)
     if stale == [ROLE] and not stage.has_checkpoint:
         say(f"There is more feedback than when {run.id} began; it is done again with all that there is now.")
@@ -103,6 +107,7 @@ def _text(value: Any) -> str:
 def provide_model(workspace: Workspace, model: LanguageModel | None, run: Run | None = None) -> Iterator[LanguageModel]:
     """`model`, or else the workspace's; without the adapters that were added inside once it is over.
 
+    It is among the inputs of `run`. UsageError where that was begun with another one.
     Where `run` was begun in another dtype than `model` computes in, the workspace's model is loaded in that one.
     """
     began_in = run.arithmetic.get("dtype") if run else None
@@ -114,7 +119,10 @@ def provide_model(workspace: Workspace, model: LanguageModel | None, run: Run | 
         say(f"Computing in {arithmetic}.")
     if run:
         run.arithmetic = asdict(model.arithmetic) | {"why": run.arithmetic.get("why", model.arithmetic.why)}
+        run.sessions[-1]["arithmetic"] = asdict(model.arithmetic)
+        pin(run, TRUNK, model.name)
         run.save()
+        say_what_differs(run)
     before = set(model.trunk.adapters)
     try:
         yield model
@@ -162,12 +170,24 @@ def ensure(workspace: Workspace, stage: Stage, config: Any, model: Callable[[], 
     """
     runs = workspace.runs(stage.name)
     same = [run for run in runs if has_configuration(run, config, workspace.seed) and not stale_inputs(run, workspace)]
+    same = [run for run in same if is_on_model(run, workspace.model)]
     finished = [run for run in same if run.status is RunStatus.FINISHED]
     if finished:
         return finished[-1], True
     cut = [run.id for run in same if run.status in CUT]
+    resume = Resume(cut[-1]) if cut else False
     language = model() if stage.needs_model else None
-    return stage.run(workspace, config, seed=workspace.seed, resume=cut[-1] if cut else False, model=language), False
+    return stage.run(workspace, config, seed=workspace.seed, resume=resume, model=language), False
+
+
+def is_on_model(run: Run, name: str) -> bool:
+    """Whether what lies in the folder `name` is the model that the run was made with; other names stand for one."""
+    its = run.inputs.get(TRUNK)
+    if its is None or folder_of(name) is None:
+        return True
+    from plaudit.models.identity import model_digest
+
+    return model_digest(name) == its["digest"]
 
 
 def refuse_while_running(workspace: Workspace) -> None:

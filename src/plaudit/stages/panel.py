@@ -21,7 +21,7 @@ from plaudit.stages import Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, record
 from plaudit.types import Judgement, Split, Task
-from plaudit.workspace import Workspace
+from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
     from plaudit.feedback.simulated.panel import Habit, NoiseCeiling, Panel
@@ -52,7 +52,7 @@ def panel(
     config: PanelConfig,
     *,
     seed: int,
-    resume: bool | str = False,
+    resume: bool | Resume = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Make tasks from a sample run's answers and let the panel rank them. No model is needed; `model` is not used.

@@ -16,7 +16,7 @@ from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_
 from plaudit.stages.lifecycle import begin, provide_model, record
 from plaudit.train.configs import RewardConfig
 from plaudit.types import AnnotatorKind, Judgement, Preference, Split
-from plaudit.workspace import Workspace
+from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
     from plaudit.evaluate.reward_accuracy import HeldOut
@@ -56,7 +56,7 @@ def reward(
     config: RewardStageConfig,
     *,
     seed: int,
-    resume: bool | str = False,
+    resume: bool | Resume = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Train a reward model on the preferences of the train split, and measure it on those of the held-out one.

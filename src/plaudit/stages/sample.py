@@ -17,8 +17,9 @@ from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
+from plaudit.stages.sessions import require_same
 from plaudit.types import Drawing, Prompt, Response, Sampling, Split, StopReason
-from plaudit.workspace import Workspace
+from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
     from plaudit.feedback.store import FeedbackStore
@@ -59,7 +60,7 @@ def sample(
     config: SampleConfig,
     *,
     seed: int,
-    resume: bool | str = False,
+    resume: bool | Resume = False,
     model: LanguageModel | None = None,
 ) -> Run:
     """Draw `config.answers` answers to each prompt and put them into the feedback store under the run's id."""
@@ -94,7 +95,9 @@ def _draw_missing(
 
     policy = "policy" if config.policy else None
     if policy:
-        model.trunk.load_adapter(policy, workspace.run(str(config.policy)).adapter_dir)
+        aligned = workspace.run(str(config.policy))
+        require_same(aligned, run)
+        model.trunk.load_adapter(policy, aligned.adapter_dir)
     parts = chunks(model, prompts, config.drawing)
     stored = {response.prompt_id for response in store.responses(run_id=run.id)}
     missing = [part for part in parts if part.prompts[0].id not in stored]

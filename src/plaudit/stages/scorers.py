@@ -19,6 +19,7 @@ from plaudit.models.reward_model import RewardModel, Scorer
 from plaudit.progress import say
 from plaudit.runs import Run
 from plaudit.stages.reward import SCORES_FILE
+from plaudit.stages.sessions import REWARD_MODEL, pin, require_same
 from plaudit.types import Prompt, Response
 from plaudit.workspace import Workspace
 
@@ -33,12 +34,18 @@ def reward_run_of(workspace: Workspace, align: Run) -> Run | None:
     return workspace.run(align.inputs["reward"]["id"]) if "reward" in align.inputs else None
 
 
-def scorer_of(workspace: Workspace, align: Run, model: LanguageModel) -> Scorer:
-    """The scorer of an align run that has one: its reward run's on the trunk, or the external one on its scale."""
+def scorer_of(workspace: Workspace, align: Run, model: LanguageModel, run: Run) -> Scorer:
+    """The scorer of an align run that has one: its reward run's on the trunk, or the external one on its scale.
+
+    `run` is the one that computes, which may be the align run itself. UsageError where the models are other ones.
+    """
     reward = reward_run_of(workspace, align)
     if reward:
+        require_same(reward, run)
         return RewardModel.load(model.trunk, reward.adapter_dir)
     external = ExternalReward.load(align.config["reward_model"], model.arithmetic.dtype)
+    pin(run, REWARD_MODEL, external.name)
+    require_same(align, run, REWARD_MODEL)
     external.scale = Scale(**align.read_json(SCALE_FILE))
     return external
 
@@ -52,8 +59,9 @@ def prepare_scorer(
         UsageError: there are too few stored answers to the prompts to take a scale from.
     """
     if reward_run_of(workspace, align) or (align.path / SCALE_FILE).exists():
-        return scorer_of(workspace, align, model)
+        return scorer_of(workspace, align, model, align)
     external = ExternalReward.load(align.config["reward_model"], model.arithmetic.dtype)
+    pin(align, REWARD_MODEL, external.name)
     by_id = {prompt.id: prompt for prompt in prompts}
     stored = sorted(store.responses(by_id.keys()), key=lambda answer: answer.id)
     if len(stored) < FEWEST_ANSWERS:

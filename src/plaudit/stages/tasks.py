@@ -22,6 +22,7 @@ from plaudit.feedback.labelling.task_plan import TaskPlan, comparable, ranking_t
 from plaudit.feedback.store import FeedbackStore
 from plaudit.progress import bar
 from plaudit.stages.lifecycle import find_prompts, provide_model
+from plaudit.stages.sessions import require_trunk
 from plaudit.types import Response, Split, Task
 from plaudit.workspace import Workspace
 
@@ -104,6 +105,7 @@ def scores_of(
 
         found: list[Scores] = []
         for run in runs:
+            require_trunk(run, language.name)
             reward = RewardModel.load(language.trunk, run.adapter_dir, run.id)
             found.append(reward.score_texts(language, groups, progress.advance))
         require_finite(chain.from_iterable(s.values() for s in found), lambda _: "A score", "look at the runs named")
