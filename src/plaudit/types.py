@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from itertools import combinations
@@ -240,18 +240,26 @@ class Preference:
     probability: float
     votes: float = 1.0  # effective number of votes behind it
     source: str = "unknown"
+    share: float = 1.0  # of a judgement that a vote is: a ranking of K answers is one judgement and K(K−1)/2 votes
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:
             raise ValueError(f"probability {self.probability} is outside 0 to 1")
         if not self.votes > 0:
             raise ValueError("a preference has votes behind it")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"a vote is a share of a judgement, not {self.share} of it")
         if self.a == self.b:
             raise ValueError("a response cannot be preferred to itself")
 
     def swapped(self) -> Preference:
         """The same preference, told from the other side."""
-        return Preference(self.prompt_id, self.b, self.a, 1.0 - self.probability, self.votes, self.source)
+        return replace(self, a=self.b, b=self.a, probability=1.0 - self.probability)
+
+    @property
+    def weight(self) -> float:
+        """How many judgements' say it has: what it counts in training (InstructGPT, arXiv 2203.02155, section 3.5)."""
+        return self.votes * self.share
 
     @property
     def is_tie(self) -> bool:

@@ -51,6 +51,21 @@ def test_weights_count_as_votes_and_nobody_with_none_is_heard() -> None:
         aggregate(said, TASKS, weights={"ana": -1.0})
 
 
+def test_the_votes_of_one_ranking_share_one_judgements_say() -> None:
+    """InstructGPT, section 3.5: 1 over the number of pairs, so that nine answers ranked weigh no 36 times a pair."""
+    nine = tuple(f"r{i}" for i in range(9))
+    tasks = [Task("p", nine), *TASKS]
+    found = aggregate([say(tasks[0], *((r,) for r in nine), name="1")], tasks)
+    assert len(found) == 36
+    assert sum(preference.weight for preference in found) == pytest.approx(1)
+    assert {preference.votes for preference in found} == {1.0}
+    said = [say(TASKS[0], ("a",), ("b",), ("c",), ("d",), name="1"), say(TASKS[1], ("b",), ("a",), name="2")]
+    both = {(p.a, p.b): p for p in aggregate(said, TASKS)}
+    assert both["a", "b"].weight == pytest.approx(1 + 1 / 6)
+    assert both["a", "b"].probability == 0.5
+    assert both["c", "d"].swapped().weight == pytest.approx(1 / 6)
+
+
 def test_a_superseded_judgement_has_no_vote() -> None:
     said = [say(TASKS[1], ("a",), ("b",), name="1"), say(TASKS[1], ("b",), ("a",), name="2", supersedes="1")]
     assert aggregate(said, TASKS) == [Preference("p", "a", "b", 0.0, 1.0)]

@@ -65,3 +65,15 @@ def test_bad_input_is_told_in_words():
         calibrate([], [])
     with pytest.raises(PlauditError, match="between 0 and 1"):
         calibrate([0.1], [2.0])
+
+
+def test_pairs_count_by_their_weight():
+    margin, outcome = drawn(200)
+    doubled = calibrate(np.concatenate([margin, margin[:50]]), np.concatenate([outcome, outcome[:50]]))
+    weighed = calibrate(margin, outcome, weights=np.where(np.arange(200) < 50, 2.0, 1.0))
+    assert weighed.ece == pytest.approx(doubled.ece)
+    assert weighed.brier == pytest.approx(doubled.brier)
+    assert weighed.log_loss_nats == pytest.approx(doubled.log_loss_nats)
+    assert [b.observed for b in weighed.bins] == pytest.approx([b.observed for b in doubled.bins])
+    nine = calibrate([1.0] * 36 + [1.0], [0.0] * 36 + [1.0], weights=[1 / 36] * 36 + [1.0])
+    assert [b.observed for b in nine.bins] == [pytest.approx(0.5)]

@@ -15,11 +15,12 @@ row = st.tuples(
 )
 
 
-def pairs(rows, votes=None):
+def pairs(rows, votes=None, share=None):
     score_a, score_b, length_a, length_b, probability = np.array(rows, dtype=float).T
     votes = np.ones(len(rows)) if votes is None else np.array(votes, dtype=float)
     prompts = tuple(f"p{i // 2}" for i in range(len(rows)))
-    return ScoredPairs(score_a, score_b, length_a, length_b, probability, votes, prompts)
+    share = np.ones(len(rows)) if share is None else np.array(share, dtype=float)
+    return ScoredPairs(score_a, score_b, length_a, length_b, probability, votes, share, prompts)
 
 
 def test_ties_in_the_preference_are_left_out_and_ties_in_the_score_count_half():
@@ -32,6 +33,13 @@ def test_votes_weigh_when_asked():
     found = pairs([(2, 1, 9, 9, 1.0), (0, 1, 9, 9, 1.0)], votes=[3, 1])
     assert found.accuracy().value == 0.5
     assert found.accuracy(by_votes=True).value == 0.75
+
+
+def test_a_ranking_of_nine_counts_as_much_as_a_pair():
+    ranked = [(0, 1, 9, 9, 1.0)] * 36  # all of them wrong
+    found = pairs([*ranked, (2, 1, 9, 9, 1.0)], share=[1 / 36] * 36 + [1.0])
+    assert found.accuracy().value == pytest.approx(0.5)
+    assert pairs([*ranked, (2, 1, 9, 9, 1.0)]).accuracy().value == pytest.approx(1 / 37)
 
 
 def test_length_baselines_mirror_each_other():

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from plaudit.errors import UsageError
+from plaudit.feedback.aggregate import aggregate
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.configs import RewardConfig
 from plaudit.train.reward import RIDGES, choose_ridge, fit_head, group_by_prompt, make_batches, train_reward
-from plaudit.types import Preference, Prompt, Response
+from plaudit.types import Judgement, Preference, Prompt, Ranking, Response, Task
 
 CONFIG = RewardConfig(rank=4, epochs=2)
 
@@ -111,3 +112,18 @@ def test_the_head_fit_is_a_minimum():
     loss = torch.nn.functional.binary_cross_entropy_with_logits(x @ w, p) + 0.1 * w.square().sum()
     (gradient,) = torch.autograd.grad(loss, w)
     assert gradient.abs().max() < 1e-3
+
+
+def test_a_ranking_of_four_pulls_as_hard_as_a_pair(tiny):
+    """Two prompts whose judgements were one each: their pairs weigh one in all, in the loss of head and adapter."""
+    groups = []
+    for text, count in (("how", 4), ("wait", 2)):
+        prompt = Prompt.from_text(text)
+        answers = [Response(prompt.id, word) for word in ("tea", "boil", "make", "water")[:count]]
+        task = Task(prompt.id, tuple(a.id for a in answers))
+        said = Judgement("j", task.id, "ana", Ranking(tuple((a.id,) for a in answers)))
+        preferences = aggregate([said], [task])
+        groups += group_by_prompt(preferences, {prompt.id: prompt}, {a.id: a for a in answers})
+    (batch,) = make_batches(tiny, groups, CONFIG)
+    assert [float(batch.weight_N[batch.row_N == row].sum()) for row in range(2)] == pytest.approx([1.0, 1.0])
+    assert len(batch.weight_N) == 7

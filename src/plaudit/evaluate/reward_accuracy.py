@@ -41,7 +41,8 @@ def measure(held: HeldOut, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     if not pairs.decided:
         return {"heldout": NOTHING_HELD_OUT}, {"heldout": NOTHING_HELD_OUT}
     figures: dict[str, Any] = accuracies(pairs, seed) | _against_ceiling(held, pairs, seed)
-    calibration = calibrate((pairs.score_a - pairs.score_b) * held.nats_per_score, pairs.probability).as_dict()
+    margins = (pairs.score_a - pairs.score_b) * held.nats_per_score
+    calibration = calibrate(margins, pairs.probability, weights=pairs.share).as_dict()
     spread = _reward_length(held)
     figures |= {"ece": calibration["ece"], "reward_length_spearman": spread["spearman"]}
     details = {"calibration": calibration, "reward_length": spread, "by_source": _by_source(held, seed)}

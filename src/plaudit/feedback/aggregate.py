@@ -9,7 +9,7 @@ unsure labels hurt the reward model where it was tried (Stiennon et al. 2020), s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.store import FeedbackStore
@@ -22,10 +22,17 @@ class Votes:
 
     total: float = 0.0
     for_a: float = 0.0
+    by_pairs: dict[int, float] = field(default_factory=dict)  # of `total`, from rankings of so many pairs
 
     @property
     def share(self) -> float:
         return min(1.0, max(0.0, self.for_a / self.total))  # rounding must not leave 0 to 1
+
+    @property
+    def share_of_judgement(self) -> float:
+        """What a vote is of the judgement that it is from, the mean: 1 over the pairs of the ranking."""
+        judgements = sum(weight / pairs for pairs, weight in sorted(self.by_pairs.items()))
+        return min(1.0, judgements / self.total)
 
 
 def count_votes(
@@ -44,9 +51,11 @@ def count_votes(
             raise PlauditError(f"The weight of {judgement.annotator_id} is {weight}; it must be zero or more.")
         if weight == 0 or judgement.id in superseded:
             continue
-        for a, b, share in judgement.ranking.pairs():
+        pairs = list(judgement.ranking.pairs())
+        for a, b, share in pairs:
             pair = votes.setdefault((a, b), Votes())
             pair.total += weight
+            pair.by_pairs[len(pairs)] = pair.by_pairs.get(len(pairs), 0.0) + weight
             pair.for_a += weight * share
     return votes
 
@@ -73,7 +82,15 @@ def aggregate(
             prompt_of[response_id] = prompt_of_task[judgement.task_id]
     sources = sources or {}
     preferences_found = [
-        Preference(prompt_of[a], a, b, votes.share, votes.total, sources.get(prompt_of[a], "unknown"))
+        Preference(
+            prompt_of[a],
+            a,
+            b,
+            votes.share,
+            votes.total,
+            sources.get(prompt_of[a], "unknown"),
+            votes.share_of_judgement,
+        )
         for (a, b), votes in count_votes(judgements, weights).items()
     ]
     return sorted(preferences_found, key=lambda preference: (preference.prompt_id, preference.a, preference.b))

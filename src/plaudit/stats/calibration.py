@@ -43,24 +43,29 @@ class Calibration:
         return asdict(self)
 
 
-def calibrate(margin: ArrayLike, outcome: ArrayLike, bins: int = 5) -> Calibration:
+def calibrate(margin: ArrayLike, outcome: ArrayLike, bins: int = 5, weights: ArrayLike | None = None) -> Calibration:
     """Compare predictions with outcomes.
 
     margin: (N,), r_a − r_b in nats. outcome: (N,), 1 where a won, 0 where b did, between for a tie or several votes.
+    weights: (N,), how much each pair counts; by default all alike. An interval's width follows from the effective
+    number of pairs, (Σw)² / Σw² (Kish 1965).
     ECE over equal-width bins of confidence: Guo et al. 2017 (arXiv 1706.04599), eq. 3. Brier score: Brier 1950, for
     the two sides' one free probability. PlauditError when there are no pairs.
     """
     confidence, correct = _favoured_side(margin, outcome)
     edges = np.linspace(0.5, 1.0, bins + 1)
     place = np.clip(np.digitize(confidence, edges) - 1, 0, bins - 1)
+    w = np.ones(len(confidence)) if weights is None else np.asarray(weights, dtype=float)
+    inside = [place == i for i in range(bins)]
     table = [
-        _bin(edges[i], edges[i + 1], confidence[place == i], correct[place == i])
-        for i in range(bins)
-        if (place == i).any()
+        _bin(edges[i], edges[i + 1], confidence[those], correct[those], w[those])
+        for i, those in enumerate(inside)
+        if those.any()
     ]
-    ece = sum(b.n * abs(b.predicted - b.observed) for b in table) / len(confidence)
-    brier = float(np.mean((confidence - correct) ** 2))
-    return Calibration(tuple(table), ece, _log_loss_nats(margin, outcome, 1.0), brier)
+    totals = [w[those].sum() for those in inside if those.any()]
+    ece = sum(t * abs(b.predicted - b.observed) for t, b in zip(totals, table, strict=True)) / float(w.sum())
+    brier = float(np.average((confidence - correct) ** 2, weights=w))
+    return Calibration(tuple(table), float(ece), _log_loss_nats(margin, outcome, 1.0, w), brier)
 
 
 def fit_temperature(margin: ArrayLike, outcome: ArrayLike) -> float:
@@ -90,13 +95,14 @@ def _favoured_side(margin: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Float
     return 1 / (1 + np.exp(-np.abs(m))), 0.5 + np.sign(m) * (y - 0.5)
 
 
-def _bin(low: float, high: float, confidence: Floats, correct: Floats) -> Bin:
-    n = len(correct)
-    share = wilson(float(correct.sum()), n)
-    return Bin(float(low), float(high), float(confidence.mean()), share.value, share.low, share.high, n)
+def _bin(low: float, high: float, confidence: Floats, correct: Floats, weights: Floats) -> Bin:
+    predicted, observed = (float(np.average(x, weights=weights)) for x in (confidence, correct))
+    effective = float(weights.sum() ** 2 / (weights**2).sum())
+    share = wilson(min(effective, observed * effective), effective)
+    return Bin(float(low), float(high), predicted, share.value, share.low, share.high, len(correct))
 
 
-def _log_loss_nats(margin: ArrayLike, outcome: ArrayLike, temperature: float) -> float:
+def _log_loss_nats(margin: ArrayLike, outcome: ArrayLike, temperature: float, weights: Floats | None = None) -> float:
     """Mean cross-entropy of σ(margin / T) against the outcomes, computed without overflow."""
     z, y = np.asarray(margin, dtype=float) / temperature, np.asarray(outcome, dtype=float)
-    return float(np.mean(y * np.logaddexp(0, -z) + (1 - y) * np.logaddexp(0, z)))
+    return float(np.average(y * np.logaddexp(0, -z) + (1 - y) * np.logaddexp(0, z), weights=weights))

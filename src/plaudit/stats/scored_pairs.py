@@ -28,11 +28,12 @@ class ScoredPairs:
     length_b: Floats
     probability: Floats  # that a beats b, from the judgements; 0.5 is a tie
     votes: Floats
+    share: Floats  # of a judgement that a vote is: the pairs of one ranking share one, so that it weighs no more
     prompts: tuple[str, ...]  # what the bootstrap resamples
 
     def __post_init__(self) -> None:
         n = len(self.prompts)
-        for name in ("score_a", "score_b", "length_a", "length_b", "probability", "votes"):
+        for name in ("score_a", "score_b", "length_a", "length_b", "probability", "votes", "share"):
             assert getattr(self, name).shape == (n,), f"{name} has shape {getattr(self, name).shape}, not ({n},)"
         if not (np.isfinite(self.score_a).all() and np.isfinite(self.score_b).all()):
             raise PlauditError("Some answers have a score that is not a finite number; score them again.")
@@ -47,9 +48,11 @@ class ScoredPairs:
         except KeyError as missing:
             raise PlauditError(f"Response {missing} is in a preference but has no score or length.") from missing
         score, length = (np.array(side, dtype=float).reshape(-1, 2) for side in sides)
-        chance, votes = (np.array([getattr(p, name) for p in preferences]) for name in ("probability", "votes"))
+        chance, votes, share = (
+            np.array([getattr(p, name) for p in preferences]) for name in ("probability", "votes", "share")
+        )
         prompts = tuple(p.prompt_id for p in preferences)
-        return cls(score[:, 0], score[:, 1], length[:, 0], length[:, 1], chance, votes, prompts)
+        return cls(score[:, 0], score[:, 1], length[:, 0], length[:, 1], chance, votes, share, prompts)
 
     def swapped(self) -> ScoredPairs:
         """The same pairs, told from the other side."""
@@ -70,7 +73,8 @@ class ScoredPairs:
     def accuracy(self, *, seed: int = 0, by_votes: bool = False) -> Interval:
         """Share of decided preferences whose winner has the higher score; equal scores count half.
 
-        Resampled by prompt. `by_votes` weighs a preference by the votes behind it.
+        The pairs of one ranking count as much as one pair that was judged alone. Resampled by prompt. `by_votes` weighs
+        a preference by the votes behind it.
         """
         return self._agreement(self.score_a - self.score_b, seed, by_votes)
 
@@ -93,7 +97,8 @@ class ScoredPairs:
             raise PlauditError("Accuracy needs preferences with a winner; these are all ties, or there are none.")
         agrees = (1 + np.sign(margin) * np.sign(self.probability - 0.5))[kept] / 2
         prompts = [p for p, keep in zip(self.prompts, kept, strict=True) if keep]
-        return share_interval(agrees, prompts, self.votes[kept] if by_votes else None, seed=seed)
+        weights = self.share * self.votes if by_votes else self.share
+        return share_interval(agrees, prompts, weights[kept], seed=seed)
 
     def _where(self, kept: NDArray[np.bool_]) -> ScoredPairs:
         columns = {name: column[kept] for name, column in vars(self).items() if name != "prompts"}

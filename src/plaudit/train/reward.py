@@ -5,8 +5,9 @@ seconds, its ridge penalty chosen by cross-validation; then head and adapter are
 trained together for a few passes. Starting the adapter behind a fitted head keeps it from distorting good features to
 make up for a random one (Kumar et al. 2022, arXiv 2202.10054).
 
-All answers to a prompt go through the trunk in one row, and all their pairs are in one batch element (InstructGPT,
-section 3.5). The layers below the adapters are computed once and kept, since nothing there ever changes.
+All answers to a prompt go through the trunk in one row, and all their pairs are in one batch element; the pairs of one
+ranking of K share one vote, 1 over K(K−1)/2 each (InstructGPT, arXiv 2203.02155, section 3.5). The layers below the
+adapters are computed once and kept, since nothing there ever changes.
 
 Shapes: A answers, N pairs, B rows, L positions, D hidden size, F features of the head.
 """
@@ -80,7 +81,7 @@ class Batch:
     first_N: Tensor  # index of answer a
     second_N: Tensor  # index of answer b
     probability_N: Tensor  # that a beats b
-    weight_N: Tensor  # votes
+    weight_N: Tensor  # judgements' say: votes, those of one ranking sharing one
     row_N: Tensor  # which of the batch's prompts the pair is about
     lower_BLD: Tensor | None = None  # kept while there is room
     features_AF: Tensor | None = None  # on the bare trunk: what the head is first fitted to
@@ -148,7 +149,7 @@ def make_batch(backbone: Backbone, groups: Sequence[Group], encoded: Sequence[En
     index = {(g.prompt.id, r.id): None for g in groups for r in g.answers}
     place = {key: i for i, key in enumerate(index)}
     pairs = [
-        (place[g.prompt.id, p.a], place[g.prompt.id, p.b], p.probability, p.votes, row)
+        (place[g.prompt.id, p.a], place[g.prompt.id, p.b], p.probability, p.weight, row)
         for row, g in enumerate(groups)
         for p in g.preferences
     ]
