@@ -65,6 +65,23 @@ def _one(read: Callable[[dict[str, Any]], Comparison]) -> Callable[[dict[str, An
     return lambda record, _: [read(record).check()]
 
 
+def _only(
+    name: str,
+    description: str,
+    is_one: Callable[[dict[str, Any]], bool],
+    read: Callable[[dict[str, Any], Ballot], Said],
+    **more: Any,
+) -> Format:
+    """A format whose reader relies on what makes a record one of it."""
+
+    def read_one(record: dict[str, Any], ballot: Ballot) -> Said:
+        if not is_one(record):
+            raise MalformedError(f"not one of {description}, only {fields.names(record)}")
+        return read(record, ballot)
+
+    return Format(name, description, is_one, read_one, **more)
+
+
 def _by_tool(
     name: str,
     description: str,
@@ -72,16 +89,11 @@ def _by_tool(
     is_one: Callable[[dict[str, Any]], bool],
     join: Callable[[Iterable[Placed]], Iterator[Placed]] = _as_it_is,
 ) -> Format:
-    def read(record: dict[str, Any], ballot: Ballot) -> Said:
-        if not is_one(record):
-            raise MalformedError(f"not one of {description}, only {fields.names(record)}")
-        return [tool.comparison(record, ballot).check()]
-
     def survey(record: dict[str, Any], ballot: Ballot) -> None:
         if isinstance(record, dict) and is_one(record):
             tool.survey(record, ballot)
 
-    return Format(name, description, is_one, read, survey, join)
+    return _only(name, description, is_one, lambda r, b: [tool.comparison(r, b).check()], survey=survey, join=join)
 
 
 def mapped(name: str, columns: ColumnMap) -> Format:
@@ -141,14 +153,14 @@ _ALL = (
         lambda record, _: oasst.rankings(record),
         join=oasst.trees,
     ),
-    Format(
+    _only(
         "prism",
         "PRISM conversations",
         prism.is_conversation,
         lambda record, _: prism.comparisons(record),
         columns=("conversation_id", "user_id", "conversation_history"),
     ),
-    Format("ukpconvarg", "crowd votes on arguments", pairs.is_crowd_voted, _one(pairs.crowd_voted)),
+    _only("ukpconvarg", "crowd votes on arguments", pairs.is_crowd_voted, _one(pairs.crowd_voted)),
     *(mapped(name, columns) for name, columns in SIMPLE.items()),
     Format("oasst", "OASST ranked pairs", _is_ranked_pair, _one(pairs.oasst)),
     Format("rewardbench2", "RewardBench 2 sets", _is_sets, _one(pairs.rewardbench2)),
