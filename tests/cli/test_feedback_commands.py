@@ -12,6 +12,7 @@ from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Source
 from plaudit.stages.inputs import feedback_source
 from plaudit.stages.lifecycle import command_for
+from plaudit.stages.reward import RewardStageConfig, gather
 from plaudit.types import Annotator, Demonstration, Judgement, Prompt, Ranking, Response, TaskPurpose
 from plaudit.workspace import Workspace
 
@@ -284,3 +285,36 @@ def test_a_backup_goes_into_a_workspace_on_postgresql_and_every_command_works_th
     for words in (["verify"], ["tasks", "--answers", "3"], ["export", str(tmp_path / "out.jsonl")], ["runs"]):
         assert main([*words, "-w", str(team)]) == 0, words
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 20
+
+
+def test_one_question_at_a_time(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(workspace, "tasks", "--shared", "0", "--question", "Which is safer?") == 0
+    assert judge_all(workspace, "ana") == 20
+    capsys.readouterr()
+    named = "Nobody has answered “Which answer is better?” here, but “Which is safer?” (20 judgements). Name one by"
+    for words in (["export", str(tmp_path / "none.jsonl")], ["quality"], ["reward"]):
+        assert run(workspace, *words) == 2
+        assert f"{named} `--question TEXT`." in capsys.readouterr().err
+    assert not (tmp_path / "none.jsonl").exists()
+    assert run(workspace, "tasks", "--shared", "0", "--limit", "3") == 0
+    assert judge_all(workspace, "ben") == 3
+    assert run(workspace, "export", str(tmp_path / "better.jsonl"), "--card") == 0
+    said = capsys.readouterr().out
+    assert "Wrote 3 rows" in said
+    assert "left out 20 because they answer another question" in said
+    assert "The question was: Which answer is better?" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert run(workspace, "export", str(tmp_path / "safer.jsonl"), "--question", "Which is safer?") == 0
+    assert "Wrote 20 rows" in capsys.readouterr().out
+    assert run(workspace, "export", str(tmp_path / "all.jsonl"), "--what", "judgements") == 0
+    assert "Wrote 23 rows" in capsys.readouterr().out
+    assert run(workspace, "export", str(tmp_path / "p.jsonl"), "--what", "prompts", "--question", "Which?") == 2
+    capsys.readouterr()
+    assert run(workspace, "quality", "--question", "Which is safer?") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Question: Which is safer?\nNot in these figures: “Which answer is better?” (3 judgements);")
+    assert "20 judgements by 1 annotators of 20 tasks" in said
+    with FeedbackStore.open(workspace.database) as store:
+        for question, judged in ((None, 3), ("Which is safer?", 20)):
+            feedback = gather(workspace, store, RewardStageConfig(question=question))
+            assert len(feedback.judgements) == judged
+            assert {p.votes for group in feedback.groups for p in group.preferences} == {1.0}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.errors import PlauditError
-from plaudit.feedback.aggregate import aggregate, count_votes, preferences
+from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback.aggregate import Selection, aggregate, count_aside, count_votes, preferences, question_asked
+from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Judgement, Preference, Ranking, Split, Task
 
@@ -130,8 +133,8 @@ def test_from_a_store_by_split_and_source(store: FeedbackStore, world: list[Task
     everything = preferences(store)
     assert len(everything) == 18
     assert {p.source for p in everything} == {"world"}
-    assert preferences(store, source="elsewhere") == []
-    sides = [preferences(store, split) for split in Split]
+    assert preferences(store, Selection(source="elsewhere")) == []
+    sides = [preferences(store, Selection(split)) for split in Split]
     assert sorted([*sides[0], *sides[1]], key=lambda p: (p.prompt_id, p.a, p.b)) == everything
     heldout = {prompt.id for prompt in store.prompts(Split.HELDOUT)}
     assert {p.prompt_id for p in sides[1]} == heldout
@@ -140,3 +143,46 @@ def test_from_a_store_by_split_and_source(store: FeedbackStore, world: list[Task
 def test_votes_need_no_tasks() -> None:
     votes = count_votes([say(TASKS[1], ("b",), ("a",))])
     assert {pair: (v.total, v.for_a) for pair, v in votes.items()} == {("a", "b"): (1.0, 0.0)}
+
+
+def ask_again(store: FeedbackStore, tasks: list[Task], question: str) -> list[Task]:
+    """The same answers under another question, to which ana says the opposite of her own first order."""
+    asked = [replace(task, question=question) for task in tasks]
+    store.add_tasks(asked)
+    for task in asked:
+        tiers = tuple((r,) for r in reversed(task.response_ids))
+        store.submit(Judgement(f"{question} {task.prompt_id}", task.id, "ana", Ranking(tiers)))
+    return asked
+
+
+def test_answers_to_two_questions_are_never_added_up(store: FeedbackStore, world: list[Task]) -> None:
+    for task in world:
+        store.submit(Judgement(f"j{task.id}", task.id, "ana", Ranking(tuple((r,) for r in task.response_ids))))
+    better = preferences(store)
+    ask_again(store, world[:2], "Which is more harmful?")
+    assert preferences(store) == better
+    assert {p.votes for p in better} == {1.0}
+    harmful = preferences(store, Selection(question="Which is more harmful?"))
+    opposite = {(p.a, p.b): 1.0 - p.probability for p in better}
+    assert {(p.a, p.b): p.probability for p in harmful} == {
+        (p.a, p.b): opposite[p.a, p.b] for p in better if p.prompt_id in {task.prompt_id for task in world[:2]}
+    }
+    assert store.questions() == {"Which answer is better?": 3, "Which is more harmful?": 2}
+    assert count_aside(store) == 12  # pairs: 2 tasks of 4 answers
+
+
+def test_the_question_is_the_projects_also_after_it_was_changed(store: FeedbackStore, world: list[Task]) -> None:
+    store.submit(Judgement("j", world[0].id, "ana", Ranking((world[0].response_ids,))))
+    store.change_settings(ProjectSettings(question="Which is \x1bsafer?"), "lead")
+    with pytest.raises(
+        UsageError, match=r"answered “Which is \\x1bsafer\?” here, but “Which answer is better\?” \(1 j"
+    ):
+        preferences(store)
+    assert len(preferences(store, Selection(question="Which answer is better?"))) == 6
+    ask_again(store, world[1:], "Which is \x1bsafer?")
+    assert {p.prompt_id for p in preferences(store)} == {task.prompt_id for task in world[1:]}
+
+
+def test_nobody_answered_anything(store: FeedbackStore, world: list[Task]) -> None:
+    assert preferences(store, Selection(question="Anything?")) == []
+    assert question_asked(store) == "Which answer is better?"

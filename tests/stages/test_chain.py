@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
 from plaudit.cli import main
 from plaudit.errors import UsageError
+from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
 from plaudit.runs import RunStatus
@@ -208,3 +211,12 @@ def test_votes_can_count_by_how_reliable_their_annotator_is(copied: Workspace) -
     votes = [[p.votes for group in found.train for p in group.preferences] for found in train]
     assert sum(votes[1]) < sum(votes[0])
     assert train[0].heldout == train[1].heldout
+
+
+def test_a_panel_answers_the_projects_question(chain, tmp_path: Path) -> None:
+    shutil.copytree(chain.workspace.path, tmp_path / "asked")
+    asked = Workspace.open(tmp_path / "asked")
+    with FeedbackStore.open(asked.database) as store:
+        store.change_settings(ProjectSettings(question="Which is kinder?"), "lead")
+        panel(asked, PanelConfig(), seed=0)
+        assert store.questions() == {"Which answer is better?": 30, "Which is kinder?": 30}

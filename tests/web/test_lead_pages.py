@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,12 +122,12 @@ def test_the_figures_are_not_computed_for_every_reader(site: Site, lead: Any, mo
     computed = []
     honest = report.quality_report
 
-    def slow(store: Any) -> Any:
+    def slow(store: Any, question: str | None) -> Any:
         computed.append(1)
         import time
 
         time.sleep(0.2)
-        return honest(store)
+        return honest(store, question)
 
     monkeypatch.setattr(report, "quality_report", slow)
     for _ in range(4):
@@ -148,3 +149,22 @@ def test_what_is_not_done_is_not_noted(site: Site, lead: Any, join: Any) -> None
     assert lead.send("/lead/people/disable", name="olga").status_code == 403
     assert lead.send("/lead/people/role", name="olga", role="annotator").status_code == 403
     assert done(site) == []
+
+
+def test_the_dashboard_has_figures_a_question(site: Site, lead: Any, join: Any) -> None:
+    tasks = add_tasks(site, 4)
+    join("ann")
+    other = [replace(task, question="Which is <b>safer</b>?") for task in tasks[:3]]
+    site.store.add_tasks(other)
+    for task in (*tasks, *other):
+        ranking = Ranking(tuple((r,) for r in task.response_ids))
+        site.store.submit(Judgement(str(uuid.uuid4()), task.id, "ann", ranking, task.response_ids))
+    site.figures.forget()
+    page = lead.get("/lead").text
+    assert "never added up" in page
+    assert "/lead?question=Which%20is%20%3Cb%3Esafer%3C/b%3E%3F" in page
+    assert [site.figures.report(q).report["judgements"] for q in (None, other[0].question)] == [4, 3]
+    assert "&lt;b&gt;safer" in lead.get("/lead", params={"question": other[0].question}).text
+    site.store.change_settings(ProjectSettings(question="Something new?"), "lead")
+    site.figures.forget()
+    assert "Nobody has answered “Something new?” yet." in lead.get("/lead").text

@@ -77,6 +77,7 @@ IN_WORDS = {
     What.REWARDBENCH2: "best and other answers in RewardBench 2's format",
 }
 LAID_OUT = (What.PREFERENCES, What.PROMPTS, What.SFT)
+OF_ONE_QUESTION = (What.PREFERENCES, What.REWARDBENCH, What.REWARDBENCH2)
 
 
 def export(
@@ -88,6 +89,9 @@ def export(
     ] = False,
     split: Annotated[Split | None, typer.Option(help="Only prompts on this side of the split.")] = None,
     source: Annotated[str | None, typer.Option(help="Only prompts from this source.")] = None,
+    question: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only answers to this question. Default: the project's.")
+    ] = None,
     card: Annotated[bool, typer.Option("--card", help="Write the data set's card beside it: README.md.")] = False,
     licenses: Annotated[
         list[str] | None, typer.Option("--license", metavar="TEXT", help="For the card: TEXT, or SOURCE=TEXT, again.")
@@ -108,23 +112,27 @@ def export(
 
     if weighted and what is not What.PREFERENCES:
         raise UsageError(f"--weighted is about {What.PREFERENCES}; leave it out with --what {what}.")
+    if question is not None and what is What.PROMPTS:
+        raise UsageError(f"--question is about what people answered; leave it out with --what {what}.")
 
+    from plaudit.feedback.aggregate import Selection, question_asked
     from plaudit.feedback.store import FeedbackStore
 
     with FeedbackStore.open(opened.database, create=False) as store:
+        if question is not None or what in OF_ONE_QUESTION:
+            question = question_asked(store, question)
+        selection = Selection(split, source, question)
         given = _licences(licenses or [], {prompt.source for prompt in store.prompts()})
-        summary = _write(store, what, file, split, source, plain, weighted)
+        summary = _write(store, what, file, selection, plain, weighted)
         if card:
             from plaudit.feedback.exchange.card import write_card
 
             words = IN_WORDS[what] + (", votes weighted by how reliable their annotator is" if weighted else "")
-            write_card(store, file.parent / CARD, summary, words, split, source, given)
+            write_card(store, file.parent / CARD, summary, words, selection, given)
     print(summary)
 
 
-def _write(
-    store: Any, what: What, file: Path, split: Split | None, source: str | None, plain: bool, weighted: bool
-) -> Any:
+def _write(store: Any, what: What, file: Path, selection: Any, plain: bool, weighted: bool) -> Any:
     from plaudit.feedback.exchange import exports as trl
     from plaudit.feedback.exchange import rewardbench
 
@@ -138,7 +146,7 @@ def _write(
         What.REWARDBENCH: rewardbench.export_rewardbench,
         What.REWARDBENCH2: rewardbench.export_rewardbench2,
     }[what]
-    return write(store, file, split, source, **how)
+    return write(store, file, selection, **how)
 
 
 def _licences(given: list[str], sources: set[str]) -> dict[str, str]:

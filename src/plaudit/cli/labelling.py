@@ -13,6 +13,7 @@ import typer
 from plaudit.cli.commands import HERE, AsJson, Dtype, Seed, Threads, WorkspaceDir
 from plaudit.errors import UsageError
 from plaudit.files import to_json
+from plaudit.printable import make_printable
 from plaudit.progress import number_text
 from plaudit.types import Split, Task, TaskPurpose
 from plaudit.workspace import Workspace
@@ -120,7 +121,13 @@ def label(
     serve(Serving(opened, host, port, workers, public_url, owner_link))
 
 
-def quality(workspace: WorkspaceDir = HERE, as_json: AsJson = False) -> None:
+def quality(
+    question: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The question that was asked. Default: the project's.")
+    ] = None,
+    workspace: WorkspaceDir = HERE,
+    as_json: AsJson = False,
+) -> None:
     opened = Workspace.open(workspace)
     if not opened.has_feedback():
         raise UsageError(f"{opened.path} holds no feedback yet: bring some in by `plaudit import` or `plaudit label`.")
@@ -129,7 +136,7 @@ def quality(workspace: WorkspaceDir = HERE, as_json: AsJson = False) -> None:
     from plaudit.feedback.store import FeedbackStore
 
     with FeedbackStore.open(opened.database, create=False) as store:
-        report = quality_report(store).as_dict()
+        report = quality_report(store, question).as_dict()
     if as_json:
         print(to_json(report, indent=2))
     else:
@@ -139,7 +146,13 @@ def quality(workspace: WorkspaceDir = HERE, as_json: AsJson = False) -> None:
 def _print_report(report: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from plaudit.feedback.aggregate import questions_in_words
+
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    console.print(f"Question: {make_printable(report['question'])}", soft_wrap=True)
+    if report["other_questions"]:
+        others = questions_in_words(report["other_questions"])
+        console.print(f"Not in these figures: {others}; `--question TEXT` takes one.", soft_wrap=True)
     console.print(
         f"{report['judgements']:,} judgements by {len(report['annotators']):,} annotators of {report['tasks']:,} tasks "
         f"({report['overlap']:.1f} a task): {report['choices']:,} choices, {report['ties']:.0%} of them ties."

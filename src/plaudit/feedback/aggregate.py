@@ -4,16 +4,46 @@ The estimate is the vote share: of the annotators who ranked both, how many put 
 for each. It is what a Bradley-Terry reward model needs as a soft label (cross-entropy is linear in the label, so the
 mean over single votes is that of their share), it keeps disagreement, and it drops nobody: dropping annotators or
 unsure labels hurt the reward model where it was tried (Stiennon et al. 2020), so doubt about a person is a weight.
+
+A vote answers the question of its task. Votes on two questions ("better", "safer") are never added up: whoever reads
+names one, or means the project's (docs/decisions/0009-one-question-at-a-time.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from plaudit.errors import PlauditError
+from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Judgement, Preference, Split, Task, TaskPurpose
+from plaudit.printable import make_printable
+from plaudit.types import Judgement, Preference, Prompt, Split, Task, TaskPurpose
+
+SHOWN_QUESTIONS = 5  # in a sentence
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which feedback is meant. What is not named does not matter; but one question is meant always: the project's."""
+
+    split: Split | None = None  # of the prompt
+    source: str | None = None
+    question: str | None = None
+
+    def prompts(self, store: FeedbackStore) -> list[Prompt]:
+        return store.prompts(self.split, self.source)
+
+    def __str__(self) -> str:
+        """As the end of a sentence about what is selected, with a space before it; "" for everything."""
+        parts = (
+            f" on the {self.split} side" if self.split else "",
+            f" from {self.source}" if self.source else "",
+            f" for the question “{self.question}”" if self.question else "",
+        )
+        return make_printable("".join(parts))
+
+
+EVERYTHING = Selection()
 
 
 @dataclass(slots=True)
@@ -96,20 +126,64 @@ def aggregate(
     return sorted(preferences_found, key=lambda preference: (preference.prompt_id, preference.a, preference.b))
 
 
-def preferences(
-    store: FeedbackStore,
-    split: Split | None = None,
-    source: str | None = None,
-    weights: Mapping[str, float] | None = None,
-) -> list[Preference]:
-    """The preferences in a store, of the prompts on one side of the split or from one source where that is asked.
+def question_asked(store: FeedbackStore, question: str | None = None) -> str:
+    """The question that is meant: `question`, or the project's.
 
-    Qualification tasks make none: they are an examination, and who failed it has answered them too.
+    UsageError, with the questions that were answered, where nobody has answered this one but others.
     """
-    sources = {prompt.id: prompt.source for prompt in store.prompts(split, source)}
-    tasks = [
-        task for task in store.tasks() if task.prompt_id in sources and task.purpose is not TaskPurpose.QUALIFICATION
-    ]
-    task_ids = {task.id for task in tasks}
-    judgements = [judgement for judgement in store.judgements() if judgement.task_id in task_ids]
-    return aggregate(judgements, tasks, sources=sources, weights=weights)
+    meant = store.settings().question if question is None else question
+    answered = store.questions()
+    if not answered or meant in answered:
+        return meant
+    raise UsageError(
+        f"Nobody has answered “{make_printable(meant)}” here, but {questions_in_words(answered)}. "
+        "Name one by `--question TEXT`."
+    )
+
+
+def questions_in_words(answered: Mapping[str, int]) -> str:
+    """`“Which is safer?” (12 judgements), “…” (1 judgement)`. answered: question -> judgements."""
+    shown = [f"“{make_printable(q)}” ({n:,} judgement{'s' * (n != 1)})" for q, n in answered.items()]
+    more = len(shown) - SHOWN_QUESTIONS
+    return ", ".join(shown[:SHOWN_QUESTIONS]) + (f" and {more:,} more" if more > 0 else "")
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The judgements that answer one question, and their tasks."""
+
+    question: str
+    judgements: list[Judgement] = field(default_factory=list)
+    tasks: dict[str, Task] = field(default_factory=dict)  # by id
+    sources: dict[str, str] = field(default_factory=dict)  # prompt id -> where it came from
+
+
+def select_judgements(store: FeedbackStore, selection: Selection = EVERYTHING) -> Selected:
+    """Those behind `preferences`. UsageError as `question_asked`.
+
+    Qualification tasks are none: they are an examination, and who failed it has answered them too.
+    """
+    question = question_asked(store, selection.question)
+    sources = {prompt.id: prompt.source for prompt in selection.prompts(store)}
+    tasks = {
+        task.id: task
+        for task in store.tasks()
+        if task.question == question and task.prompt_id in sources and task.purpose is not TaskPurpose.QUALIFICATION
+    }
+    judgements = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
+    return Selected(question, judgements, tasks, sources)
+
+
+def count_aside(store: FeedbackStore, selection: Selection = EVERYTHING) -> int:
+    """How many pairs were judged for other questions than the one that `selection` means, a pair once a question."""
+    others = store.questions().keys() - {question_asked(store, selection.question)}
+    found = (select_judgements(store, replace(selection, question=other)).judgements for other in others)
+    return sum(len(count_votes(judgements)) for judgements in found)
+
+
+def preferences(
+    store: FeedbackStore, selection: Selection = EVERYTHING, weights: Mapping[str, float] | None = None
+) -> list[Preference]:
+    """The preferences in a store: what the judgements of `selection` say. UsageError as `question_asked`."""
+    found = select_judgements(store, selection)
+    return aggregate(found.judgements, found.tasks.values(), sources=found.sources, weights=weights)

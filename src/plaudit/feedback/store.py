@@ -126,10 +126,12 @@ class FeedbackStore(Annotating):
         with self._writing() as connection:
             return withdrawal.withdraw(connection, annotator_id, entry_id, reason, actor, self._now())
 
-    def withdrawn_since(self, seq: int, nouns: Collection[str], source: str | None = None) -> list[str]:
+    def withdrawn_since(
+        self, seq: int, nouns: Collection[str], source: str | None = None, question: str | None = None
+    ) -> list[str]:
         """Ids of the judgements, demonstrations or both that were said up to the event `seq` and withdrawn after it."""
         with self._reading() as connection:
-            return withdrawal.withdrawn_since(connection, seq, nouns, source)
+            return withdrawal.withdrawn_since(connection, seq, nouns, source, question)
 
     def act(self, actor: str, action: str, target: str, details: Mapping[str, Any]) -> None:
         """Write into the audit log what an owner or lead did to whom or what."""

@@ -65,7 +65,7 @@ def panel(
     run, config = begin(workspace, STAGE, config, seed, resume, lambda: {"sample": _find_unranked(workspace, config)})
     with record(run, workspace), open_feedback(workspace) as store:
         answers = store.responses(run_id=run.inputs["sample"]["id"])
-        tasks = tasks_from(answers, config.overlap)
+        tasks = tasks_from(answers, config.overlap, store.settings().question)
         store.add_tasks(tasks)
         hidden = utilities(store, answers)
         members = Panel(hidden, config.annotators, run.seed, config.flip_rate)
@@ -82,7 +82,8 @@ def _find_unranked(workspace: Workspace, config: PanelConfig) -> Run:
     """The sample run whose answers are to be ranked."""
     sampled = workspace.finished("sample", config.sample)
     with open_feedback(workspace) as store:
-        task_ids = {task.id for task in tasks_from(store.responses(run_id=sampled.id), config.overlap)}
+        question = store.settings().question
+        task_ids = {task.id for task in tasks_from(store.responses(run_id=sampled.id), config.overlap, question)}
         if any(judgement.task_id in task_ids and is_member(judgement.annotator_id) for judgement in store.judgements()):
             raise UsageError(
                 f"The answers of {sampled.id} were ranked already; nothing new. `plaudit sample -w {workspace.path}` "

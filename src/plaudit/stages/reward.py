@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError, require_finite
@@ -31,6 +31,7 @@ SCORES_FILE = "scores.json"  # the run's scores of the held-out answers, by resp
 @dataclass(frozen=True)
 class RewardStageConfig:
     source: str | None = None  # only preferences on prompts from here
+    question: str | None = None  # only answers to it; None: the project's question
     weighted: bool = False  # training votes count by how reliable their annotator is (docs/decisions/0006)
     training: RewardConfig = field(default_factory=RewardConfig)
 
@@ -39,6 +40,7 @@ class RewardStageConfig:
 class Feedback:
     """What the reward model learns from and is judged by, and who said it."""
 
+    question: str
     train: list[Group]
     heldout: list[Group]
     judgements: list[Judgement]  # those behind both
@@ -78,15 +80,19 @@ def reward(
 
 def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Feedback:
     """The preferences by prompt and side of the split. UsageError when there is nothing to learn from."""
-    from plaudit.feedback.aggregate import preferences
+    from plaudit.feedback.aggregate import Selection, preferences, question_asked, select_judgements
 
+    question = question_asked(store, config.question)
+    selection = Selection(source=config.source, question=question)
     weights = None
     if config.weighted:
         from plaudit.feedback.quality.reliability import annotator_weights  # brings numpy
 
-        weights = annotator_weights(store)
-    train = _groups(store, preferences(store, Split.TRAIN, config.source, weights))
-    heldout = _groups(store, preferences(store, Split.HELDOUT, config.source))  # judged alike, however it was trained
+        weights = annotator_weights(store, question)
+    train = _groups(store, preferences(store, replace(selection, split=Split.TRAIN), weights))
+    heldout = _groups(
+        store, preferences(store, replace(selection, split=Split.HELDOUT))
+    )  # judged alike, however it was trained
     if not any(not preference.is_tie for group in train for preference in group.preferences):
         where = f"{workspace.path}{f' from {config.source}' if config.source else ''}"
         raise UsageError(
@@ -94,13 +100,12 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
             f"bring some in by `plaudit import FILE -w {workspace.path}`, or collect some by `plaudit sample` and "
             "`plaudit panel`."
         )
-    prompt_ids = {group.prompt.id for group in [*train, *heldout]}
-    tasks = {task.id for task in store.tasks() if task.prompt_id in prompt_ids}
-    judgements = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
+    compared = select_judgements(store, selection).judgements
+    judgements = [judgement for judgement in compared if len(judgement.ranking.response_ids) > 1]
     kind = {annotator.id: annotator.kind for annotator in store.annotators()}
     simulated = any(kind[judgement.annotator_id] is AnnotatorKind.SIMULATED for judgement in judgements)
     by_panel = all(is_member(judgement.annotator_id) for judgement in judgements)
-    return Feedback(train, heldout, judgements, simulated, by_panel, weights)
+    return Feedback(question, train, heldout, judgements, simulated, by_panel, weights)
 
 
 def _groups(store: FeedbackStore, preferences: list[Preference]) -> list[Group]:
@@ -178,6 +183,7 @@ def _measure(run: Run, held: HeldOut, feedback: Feedback) -> None:
 
 def _about(feedback: Feedback, model: LanguageModel) -> dict[str, Any]:
     return {
+        "question": feedback.question,
         "simulated": feedback.simulated,
         "hidden_utility": feedback.by_panel,
         "prompts_train": len(feedback.train),
@@ -210,7 +216,11 @@ STAGE = Stage(
     reward,
     RewardStageConfig,
     _sentence,
-    flags=(SOURCE, Flag("weighted", "Let votes count by their annotator's reliability.")),
+    flags=(
+        SOURCE,
+        Flag("question", "Only answers to this question; nothing: the project's.", "TEXT"),
+        Flag("weighted", "Let votes count by their annotator's reliability."),
+    ),
     reads=("judgements",),
     has_checkpoint=False,
 )

@@ -42,7 +42,9 @@ def find_stale_runs(workspace: Workspace) -> list[Stale]:
 
 def _withdrawn(run: Run, store: FeedbackStore) -> list[str]:
     source = None if run.config.get("weighted") else run.config.get("source")  # weights come from all that was said
-    return store.withdrawn_since(int(run.inputs[ROLE]["seq"]), stage_named(run.stage).reads, source)
+    return store.withdrawn_since(
+        int(run.inputs[ROLE]["seq"]), stage_named(run.stage).reads, source, run.results.get("question")
+    )
 
 
 def _command(run: Run, stale: Collection[str]) -> str:

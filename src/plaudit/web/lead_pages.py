@@ -2,7 +2,8 @@
 
 Beside what every template is given (`pages.py`):
 
-    lead.html             report (a dict: the figures of `plaudit quality --json`; None where there are none),
+    lead.html             questions: {question: judgements that answer it}, question (whose figures are shown),
+                          report (a dict: the figures of `plaudit quality --json`; None where there are none),
                           sentence (why there are none), computed_at (of when the figures are),
                           progress: {"tasks", "judgements", "demonstrations", "people"},
                           guidelines_version (None or a number)
@@ -72,14 +73,16 @@ class Withdrawal(Named):
 
 
 @router.get("")
-def dashboard(visitor: Leader) -> Response:
+def dashboard(visitor: Leader, question: Field = "") -> Response:
     store = visitor.site.store
-    computed, counts, newest = visitor.site.figures.report(), store.counts(), store.guidelines()
+    computed, counts, newest = visitor.site.figures.report(question or None), store.counts(), store.guidelines()
     progress = {noun: counts[noun] for noun in ("tasks", "judgements", "demonstrations")}
     progress["people"] = len(visitor.site.accounts.all())
     version = None if newest is None else newest.version
     return visitor.page(
         "lead.html",
+        question=question or store.settings().question,
+        questions=store.questions(),
         report=computed.report,
         sentence=computed.why_not,
         computed_at=when(computed.at),

@@ -26,6 +26,7 @@ from plaudit.web.texts import LANGUAGES, teller, translator
 
 COMPUTING = "The figures are being computed. Look again in a moment."
 WORTH = 20  # a report is kept for so many times as long as it took
+MOST_QUESTIONS = 20  # of which reports are kept
 FOLDER = Path(__file__).parent
 
 
@@ -41,23 +42,25 @@ class Figures:
     def __init__(self, store: LabelStore) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._last: Computed | None = None
+        self._last: dict[str | None, Computed] = {}  # by question; None: the project's
         self._forgotten = 0  # how often
 
-    def report(self) -> Computed:
-        """The newest report, or the last one while it is fresh enough, or while another is being computed.
+    def report(self, question: str | None = None) -> Computed:
+        """The newest report on the answers to a question, or the last while it is fresh enough or another is computed.
 
         Only one is computed at a time, and nobody waits for somebody else's: annotators need the threads.
         """
-        last = self._last
+        last = self._last.get(question)
         if last is not None and time.monotonic() <= last.until:
             return last
         if not self._lock.acquire(blocking=False):
             return last or Computed(None, COMPUTING, timestamp(datetime.now(UTC)), 0.0)
         try:
             forgotten = self._forgotten
-            computed = self._compute()
-            self._last = computed if forgotten == self._forgotten else None  # else it may rest on what is no longer so
+            computed = self._compute(question)
+            if forgotten == self._forgotten:  # else it may rest on what is no longer so
+                known = self._last if question in self._last or len(self._last) < MOST_QUESTIONS else {}
+                self._last = known | {question: computed}
             return computed
         finally:
             self._lock.release()
@@ -65,16 +68,16 @@ class Figures:
     def forget(self) -> None:
         """Compute anew next time."""
         self._forgotten += 1
-        self._last = None
+        self._last = {}
 
-    def _compute(self) -> Computed:
+    def _compute(self, question: str | None) -> Computed:
         from plaudit.feedback.quality.report import (
             quality_report,
         )  # brings numpy and scipy, which no annotator's page needs
 
         began, at = time.monotonic(), timestamp(datetime.now(UTC))
         try:
-            report, why_not = quality_report(self._store).as_dict(), ""
+            report, why_not = quality_report(self._store, question).as_dict(), ""
         except PlauditError as refusal:
             report, why_not = None, str(refusal)
         return Computed(report, why_not, at, began + (time.monotonic() - began) * WORTH)

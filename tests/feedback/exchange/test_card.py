@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.errors import UsageError
+from plaudit.feedback.aggregate import EVERYTHING, Selection
 from plaudit.feedback.exchange.card import write_card
 from plaudit.feedback.exchange.exports import ExportSummary, export_preferences
 from plaudit.feedback.store import FeedbackStore
@@ -29,7 +30,7 @@ def judged(store: FeedbackStore, people: list[Annotator], source: str = "mine", 
 
 
 def card(store: FeedbackStore, folder: Path, **more: object) -> str:
-    exported = export_preferences(store, folder / "out.parquet", source=more.get("source"))  # type: ignore[arg-type]
+    exported = export_preferences(store, folder / "out.parquet", more.get("selection", EVERYTHING))  # type: ignore[arg-type]
     write_card(store, folder / "README.md", exported, "pairs of answers", **more)  # type: ignore[arg-type]
     return (folder / "README.md").read_text()
 
@@ -68,7 +69,7 @@ def test_licences_by_source_and_a_part_of_the_workspace(store: FeedbackStore, tm
     assert "| mine | MIT |" in text
     assert "| yours \\| &lt;b> | Apache-2.0 |" in text
     (tmp_path / "part").mkdir()
-    part = card(store, tmp_path / "part", source="mine", licences={"mine": "MIT"})
+    part = card(store, tmp_path / "part", selection=Selection(source="mine"), licences={"mine": "MIT"})
     assert "of the whole workspace, of which this file is a part" in part
     assert "yours" not in part
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.aggregate import preferences
+from plaudit.feedback.aggregate import Selection, preferences
 from plaudit.feedback.exchange.exports import Layout, export_judgements, export_preferences, export_prompts, export_sft
 from plaudit.feedback.exchange.imports import import_preferences, import_prompts
 from plaudit.feedback.exchange.sources import records
@@ -126,10 +126,10 @@ def test_ties_and_what_would_not_be_read_back_are_left_out(store: FeedbackStore,
 def test_by_split_and_source(store: FeedbackStore, tmp_path: Path) -> None:
     fill(store, [(TALK, ["Because.", "No."]), (Prompt.from_text("B?", "yours", split="train"), ["Yes.", "No."])])
     out = tmp_path / "out.jsonl"
-    assert export_preferences(store, out, split=Split.TRAIN).rows == 1
+    assert export_preferences(store, out, Selection(Split.TRAIN)).rows == 1
     assert rows(out)[0]["source"] == "yours"
-    assert export_preferences(store, out, source="mine").rows == 1
-    assert export_prompts(store, out, split=Split.HELDOUT).rows == 1
+    assert export_preferences(store, out, Selection(source="mine")).rows == 1
+    assert export_prompts(store, out, Selection(Split.HELDOUT)).rows == 1
     assert rows(out)[0]["tags"]["topic"] == "doubt"
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plaudit.errors import PlauditError
+from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.aggregate import preferences
 from plaudit.feedback.quality.annotators import FlagKind
 from plaudit.feedback.quality.reliability import LEAST_WEIGHT, annotator_weights
@@ -225,3 +225,21 @@ def test_two_pairs_that_two_agree_on_prove_nothing(store: FeedbackStore) -> None
     assert (report.agreement.percent.value, report.percent_decided.value) == (1.0, 1.0)
     assert report.percent_decided.low < 0.4
     assert not any("the pairs are easy" in sentence for sentence in report.advice)
+
+
+def test_figures_are_of_one_question(store: FeedbackStore) -> None:
+    tasks, _ = fill(store, 12, 2, overlap=2)
+    other = [replace(task, question="Which is worse?") for task in tasks]
+    store.add_tasks(other)
+    store.add_annotators(map(Annotator, ("ana", "ben")))
+    for task in (*tasks, *other):
+        for who in ("ana", "ben"):
+            order = task.response_ids if task.question != "Which is worse?" or who == "ana" else task.response_ids[::-1]
+            store.submit(Judgement(f"{task.id} {who}"[:60], task.id, who, Ranking(tuple((r,) for r in order))))
+    alike, apart = quality_report(store), quality_report(store, "Which is worse?")
+    assert (alike.question, alike.other_questions) == ("Which answer is better?", {"Which is worse?": 24})
+    assert (alike.judgements, apart.judgements) == (24, 24)
+    assert (alike.agreement.percent.value, apart.agreement.percent.value) == (1.0, 0.0)
+    assert annotator_weights(store).keys() == {"ana", "ben"}
+    with pytest.raises(UsageError, match=r"“Which is worse\?” \(24 judgements\)"):
+        quality_report(store, "Which is best?")

@@ -39,7 +39,18 @@ from plaudit.feedback.events.schema import (
     responses,
     tasks,
 )
-from plaudit.types import Annotator, Assignment, Demonstration, Judgement, Prompt, Response, Split, Task, content_id
+from plaudit.types import (
+    Annotator,
+    Assignment,
+    Demonstration,
+    Judgement,
+    Prompt,
+    Response,
+    Split,
+    Task,
+    TaskPurpose,
+    content_id,
+)
 
 
 class FeedbackReader:
@@ -116,6 +127,15 @@ class FeedbackReader:
         query = query if annotator_id is None else query.where(judgements.c.annotator_id == annotator_id)
         query = query.where(judgements.c.superseded_by.is_(None)) if current_only else query
         return [rows.judgement_from(row) for row in self._read(judgements, query)]
+
+    def questions(self) -> dict[str, int]:
+        """Question -> how many judgements stand that answer it, the most first; those of a qualification aside."""
+        stands = judgements.c.superseded_by.is_(None) & ~judgements.c.withdrawn
+        counts = select(tasks.c.question, func.count()).select_from(judgements.join(tasks))
+        counts = counts.where(stands, tasks.c.purpose != str(TaskPurpose.QUALIFICATION)).group_by(tasks.c.question)
+        with self._reading() as connection:
+            found = [(question, count) for question, count in connection.execute(counts)]
+        return dict(sorted(found, key=lambda item: (-item[1], item[0])))
 
     def judgement(self, judgement_id: str) -> Judgement | None:
         """Also an earlier version, or one that was taken back; None for one that was withdrawn or never was."""

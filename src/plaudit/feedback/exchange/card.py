@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UsageError
+from plaudit.feedback.aggregate import EVERYTHING, Selection
 from plaudit.feedback.exchange.exports import ExportSummary
 from plaudit.feedback.quality.report import quality_report
 from plaudit.feedback.store import FeedbackStore
@@ -45,28 +46,28 @@ def write_card(
     path: Path,
     exported: ExportSummary,
     what: str,
-    split: Split | None = None,
-    source: str | None = None,
+    selection: Selection = EVERYTHING,
     licences: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the card of a file that was exported as `what` (in words) of those prompts.
+    """Write the card of a file that was exported as `what` (in words) of that selection; its quality, a question each.
 
     `licences`: source -> its licence, and "" -> that of all sources that are not named. UsageError when there is a file
     already, which somebody may have written by hand; PlauditError when the disk refuses.
     """
     if path.exists():
         raise UsageError(f"{path} exists already and stays as it is: name another file, or move it away.")
-    prompts = store.prompts(split, source)
+    prompts = selection.prompts(store)
     licence_of = {name: (licences or {}).get(name) or (licences or {}).get("") for name in _sources(prompts)}
     prompt_ids = {prompt.id for prompt in prompts}
-    tasks = {task.id for task in store.tasks() if task.prompt_id in prompt_ids}
+    asked = (task for task in store.tasks() if selection.question in (None, task.question))
+    tasks = {task.id: task for task in asked if task.prompt_id in prompt_ids}
     judged = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
     lines = [
         *_front_matter(exported, prompts, licence_of),
         *_contents(exported, what),
         *_origins(store, prompts, licence_of),
         *_annotators(store, judged),
-        *(_quality(quality_report(store).as_dict(), whole=split is None and source is None) if judged else ()),
+        *_quality(store, {tasks[judgement.task_id].question for judgement in judged}, whole=selection == EVERYTHING),
     ]
     write_atomically(path, "\n".join(lines) + "\n")
 
@@ -136,11 +137,20 @@ def _annotators(store: FeedbackStore, judged: list[Judgement]) -> Iterator[str]:
         yield "None of the judgements is simulated, as far as the sources say."
 
 
-def _quality(report: Mapping[str, Any], whole: bool) -> Iterator[str]:
-    """The figures of `plaudit quality`."""
-    yield from ("", "## Quality of the judgements", "")
-    if not whole:
+def _quality(store: FeedbackStore, questions: Set[str], whole: bool) -> Iterator[str]:
+    """The figures of `plaudit quality`, for each of the questions that were answered."""
+    answered = [question for question in store.questions() if question in questions] or sorted(questions)
+    if answered:
+        yield from ("", "## Quality of the judgements", "")
+    if answered and not whole:
         yield from ("These figures are of the whole workspace, of which this file is a part.", "")
+    for question in answered:
+        yield from (f"The question was: {_cell(question)}", "")
+        yield from _figures(quality_report(store, question).as_dict())
+        yield ""
+
+
+def _figures(report: Mapping[str, Any]) -> Iterator[str]:
     yield from ("| figure | value | 95% interval |", "| --- | --- | --- |")
     for name, title in _COEFFICIENTS.items():
         yield _figure(f"agreement: {title}", report["agreement"][name])

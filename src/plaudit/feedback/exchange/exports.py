@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from plaudit.errors import UsageError
-from plaudit.feedback.aggregate import count_votes, preferences
+from plaudit.feedback.aggregate import EVERYTHING, Selection, count_aside, count_votes, preferences
 from plaudit.feedback.exchange.checks import without_checks
 from plaudit.feedback.exchange.formats import FORMATS
 from plaudit.feedback.exchange.formats.comparison import UnusableError
@@ -49,21 +49,22 @@ class ExportSummary:
 def export_preferences(
     store: FeedbackStore,
     path: Path,
-    split: Split | None = None,
-    source: str | None = None,
+    selection: Selection = EVERYTHING,
     layout: Layout = Layout.CONVERSATIONAL,
     weighted: bool = False,
 ) -> ExportSummary:
     """Write `prompt`, `chosen`, `rejected` for every pair that is not tied.
 
     Beside them: `probability` that `chosen` is better, `votes`, `source`, `split`, `tags`, and `simulated`, whether a
-    simulated annotator judged the pair. `weighted`: votes count by how reliable their annotator is. JSON lines, CSV or
+    simulated annotator judged the pair. They are answers to one question (None: the project's), and what others were
+    asked is counted. `weighted`: votes count by how reliable their annotator is. JSON lines, CSV or
     Parquet by the suffix of `path`, which is replaced as a whole. UsageError when there is nothing to write,
     PlauditError when it cannot be written.
     """
-    shared = _prompt_rows(store, split, source, layout)
+    shared = _prompt_rows(store, selection, layout)
     text = {response.id: response.text for response in store.responses(shared.keys())}
     simulated = judged_by_simulation(store)
+    weights = annotator_weights(store, selection.question) if weighted else None
     rows = (
         {
             **shared[p.prompt_id],
@@ -73,50 +74,47 @@ def export_preferences(
             "votes": p.votes,
             "simulated": tuple(sorted((p.a, p.b))) in simulated,
         }
-        for p in chosen_first(preferences(store, split, source, annotator_weights(store) if weighted else None))
+        for p in chosen_first(preferences(store, selection, weights))
     )
-    return write(path, rows, _read_pair, what("preferences", split, source))
+    return write(path, rows, _read_pair, f"preferences{selection}", left_aside(store, selection))
 
 
 def export_prompts(
     store: FeedbackStore,
     path: Path,
-    split: Split | None = None,
-    source: str | None = None,
+    selection: Selection = EVERYTHING,
     layout: Layout = Layout.CONVERSATIONAL,
 ) -> ExportSummary:
     """Write `prompt` for every prompt that is not only a check's. Raises as `export_preferences` does."""
-    rows = _prompt_rows(store, split, source, layout)
-    kept = [rows[prompt.id] for prompt in without_checks(store, store.prompts(split, source))]
-    return write(path, kept, _read_prompt, what("prompts", split, source))
+    rows = _prompt_rows(store, selection, layout)
+    kept = [rows[prompt.id] for prompt in without_checks(store, selection.prompts(store))]
+    return write(path, kept, _read_prompt, f"prompts{selection}")
 
 
 def export_sft(
     store: FeedbackStore,
     path: Path,
-    split: Split | None = None,
-    source: str | None = None,
+    selection: Selection = EVERYTHING,
     layout: Layout = Layout.CONVERSATIONAL,
 ) -> ExportSummary:
     """Write `prompt` and `completion` for every answer that a person wrote: demonstrations, and the better answers in
-    current judgements. Raises as `export_preferences` does.
+    current judgements, whatever those were asked unless a question is selected. Raises as `export_preferences` does.
     """
-    shared = _prompt_rows(store, split, source, layout)
+    shared = _prompt_rows(store, selection, layout)
     written = dict.fromkeys(
         (demonstration.prompt_id, demonstration.text) for demonstration in store.written(shared.keys())
     )
-    prompt_of = {task.id: task.prompt_id for task in store.tasks()}
-    better = ((prompt_of[j.task_id], j.better_answer) for j in store.judgements() if j.better_answer.strip())
+    asked = selection.question
+    prompt_of = {task.id: task.prompt_id for task in store.tasks() if asked is None or task.question == asked}
+    better = ((prompt_of.get(j.task_id), j.better_answer) for j in store.judgements() if j.better_answer.strip())
     written |= dict.fromkeys((id, text) for id, text in better if id in shared)
     rows = ({**shared[id], "completion": _answer(text, layout)} for id, text in written)
-    return write(path, rows, _read_prompt, what("written answers", split, source))
+    return write(path, rows, _read_prompt, f"written answers{selection}")
 
 
-def export_judgements(
-    store: FeedbackStore, path: Path, split: Split | None = None, source: str | None = None
-) -> ExportSummary:
+def export_judgements(store: FeedbackStore, path: Path, selection: Selection = EVERYTHING) -> ExportSummary:
     """Write all that was said, with its provenance (`History`). Raises as `export_preferences` does."""
-    return write(path, History(store, split, source).rows(), lambda row: None, what("judgements", split, source))
+    return write(path, History(store, selection).rows(), lambda row: None, f"judgements{selection}")
 
 
 def write(
@@ -140,8 +138,9 @@ def write(
     return summary
 
 
-def what(noun: str, split: Split | None, source: str | None) -> str:
-    return noun + (f" on the {split} side" if split else "") + (f" from {source}" if source else "")
+def left_aside(store: FeedbackStore, selection: Selection) -> Counter[str]:
+    """The pairs that answer another question, by their reason."""
+    return +Counter({"they answer another question (`--question TEXT` takes it)": count_aside(store, selection)})
 
 
 def judged_by_simulation(store: FeedbackStore) -> Container[tuple[str, ...]]:
@@ -169,10 +168,10 @@ def _read_prompt(row: Row) -> None:
     read_prompt(row)
 
 
-def _prompt_rows(store: FeedbackStore, split: Split | None, source: str | None, layout: Layout) -> dict[str, Row]:
+def _prompt_rows(store: FeedbackStore, selection: Selection, layout: Layout) -> dict[str, Row]:
     """Prompt id -> the columns that every row about it has."""
     side = store.splits()
-    return {prompt.id: _prompt_row(prompt, side[prompt.id], layout) for prompt in store.prompts(split, source)}
+    return {prompt.id: _prompt_row(prompt, side[prompt.id], layout) for prompt in selection.prompts(store)}
 
 
 def _prompt_row(prompt: Prompt, side: Split, layout: Layout) -> Row:

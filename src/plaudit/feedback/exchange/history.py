@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 
 from plaudit.errors import PlauditError
+from plaudit.feedback.aggregate import EVERYTHING, Selection
 from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.events.rows import demonstration_from
 from plaudit.feedback.events.schema import AssignmentState, EventKind, assignments, demonstrations, events
@@ -242,14 +243,16 @@ _UNSAID: Row = dict.fromkeys(
 
 
 class History:
-    """What a store's annotators said about the prompts on one side of the split, or from one source; all by default."""
+    """What a store's annotators said; all by default, and of every question unless one is selected."""
 
-    def __init__(self, store: FeedbackStore, split: Split | None = None, source: str | None = None) -> None:
+    def __init__(self, store: FeedbackStore, selection: Selection = EVERYTHING) -> None:
         self._store = store
-        self._prompts = {prompt.id: prompt for prompt in store.prompts(split, source)}
+        self._prompts = {prompt.id: prompt for prompt in selection.prompts(store)}
         self._side = store.splits()
         self._responses = {response.id: response for response in store.responses(self._prompts.keys())}
-        self._tasks = {task.id: task for task in store.tasks() if task.prompt_id in self._prompts}
+        asked = (task for task in store.tasks() if selection.question in (None, task.question))
+        self._all_asked = selection.question is None
+        self._tasks = {task.id: task for task in asked if task.prompt_id in self._prompts}
         self._annotators = {annotator.id: annotator for annotator in store.annotators()}
         self._at = _times(store)
 
@@ -272,7 +275,7 @@ class History:
         return (
             (demonstration, demonstration.id in current)
             for demonstration in kept
-            if demonstration.prompt_id in self._prompts
+            if demonstration.prompt_id in self._prompts and (self._all_asked or demonstration.task_id in self._tasks)
         )
 
     def _skips(self) -> Iterator[tuple[str, Skip]]:

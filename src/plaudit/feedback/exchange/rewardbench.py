@@ -14,24 +14,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from plaudit.feedback.aggregate import preferences
-from plaudit.feedback.exchange.exports import ExportSummary, what, write
+from plaudit.feedback.aggregate import EVERYTHING, Selection, preferences, question_asked
+from plaudit.feedback.exchange.exports import ExportSummary, left_aside, write
 from plaudit.feedback.exchange.formats import FORMATS
 from plaudit.feedback.exchange.formats.comparison import UnusableError
 from plaudit.feedback.exchange.tables import Row
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Preference, Prompt, Role, Split, chosen_first
+from plaudit.types import Preference, Prompt, Role, chosen_first
 
 _SUBSETS = ("subset", "group", "topic")
 _AS_GOOD = 1e-9
 
 
-def export_rewardbench(
-    store: FeedbackStore, path: Path, split: Split | None = None, source: str | None = None
-) -> ExportSummary:
+def export_rewardbench(store: FeedbackStore, path: Path, selection: Selection = EVERYTHING) -> ExportSummary:
     """Write RewardBench 1's rows, one for every pair that is not tied. Raises as `export_preferences` does."""
-    left_out: Counter[str] = Counter()
-    prompts = _questions(store, split, source, left_out)
+    left_out = left_aside(store, selection)
+    prompts = _questions(store, selection, left_out)
     text = {response.id: response.text for response in store.responses(prompts.keys())}
     rows = (
         {
@@ -40,25 +38,24 @@ def export_rewardbench(
             "rejected": text[p.b],
             "subset": _subset(prompts[p.prompt_id]),
         }
-        for p in chosen_first(preferences(store, split, source))
+        for p in chosen_first(preferences(store, selection))
         if p.prompt_id in prompts
     )
-    return write(path, rows, lambda row: _check(row, "trl"), what("preferences", split, source), left_out)
+    return write(path, rows, lambda row: _check(row, "trl"), f"preferences{selection}", left_out)
 
 
-def export_rewardbench2(
-    store: FeedbackStore, path: Path, split: Split | None = None, source: str | None = None
-) -> ExportSummary:
+def export_rewardbench2(store: FeedbackStore, path: Path, selection: Selection = EVERYTHING) -> ExportSummary:
     """Write RewardBench 2's rows, one for every task of which some answers are best. Raises as `export_preferences`.
 
     Best is who wins the largest share of votes against the others of the task, on average; equals are all chosen.
     """
-    left_out: Counter[str] = Counter()
-    prompts = _questions(store, split, source, left_out)
+    left_out = left_aside(store, selection)
+    prompts = _questions(store, selection, left_out)
     text = {response.id: response.text for response in store.responses(prompts.keys())}
-    share = {(p.a, p.b): p.probability for p in _both_ways(preferences(store, split, source))}
+    share = {(p.a, p.b): p.probability for p in _both_ways(preferences(store, selection))}
+    question = question_asked(store, selection.question)
     rows = []
-    for task in store.tasks():
+    for task in (task for task in store.tasks() if task.question == question):
         scores = _scores(task.response_ids, share) if task.prompt_id in prompts else {}
         best = [r for r in scores if scores[r] > max(scores.values()) - _AS_GOOD]
         if len(best) == len(scores):
@@ -70,14 +67,12 @@ def export_rewardbench2(
         answers = {"chosen": [text[r] for r in best], "rejected": [text[r] for r in rest]}
         numbers = {"num_correct": len(best), "total_completions": len(scores)}
         rows.append({**row, **answers, **numbers, "subset": _subset(prompts[task.prompt_id])})
-    return write(path, rows, lambda row: _check(row, "rewardbench2"), what("rankings", split, source), left_out)
+    return write(path, rows, lambda row: _check(row, "rewardbench2"), f"rankings{selection}", left_out)
 
 
-def _questions(
-    store: FeedbackStore, split: Split | None, source: str | None, left_out: Counter[str]
-) -> dict[str, Prompt]:
+def _questions(store: FeedbackStore, selection: Selection, left_out: Counter[str]) -> dict[str, Prompt]:
     """Prompt id -> prompt, of those that are one question; the others are counted."""
-    prompts = {prompt.id: prompt for prompt in store.prompts(split, source)}
+    prompts = {prompt.id: prompt for prompt in selection.prompts(store)}
     questions = {id: p for id, p in prompts.items() if len(p.messages) == 1 and p.messages[0].role is Role.USER}
     if len(prompts) > len(questions):
         left_out["the prompt is a conversation, not one question"] = len(prompts) - len(questions)

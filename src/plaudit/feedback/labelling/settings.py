@@ -20,7 +20,7 @@ from plaudit.errors import NotThereError, UsageError
 from plaudit.feedback.events.log import add, append, moment_of, require, rows_with
 from plaudit.feedback.events.schema import EventKind, annotators, judgements, project, readings
 from plaudit.feedback.events.schema import guidelines as table
-from plaudit.types import content_id
+from plaudit.types import DEFAULT_QUESTION, content_id
 
 LONGEST_NAME = 200  # characters, of an attribute or a flag
 
@@ -30,7 +30,7 @@ class ProjectSettings:
     """The defaults hold until somebody changes them."""
 
     name: str = ""
-    question: str = "Which answer is better?"
+    question: str = DEFAULT_QUESTION
     attributes: tuple[str, ...] = ("helpful", "harmless", "coherent")  # rated 1 to 7 an answer; () asks for none
     flags: tuple[str, ...] = ("dangerous", "hateful", "sexual", "private", "false")  # safety flags of an answer
     ask_strength: bool = True  # for pairs

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from plaudit.errors import UsageError
-from plaudit.types import Response, StopReason, Task, TaskPurpose
+from plaudit.types import DEFAULT_QUESTION, Response, StopReason, Task, TaskPurpose
 
 MOST_ANSWERS = 9  # that a person can be asked to rank at once; `Task` allows no more
 MOST = 1_000  # people, or tasks a prompt, that can be meant
@@ -34,7 +34,7 @@ class TaskPlan:
     shared: float = 0.15  # share of the tasks that more people answer, for agreement
     shared_overlap: int = 3
     sentinels: int = 0  # tasks that everybody answers, spread over time
-    question: str = "Which answer is better?"
+    question: str = DEFAULT_QUESTION
 
     def __post_init__(self) -> None:
         problems = {
@@ -51,10 +51,10 @@ class TaskPlan:
             raise UsageError(f"{wrong[0]}.")
 
 
-def tasks_from(answers: Sequence[Response], overlap: int) -> list[Task]:
+def tasks_from(answers: Sequence[Response], overlap: int, question: str = DEFAULT_QUESTION) -> list[Task]:
     """One task a prompt that has at least two answers of different text. UsageError when no prompt has."""
     return [
-        Task(prompt_id, tuple(answer.id for answer in distinct[:MOST_ANSWERS]), overlap=overlap)
+        Task(prompt_id, tuple(answer.id for answer in distinct[:MOST_ANSWERS]), question, overlap)
         for prompt_id, distinct in comparable(answers).items()
     ]
 

@@ -68,10 +68,13 @@ def _require_entry(connection: Connection, entry_id: str) -> None:
         raise UsageError(f"There is no judgement or demonstration {entry_id} in the feedback store.")
 
 
-def withdrawn_since(connection: Connection, seq: int, nouns: Collection[str], source: str | None = None) -> list[str]:
+def withdrawn_since(
+    connection: Connection, seq: int, nouns: Collection[str], source: str | None = None, question: str | None = None
+) -> list[str]:
     """Ids of the `nouns` (judgements, demonstrations) that were said up to the event `seq` and withdrawn after it.
 
-    That is what somebody has learnt from who read the store then; only on prompts from `source` where that is given.
+    That is what somebody has learnt from who read the store then; only on prompts from `source`, and only judgements
+    that answer `question`, where those are given.
     """
     later = select(events.c.payload).where(events.c.kind == str(EventKind.WITHDRAWN), events.c.seq > seq)
     payloads = connection.execute(later.order_by(events.c.seq)).scalars().all()
@@ -85,6 +88,7 @@ def withdrawn_since(connection: Connection, seq: int, nouns: Collection[str], so
             continue
         query = select(table.c.id).select_from(joined).where(table.c.seq <= seq)
         query = query if source is None else query.where(prompts.c.source == source)
+        query = query.where(tasks.c.question == question) if question and table is judgements else query
         entries = [entry for payload in payloads for entry in payload[name]]
         ids += [row.id for row in rows_with(connection, query, table.c.id, entries)]
     return ids

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Select, Text, cast, func, select
 
+from plaudit.feedback.aggregate import question_asked
 from plaudit.feedback.events.schema import judgements, prompts, responses, tasks
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stats.intervals import Floats
@@ -107,13 +108,17 @@ def _coin(number: Ints) -> Bools:
     return np.asarray(mixed >> np.uint64(63) == 1)
 
 
-def read_choices(store: FeedbackStore) -> Choices:
-    """All current judgements of a store, without what was withdrawn. PlauditError when it cannot be read."""
+def read_choices(store: FeedbackStore, question: str | None = None) -> Choices:
+    """All current judgements that answer a question (None: the project's), without what was withdrawn.
+
+    UsageError as `question_asked`, PlauditError when the store cannot be read.
+    """
+    question = question_asked(store, question)
     with _no_garbage_collection(), store.reading() as connection:
         prompt_at, tags = _prompts(connection)
         answer_at, length = _answers(connection)
         listed = _tasks(connection, prompt_at, answer_at)
-        return _Reader(listed, answer_at, length).read(connection, tags)
+        return _Reader(listed, answer_at, length).read(connection, tags, question)
 
 
 @contextmanager
@@ -194,11 +199,12 @@ class _Reader:
         self._rated: dict[str, list[tuple[Ints, ...]]] = {}  # attribute -> answer, annotator, value − 1
         self._count = 0
 
-    def read(self, connection: Connection, tags: Mapping[str, tuple[tuple[str, ...], Ints]]) -> Choices:
+    def read(self, connection: Connection, tags: Mapping[str, tuple[tuple[str, ...], Ints]], question: str) -> Choices:
         table = judgements.c
         columns = [table.seq, table.annotator_id, table.task_id, table.seconds, table.guidelines_version]
         texts = [cast(column, Text) for column in (table.ranking, table.shown_order, table.ratings)]
-        query = select(*columns, *texts).where(table.superseded_by.is_(None), ~table.withdrawn)
+        query = select(*columns, *texts).join_from(judgements, tasks).where(tasks.c.question == question)
+        query = query.where(table.superseded_by.is_(None), ~table.withdrawn)
         for rows in connection.execute(query, execution_options={"yield_per": BATCH}).partitions():
             self._take(*zip(*rows, strict=True))
         return self._choices(tags)

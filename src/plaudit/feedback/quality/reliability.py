@@ -84,14 +84,15 @@ def fit_weights(choices: Choices) -> Floats:
     return _weights(knowing, _known(choices, shared))
 
 
-def annotator_weights(store: FeedbackStore) -> dict[str, float]:
+def annotator_weights(store: FeedbackStore, question: str | None = None) -> dict[str, float]:
     """Annotator id -> weight of each of their votes, 0.05 to 1, for `aggregate` and `preferences`.
 
     The expected share of the annotator's choices that were no guesses: the weights of a pair's votes then add up to the
     number of votes that were meant. Who shares hardly a pair with anybody has the median of the others, so that such a
-    vote is worth what votes here usually are; where nobody is known, all are whole. Empty without judgements.
+    vote is worth what votes here usually are; where nobody is known, all are whole. Empty without judgements. They are
+    weights for answers to that question (None: the project's). UsageError as `question_asked`.
     """
-    choices = without_qualification(read_choices(store))
+    choices = without_qualification(read_choices(store, question))
     judged = np.bincount(choices.annotator, minlength=len(choices.annotators))
     weights = fit_weights(choices).tolist()
     return {name: weight for name, weight, n in zip(choices.annotators, weights, judged, strict=True) if n}

@@ -19,6 +19,7 @@ import numpy as np
 from sqlalchemy import Select, Table, func, select
 
 from plaudit.errors import PlauditError
+from plaudit.feedback.aggregate import question_asked
 from plaudit.feedback.events.schema import AssignmentState, assignments, demonstrations, judgements
 from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.quality.annotators import (
@@ -86,6 +87,8 @@ class Skips:
 class QualityReport:
     """`as_dict` is what `plaudit quality --json` prints."""
 
+    question: str
+    other_questions: Mapping[str, int]  # question -> judgements that answer it; no figure here is about those
     judgements: int
     simulated: int  # of the judgements: no person made them
     tasks: int
@@ -110,12 +113,15 @@ class QualityReport:
         return asdict(self)
 
 
-def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
-    """Everything known about the judgements in the store. PlauditError when there are none.
+def quality_report(store: FeedbackStore, question: str | None = None, *, seed: int = 0) -> QualityReport:
+    """Everything known about the judgements that answer a question (None: the project's).
+
+    PlauditError when there are none, UsageError as `question_asked`. Skips alone are of all tasks, whatever they ask.
 
     Qualification tasks count towards gold accuracy and nothing else: they are from before somebody was admitted.
     """
-    everything = read_choices(store)
+    question = question_asked(store, question)
+    everything = read_choices(store, question)
     if not len(everything.unit):
         raise PlauditError("Nobody has judged anything yet: there is no quality to report.")
     choices = without_qualification(everything)
@@ -127,6 +133,8 @@ def quality_report(store: FeedbackStore, *, seed: int = 0) -> QualityReport:
     annotators = annotator_qualities(choices, fit_reliability(choices), by_annotator)
     kind = {annotator.id: annotator.kind for annotator in store.annotators()}
     report = QualityReport(
+        question=question,
+        other_questions={other: count for other, count in store.questions().items() if other != question},
         judgements=judged,
         simulated=sum(
             quality.judgements for quality in annotators if kind[quality.annotator] is AnnotatorKind.SIMULATED
