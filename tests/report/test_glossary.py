@@ -18,6 +18,7 @@ PARTS = (
     report.Effort, report.Skips, annotators.AnnotatorQuality, annotators.Flag,
     annotators.Share, Agreement, Coefficient,
 )  # fmt: skip
+LOGGED = {"sampler_gap_nats", "sampler_bias_nats"}  # each iteration, for who looks into metrics.jsonl
 ENTRIES = re.findall(r"^### (.*)\n((?:- .*\n?)+)", PAGE, flags=re.MULTILINE)
 
 
@@ -32,7 +33,7 @@ def explained():
 
 def test_every_figure_is_explained_and_nothing_else():
     assert shown() - explained() == set()
-    assert explained() - shown() == set()
+    assert explained() - shown() == LOGGED
 
 
 def test_every_entry_says_how_it_is_computed_how_it_misleads_and_where_it_comes_from():

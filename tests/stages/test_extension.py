@@ -206,3 +206,20 @@ def test_an_algorithm_of_ones_own(
         store.withdraw(annotator_id=store.judgements()[0].annotator_id, reason="", actor="test")
     stale = {stale.run.id for stale in find_stale_runs(copied)}
     assert {whole.id, resumed.id, copied.latest("evaluate").id} <= stale
+
+
+def test_a_run_of_a_stage_that_is_not_there_takes_nothing_down(
+    copied: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newer version may have made it; what it read and was withdrawn since makes it stale as any other."""
+    run = copied.latest("reward")
+    file = run.path / "run.json"
+    file.write_text(file.read_text().replace('"stage": "reward"', '"stage": "audit"'))
+    assert main(["runs", "-w", str(copied.path)]) == 0
+    assert "stale" not in capsys.readouterr().out
+    with FeedbackStore.open(copied.database) as store:
+        store.withdraw(annotator_id=store.judgements()[0].annotator_id, reason="", actor="test")
+    assert main(["runs", "-w", str(copied.path)]) == 0
+    assert f"{run.id}: plaudit reward" in capsys.readouterr().out
+    assert main(["runs", run.id, "-w", str(copied.path)]) == 0
+    assert "Stale: " in capsys.readouterr().out

@@ -182,6 +182,33 @@ def test_what_the_sampler_says_is_what_the_trainer_computes(tiny):
         assert (rollout.reference_AT != rollout.sampled_AT).any()
 
 
+@pytest.mark.parametrize(("dtype", "bound"), [("fp32", 1e-4), ("bf16", 0.5)])
+@pytest.mark.parametrize("algorithm", [rloo, ppo])
+def test_the_gap_between_sampler_and_trainer_is_logged_and_small(tiny_folder, algorithm, dtype, bound, tmp_path):
+    """Nats of a whole answer of 8 tokens; bf16 has three significant digits, and the logits here are large."""
+    rows = []
+    run(load(str(tiny_folder), dtype=dtype), algorithm(4), tmp_path, rows.append)
+    learned = rows[1:] if algorithm is ppo else rows
+    assert all(0 <= row["sampler_gap_nats"] < bound for row in learned)
+    assert all(abs(row["sampler_bias_nats"]) <= row["sampler_gap_nats"] for row in learned)
+    assert all((row["sampler_gap_nats"] > 0) for row in learned)
+
+
+def test_another_sampler_than_the_trainer_is_seen(tiny, tmp_path, monkeypatch):
+    from plaudit.train import rollouts
+
+    drawn = rollouts.draw_answers
+
+    def other(*given, **named):
+        found = drawn(*given, **named)
+        return [[replace(a, logprobs=tuple(p - 0.5 for p in a.logprobs)) for a in group] for group in found]
+
+    monkeypatch.setattr(rollouts, "draw_answers", other)
+    rows = []
+    run(tiny, rloo(1), tmp_path, rows.append)
+    assert rows[0]["sampler_bias_nats"] == pytest.approx(-0.5 * rows[0]["length_tokens"], abs=1e-3)
+
+
 def tiny_settings():
     from plaudit.models.lora import LoraSettings
 

@@ -12,6 +12,7 @@ from plaudit.stages import stage_named
 from plaudit.stages.inputs import ROLE, open_feedback
 from plaudit.workspace import Workspace
 
+EVERYTHING = ("judgements", "demonstrations")
 PINNING = ("align", "reward")  # keys that name a run; without them a stage takes the newest
 
 
@@ -43,8 +44,16 @@ def find_stale_runs(workspace: Workspace) -> list[Stale]:
 def _withdrawn(run: Run, store: FeedbackStore) -> list[str]:
     source = None if run.config.get("weighted") else run.config.get("source")  # weights come from all that was said
     return store.withdrawn_since(
-        int(run.inputs[ROLE]["seq"]), stage_named(run.stage).reads, source, run.results.get("question")
+        int(run.inputs[ROLE]["seq"]), _kinds_read(run.stage), source, run.results.get("question")
     )
+
+
+def _kinds_read(stage: str) -> tuple[str, ...]:
+    """What the stage reads; of one that is not there, as a newer version may have it, whatever can be withdrawn."""
+    try:
+        return stage_named(stage).reads
+    except (ModuleNotFoundError, AttributeError):
+        return EVERYTHING
 
 
 def _command(run: Run, stale: Collection[str]) -> str:

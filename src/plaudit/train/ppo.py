@@ -27,7 +27,7 @@ from plaudit.models.lora import LoraSettings
 from plaudit.models.reward_model import RewardModel, ScalarHead, Scorer, default_depth, prefix_features
 from plaudit.train.configs import PpoConfig
 from plaudit.train.losses import clipped_policy_loss, clipped_value_loss, explained_variance, gae, whiten
-from plaudit.train.rollouts import Rollout
+from plaudit.train.rollouts import Rollout, sampler_gap
 from plaudit.train.steps import finite_loss, take_step
 
 
@@ -117,6 +117,8 @@ class Ppo:
                         totals[name] += value
             for name, optimizer in learning.items():
                 take_step(optimizer, f"the {name}", self.config.max_grad_norm)
+        old_AT = [estimate.old_logprobs_AT for estimate in estimates if estimate.old_logprobs_AT is not None]
+        figures |= sampler_gap(rollouts, old_AT) if old_AT else {}  # while the critic warms up, nothing is known of it
         return figures | {name: value / self.config.epochs for name, value in totals.items()}
 
     @torch.no_grad()

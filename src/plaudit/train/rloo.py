@@ -23,7 +23,7 @@ from plaudit.models.lora import LoraSettings
 from plaudit.models.reward_model import Scorer
 from plaudit.train.configs import RlooConfig
 from plaudit.train.losses import leave_one_out
-from plaudit.train.rollouts import Rollout
+from plaudit.train.rollouts import Rollout, sampler_gap
 from plaudit.train.steps import finite_loss, take_step
 
 
@@ -45,17 +45,18 @@ class Rloo:
         """One step on the whole batch's loss, accumulated over the micro-batches."""
         advantages = self.advantages(rollouts, beta)
         tokens = sum(int(r.packed.lengths_A.sum()) for r in rollouts)
-        figures = {"policy_loss": 0.0, "entropy_nats": 0.0}
+        figures, trained_AT = {"policy_loss": 0.0, "entropy_nats": 0.0}, []
         for rollout, advantage_A in zip(rollouts, advantages, strict=True):
             logprobs_AT, entropy_AT = answer_logprobs(
                 self.backbone, self.policy, rollout.lower_BLD, rollout.packed, self.config.rollout.temperature
             )
+            trained_AT.append(logprobs_AT.detach())
             loss = -(advantage_A[:, None] * logprobs_AT).sum() / tokens
             figures["policy_loss"] += finite_loss(loss, "the policy")
             loss.backward()
             figures["entropy_nats"] += float(entropy_AT.sum()) / tokens
         take_step(self.optimizers["optimizer"], "the policy", self.config.max_grad_norm)
-        return figures
+        return figures | sampler_gap(rollouts, trained_AT)
 
     def advantages(self, rollouts: Sequence[Rollout], beta: float) -> Sequence[Tensor]:
         """(A,) for each micro-batch: the leave-one-out advantages, at unit scale over the batch."""

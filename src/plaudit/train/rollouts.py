@@ -106,6 +106,16 @@ def score_microbatch(
     return rollout
 
 
+def sampler_gap(rollouts: Sequence[Rollout], trained_AT: Sequence[Tensor]) -> dict[str, float]:
+    """How far the sampler's log-probabilities are from the training forward's, of the same answers and weights.
+
+    `trained_AT`: for each micro-batch the trainer's, (A, T), before the step. In nats of a whole answer: the mean
+    distance, and the mean difference (sampler less trainer), by which every KL of these answers is off.
+    """
+    gaps = torch.cat([(r.sampled_AT - t.detach()).sum(1) for r, t in zip(rollouts, trained_AT, strict=True)])
+    return {"sampler_gap_nats": float(gaps.abs().mean()), "sampler_bias_nats": float(gaps.mean())}
+
+
 def summarise(rollouts: Sequence[Rollout]) -> dict[str, float]:
     """What to log of one iteration's experience. Means over answers; lengths in tokens, KL in nats."""
     answers = [a for r in rollouts for a in r.answers]
