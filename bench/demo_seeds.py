@@ -42,7 +42,7 @@ class Figure:
 FIGURES = (
     Figure("win_rate", "win rate", goal=">= 0.85"),
     Figure("kl_nats", "KL", "nats", "<= 12"),
-    Figure("reward_of_ceiling", "reward model, of the noise ceiling", goal=">= 0.9"),
+    Figure("reward_skill", "reward model, from a coin (0) to the noise ceiling (1)", goal=">= 0.7"),
     Figure("reward_accuracy", "reward model's accuracy"),
     Figure("finished_before", "finished answers, base"),
     Figure("finished_after", "finished answers, aligned"),

@@ -163,7 +163,7 @@ def test_without_data_reward_folds_is_one_sentence(tmp_path, monkeypatch, capsys
 
 
 SUMMARY = {
-    "win_rate": 0.9, "win_rate_low": 0.85, "win_rate_high": 0.94, "kl_nats": 8.0, "reward_of_ceiling": 0.95,
+    "win_rate": 0.9, "win_rate_low": 0.85, "win_rate_high": 0.94, "kl_nats": 8.0, "reward_skill": 0.8,
     "reward_accuracy": 0.8, "reward_accuracy_low": 0.7, "reward_accuracy_high": 0.9, "finished_before": 0.1,
     "finished_after": 0.9, "seconds": 300.0, "peak_memory_mb": 1500.0, "stage_seconds": {"align": 120.0},
     "arithmetic": {"dtype": "bf16"},

@@ -2,6 +2,7 @@ import csv
 import gzip
 import os
 import re
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_rouge_is_rouge_scores_best_reference():
 def test_a_copy_scores_100_and_intervals_hold_the_value():
     texts = ["one two three four five", "six seven eight nine ten"]
     for figure in overlap(texts, [[t] for t in texts]).values():
-        assert (figure.value, figure.low, figure.high) == pytest.approx((100, 100, 100))
+        assert (figure.value, figure.low, figure.high) == pytest.approx((100, nan, nan), nan_ok=True)
     for figure in overlap(ANSWERS, REFERENCES, ["p", "p", "q"]).values():
         assert 0 <= figure.low <= figure.value <= figure.high <= 100
 
@@ -113,3 +114,17 @@ def shares_a_4gram(words, references):
         return {tuple(split[i : i + 4]) for i in range(len(split) - 3)}
 
     return any(grams(words) & grams(reference) for reference in references)
+
+
+def test_a_change_is_paired_by_prompt():
+    """Two sides whose own intervals overlap, though every single prompt gained."""
+    references = [[f"word{i} tea water boil and wait a little {i}"] for i in range(12)]
+    before = [r[0][: 12 + 2 * i] for i, r in enumerate(references)]
+    after = [r[0][: 18 + 2 * i] for i, r in enumerate(references)]
+    prompts = [str(i) for i in range(12)]
+    change = overlap(after, references, prompts, less=before)
+    own = [overlap(side, references, prompts) for side in (before, after)]
+    for name, interval in change.items():
+        assert interval.value == pytest.approx(own[1][name].value - own[0][name].value)
+        assert 0 < interval.low < interval.value < interval.high
+    assert own[0]["rougeL"].high > own[1]["rougeL"].low

@@ -17,7 +17,7 @@ def summary():
         "kl_nats": 7.9, "heldout_reward_before": -0.31, "heldout_reward_after": 1.64,
         "finished_before": 0.05, "finished_after": 0.94, "length_before": 46.8, "length_after": 33.2,
         "reward_accuracy": 0.71, "reward_accuracy_low": 0.672, "reward_accuracy_high": 0.745,
-        "longer_wins_accuracy": 0.56, "noise_ceiling": 0.755, "reward_of_ceiling": 0.94,
+        "longer_wins_accuracy": 0.56, "noise_ceiling": 0.755, "reward_skill": 0.78,
         "seconds": 338.0, "peak_memory_mb": 1735.0, "seed": 0, "algorithm": "ppo", "model": "SmolLM2-135M-Instruct",
         "stage_seconds": {"sample": 61.0, "panel": 0.4, "reward": 74.0, "align": 158.0, "evaluate": 33.0},
         "simulated": True, "prompts_train": 112, "prompts_heldout": 40, "answers": 608, "preferences": 2130,

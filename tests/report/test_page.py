@@ -73,7 +73,7 @@ def test_everything_has_its_place(page):
         "Yes: the aligned model’s answers are preferred.",
         "95% interval 81% to 92%",
         "94%",
-        "of what can be predicted",
+        "78% of the way from a coin to the hidden utility",
     ):
         assert words in found.text
     for figure in ("7.9", "1.74", "5 min 38 s", "2 130", "1.9 to 3.4", "7712abcd7712", "plaudit align", "torch 2.13.0"):

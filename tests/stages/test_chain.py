@@ -46,7 +46,9 @@ def test_the_panel_says_that_it_is_simulated_and_so_does_what_rests_on_it(chain)
 def test_the_reward_model_is_measured_on_held_out_prompts_beside_its_baselines(chain) -> None:
     figures = chain.reward.results
     assert (figures["prompts_train"], figures["prompts_heldout"]) == (7, 3)
-    assert figures["reward_of_ceiling"] == pytest.approx(figures["choice_accuracy"] / figures["choice_ceiling"])
+    skill = (figures["choice_accuracy"] - 0.5) / (figures["choice_ceiling"] - 0.5)
+    assert figures["reward_skill"] == pytest.approx(skill)
+    assert figures["reward_skill_low"] <= skill <= figures["reward_skill_high"]
     assert 0.5 < figures["choice_ceiling"] <= 1
     details = chain.reward.read_json("evaluation.json")
     assert len(details["reward_length"]["length"]) == len(details["reward_length"]["reward"]) == 12
@@ -91,7 +93,7 @@ def test_every_stage_has_a_line_to_say(chain) -> None:
     said = f"Sampled 40 answers to 10 prompts; {finished} end by themselves. (sample-001, "
     assert headline(chain.sample).startswith(said)
     assert f"A simulated panel of 13 ranked them in 30 judgements; {flipped} of" in headline(chain.panel)
-    assert "% of what can be predicted; betting" in headline(chain.reward)
+    assert "% of the way from a coin to the hidden utility; betting" in headline(chain.reward)
     assert "Aligned the model by RLOO in 3 iterations; reward" in headline(chain.align)
     assert "On 3 held-out prompts the aligned model's answers win" in headline(chain.evaluate)
 

@@ -134,3 +134,25 @@ def test_a_corrected_p_is_never_smaller_and_keeps_the_order(p: list[float]) -> N
     assert (corrected >= np.array(p)).all()
     assert (np.diff(corrected[np.argsort(p, kind="stable")]) >= 0).all()
     assert corrected.max() <= 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.75, 1.0])
+def test_prompts_that_all_agree_leave_doubt_about_the_next(share):
+    found = share_interval([share] * 12, [f"p{i}" for i in range(12)])
+    expected = wilson(12 * share, 12)
+    assert found.value == pytest.approx(share)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.high - found.low > 0.2
+
+
+def test_figures_that_do_not_vary_have_no_bounds():
+    found = cluster_bootstrap([0.1 + 0.2] * 5, list("abcde"))
+    assert found.value == pytest.approx(0.3)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_a_statistic_without_a_value_has_no_bounds():
+    found = cluster_bootstrap([1.0, 2.0], ["a", "b"], statistic=lambda sums, counts: sums[:, 0] * math.nan)
+    assert math.isnan(found.value)
+    assert math.isnan(found.low)

@@ -6,11 +6,12 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from plaudit.evaluate.text import describe, overlap
 from plaudit.feedback.simulated.utility import Utility, utility
-from plaudit.stats.intervals import cluster_bootstrap
+from plaudit.stats.intervals import Interval, cluster_bootstrap
 from plaudit.stats.scored_pairs import win_rate
 from plaudit.types import Prompt, Response, Role, StopReason
 
@@ -74,6 +75,7 @@ def compare(
     """Every figure of the summary that is about the answers. `win_rate` is None without a judge to trust."""
     figures = _won(base, aligned, hidden_utility, seed)
     figures |= cluster_bootstrap([a.kl_nats for a in aligned.flat], aligned.clusters, seed=seed).flat("kl_nats")
+    figures |= _reward_gain(base, aligned, seed).flat("heldout_reward_gain")
     figures["text"] = {}
     for when, side in (("before", base), ("after", aligned)):
         rewards = [answer.reward for answer in side.flat]
@@ -87,6 +89,12 @@ def compare(
     return figures
 
 
+def _reward_gain(base: Side, aligned: Side, seed: int) -> Interval:
+    """After less before, prompt by prompt: two intervals of their own say less, and may overlap where it is sure."""
+    before, after = (side.by_prompt(lambda answer: answer.reward) for side in (base, aligned))
+    return cluster_bootstrap([fmean(after[p]) - fmean(before[p]) for p in before], list(before), seed=seed)
+
+
 def _won(base: Side, aligned: Side, hidden_utility: bool, seed: int) -> dict[str, Any]:
     by_reward = win_rate(*(side.by_prompt(lambda a: a.reward) for side in (base, aligned)), seed=seed)
     won: dict[str, Any] = {"win_rate": None, "win_rate_low": None, "win_rate_high": None, "proof": BY_REWARD_ONLY}
@@ -97,17 +105,22 @@ def _won(base: Side, aligned: Side, hidden_utility: bool, seed: int) -> dict[str
 
 
 def _overlap(base: Side, aligned: Side, references: Mapping[str, Sequence[str]], seed: int) -> dict[str, Any]:
-    """Wording shared with the references, for the prompts that have any."""
-    overlaps: dict[str, dict[str, float | None]] = {}
-    for when, side in (("before", base), ("after", aligned)):
-        compared = [r for r in side.responses if references.get(r.prompt_id)]
-        if not compared:
-            return {}
-        ids = [r.prompt_id for r in compared]
-        figures = overlap([r.text for r in compared], [references[i] for i in ids], ids, seed=seed)
-        for name, interval in figures.items():
-            overlaps[name] = overlaps.get(name, {}) | interval.flat(when)
-    return overlaps
+    """Wording shared with the references, for the prompts that have any: of either side, and how it changed."""
+    before, after = ([r for r in side.responses if references.get(r.prompt_id)] for side in (base, aligned))
+    if not before:
+        return {}
+    ids = [r.prompt_id for r in before]
+    assert ids == [r.prompt_id for r in after], "both sides answered the same prompts as often"
+    texts, given = ([r.text for r in before], [r.text for r in after]), [references[i] for i in ids]
+    sides = {
+        "before": overlap(texts[0], given, ids, seed=seed),
+        "after": overlap(texts[1], given, ids, seed=seed),
+        "change": overlap(texts[1], given, ids, less=texts[0], seed=seed),
+    }
+    return {
+        name: {key: value for when, figures in sides.items() for key, value in figures[name].flat(when).items()}
+        for name in sides["before"]
+    }
 
 
 def _mean_parts(side: Side) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """What a reward model is worth on held-out preferences, beside what length alone reaches and what noise allows.
 
 Where a simulated panel judged, its utility is known, and with it the noise ceiling: how often that utility itself
-predicts what an annotator chose. The quotient compares like with like: how often the reward model predicts the same
-choices. `reward_accuracy` is of aggregated preferences, one for each pair of answers, as for people's.
+predicts what an annotator chose. `reward_skill` compares like with like, how often the reward model predicts the same
+choices, on a scale from a coin (0) to that utility (1). `reward_accuracy` is of aggregated preferences, one for each
+pair of answers, as for people's.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from plaudit.feedback.simulated.panel import noise_ceiling
 from plaudit.stats.calibration import calibrate
+from plaudit.stats.intervals import Floats, Interval, cluster_bootstrap
 from plaudit.stats.scored_pairs import ScoredPairs, rank_correlation
 from plaudit.types import Judgement, Preference
 
@@ -66,12 +71,40 @@ def _against_ceiling(held: HeldOut, pairs: ScoredPairs, seed: int) -> dict[str, 
     if math.isnan(ceiling.choices) or math.isnan(ceiling.preferences):
         return {}
     choices = noise_ceiling(held.judgements, held.scores).choices  # the same measure, with the reward for a utility
+    skill = reward_skill(held, held.utility, seed)
     return {
         "noise_ceiling": ceiling.preferences,
         "choice_accuracy": choices,
         "choice_ceiling": ceiling.choices,
-        "reward_of_ceiling": choices / ceiling.choices,
+        **skill.flat("reward_skill"),
     }
+
+
+def reward_skill(held: HeldOut, utility: Mapping[str, float], seed: int) -> Interval:
+    """(a − ½) / (c − ½): a, the share of single choices that go with the reward; c, that go with the utility itself.
+
+    A skill score (Murphy 1988): 0 is a coin, 1 is whoever knows the utility. Interval over prompts. NaN where the
+    utility predicts the choices no better than a coin, for then there is nothing to predict.
+    """
+    prompt_of = {answer: p.prompt_id for p in held.preferences for answer in (p.a, p.b)}
+    by_prompt: dict[str, list[Judgement]] = {}
+    for judgement in held.judgements:
+        by_prompt.setdefault(prompt_of[judgement.ranking.response_ids[0]], []).append(judgement)
+    counts = [_hits(group, held.scores) + _hits(group, utility) for group in by_prompt.values()]
+    return cluster_bootstrap(np.array(counts), list(by_prompt), statistic=_skill_of, seed=seed)
+
+
+def _hits(judgements: Sequence[Judgement], scores: Mapping[str, float]) -> tuple[float, float]:
+    """How many of the choices go with the scores, and of how many that neither side ties."""
+    found = noise_ceiling(judgements, scores)
+    return (found.choices * found.choice_pairs if found.choice_pairs else 0.0), float(found.choice_pairs)
+
+
+def _skill_of(sums: Floats, _: Floats) -> ArrayLike:
+    """(R,), of sums (R, 4): hits and pairs of the reward, hits and pairs of the utility."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        above = sums[:, 2] / sums[:, 3] - 0.5
+        return np.where(above > 0, (sums[:, 0] / sums[:, 1] - 0.5) / above, np.nan)
 
 
 def _by_source(held: HeldOut, seed: int) -> dict[str, Any]:

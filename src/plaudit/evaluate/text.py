@@ -98,22 +98,27 @@ def overlap(
     references: Sequence[Sequence[str]],
     prompts: Sequence[str] | None = None,
     *,
+    less: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Interval]:
     """`bleu`, `chrf`, `rouge1`, `rouge2`, `rougeL` of N answers, each against its own one or more references.
 
     prompts: N ids; answers to one prompt are resampled together. BLEU and chrF are of the corpus, not means over
-    answers. PlauditError when there are no answers, or an answer has no reference.
+    answers. less: N other answers to the same, whose figures are subtracted in each resample: a paired difference.
+    PlauditError when there are no answers, or an answer has no reference.
     """
     from sacrebleu.metrics import BLEU, CHRF
 
     _check(answers, references)
     # force: an answer that happens to end in " ." is no reason for a warning
     figures = {
-        "bleu": _corpus_interval(BLEU(force=True), answers, references, prompts, seed),
-        "chrf": _corpus_interval(CHRF(), answers, references, prompts, seed),
+        "bleu": _corpus_interval(BLEU(force=True), answers, less, references, prompts, seed),
+        "chrf": _corpus_interval(CHRF(), answers, less, references, prompts, seed),
     }
-    for name, column in zip(ROUGE, _rouge_by_answer(answers, references).T, strict=True):
+    rouge_NR = _rouge_by_answer(answers, references)
+    if less is not None:
+        rouge_NR = rouge_NR - _rouge_by_answer(less, references)
+    for name, column in zip(ROUGE, rouge_NR.T, strict=True):
         figures[name] = cluster_bootstrap(column, prompts, seed=seed)
     return figures
 
@@ -131,6 +136,7 @@ def _check(answers: Sequence[str], references: Sequence[Sequence[str]]) -> None:
 def _corpus_interval(
     metric: Metric,
     answers: Sequence[str],
+    less: Sequence[str] | None,
     references: Sequence[Sequence[str]],
     prompts: Sequence[str] | None,
     seed: int,
@@ -142,12 +148,18 @@ def _corpus_interval(
     most = max(map(len, references))
     # None where an answer has fewer references than another has: sacrebleu allows it, its annotations do not
     streams: list[Any] = [[of_one[i] if i < len(of_one) else None for of_one in references] for i in range(most)]
-    counts_NK: Floats = np.asarray(metric._extract_corpus_statistics(answers, streams), dtype=np.float64)
+    sides = [answers] if less is None else [answers, less]
+    counts = [np.asarray(metric._extract_corpus_statistics(side, streams), dtype=np.float64) for side in sides]
 
-    def score(sums_RK: Floats, _: Floats) -> list[float]:
-        return [metric._compute_score_from_stats(row.tolist()).score for row in sums_RK]
+    def score(sums_RK: Floats, _: Floats) -> Floats:
+        """Of the first side, less that of the second."""
+        scored = [
+            [metric._compute_score_from_stats(row.tolist()).score for row in part]
+            for part in np.split(sums_RK, len(sides), axis=1)
+        ]
+        return np.array(scored[0]) - (np.array(scored[1]) if len(sides) > 1 else 0.0)
 
-    return cluster_bootstrap(counts_NK, prompts, statistic=score, seed=seed)
+    return cluster_bootstrap(np.hstack(counts), prompts, statistic=score, seed=seed)
 
 
 class _Words:

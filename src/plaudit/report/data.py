@@ -61,6 +61,9 @@ class BeforeAfter:
     after: float | None = None
     after_low: float | None = None
     after_high: float | None = None
+    change: float | None = None  # after less before, prompt by prompt
+    change_low: float | None = None
+    change_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,9 @@ class ReportData:
     heldout_reward_after: float | None = None
     heldout_reward_after_low: float | None = None
     heldout_reward_after_high: float | None = None
+    heldout_reward_gain: float | None = None
+    heldout_reward_gain_low: float | None = None
+    heldout_reward_gain_high: float | None = None
     finished_before: float | None = None
     finished_after: float | None = None
     length_before: float | None = None
@@ -157,7 +163,9 @@ class ReportData:
     length_matched_accuracy_low: float | None = None
     length_matched_accuracy_high: float | None = None
     noise_ceiling: float | None = None
-    reward_of_ceiling: float | None = None
+    reward_skill: float | None = None
+    reward_skill_low: float | None = None
+    reward_skill_high: float | None = None
     simulated: bool = False
     panel: Panel | None = None
     prompts_train: int | None = None

@@ -46,8 +46,8 @@ def _rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "win rate by the reward model (no proof)", interval_text(summary, "reward_win_rate")
     if "reward_accuracy" in summary:
         yield "reward model's accuracy, held-out preferences", interval_text(summary, "reward_accuracy")
-    if summary.get("reward_of_ceiling") is not None:
-        yield "of what can be predicted of single choices", percent(summary["reward_of_ceiling"])
+    if summary.get("reward_skill") is not None:
+        yield "its skill, from a coin (0) to the hidden utility (1)", interval_text(summary, "reward_skill")
     yield "KL from the base", f"{number_text(summary['kl_nats'], 1)} nats an answer"
     yield (
         "finished answers",

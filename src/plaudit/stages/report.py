@@ -22,7 +22,8 @@ from plaudit.workspace import Workspace
 REWARD_FIGURES = (
     "reward_accuracy", "reward_accuracy_low", "reward_accuracy_high", "longer_wins_accuracy",
     "length_matched_accuracy", "length_matched_accuracy_low", "length_matched_accuracy_high",
-    "noise_ceiling", "reward_of_ceiling", "simulated", "answers", "preferences", "prompts_train", "prompts_heldout",
+    "noise_ceiling", "reward_skill", "reward_skill_low", "reward_skill_high", "simulated", "answers", "preferences",
+    "prompts_train", "prompts_heldout",
     "model",
 )  # fmt: skip
 PANEL_FIGURES = ("annotators", "judgements", "overlap", "flip_share", "habits")

@@ -200,12 +200,8 @@ def _sentence(results: Results) -> str:
     learned = f"The reward model learned from {results['prompts_train']:,} prompts' preferences"
     if "reward_accuracy" not in results:
         return f"{learned}. {results['heldout']}"
-    of_ceiling = results.get("reward_of_ceiling")
-    beside = (
-        f" and, of single annotators' choices, {percent(of_ceiling)} of what can be predicted"
-        if of_ceiling is not None
-        else ""
-    )
+    skill = results.get("reward_skill")
+    beside = f", {percent(skill)} of the way from a coin to the hidden utility" if skill is not None else ""
     return (
         f"{learned} and predicts held-out ones with accuracy {interval_text(results, 'reward_accuracy')}{beside}; "
         f"betting on the longer answer: {results['longer_wins_accuracy']:.2f}."

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from plaudit.errors import PlauditError
 
 Floats = NDArray[np.float64]
+SAME = 1e-12  # relative to the value: what differs by less differs by rounding
 Statistic = Callable[[Floats, Floats], ArrayLike]  # (sums (R, K), counts (R,)) -> (R,)
 
 
@@ -91,7 +92,8 @@ def cluster_bootstrap(
 
     values: (N,) or (N, K). clusters: N labels, None when each row stands alone. `statistic` sees the sums of the
     columns over each resample and how many rows it had, so a mean, a ratio and a corpus BLEU are all one product of
-    matrices. Bounds are NaN when there is only one cluster. PlauditError when there are no values.
+    matrices. Bounds are NaN where the clusters cannot say how sure the value is: there is one, or all say the same, by
+    which the bootstrap (and Student's t) would claim certainty. PlauditError when there are no values.
     """
     rows = _numbers(values)
     rows = rows.reshape(len(rows), -1)
@@ -102,7 +104,10 @@ def cluster_bootstrap(
         return Interval(value, math.nan, math.nan)
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
     replicates = np.asarray(statistic(drawn @ sums, drawn @ counts), dtype=float)
-    low, high = np.quantile(replicates[np.isfinite(replicates)], [(1 - level) / 2, (1 + level) / 2])
+    known = replicates[np.isfinite(replicates)]
+    if not known.size or not math.isfinite(value) or np.ptp(known) <= SAME * max(1.0, abs(value)):
+        return Interval(value, math.nan, math.nan)
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, min(value, float(low)), max(value, float(high)))
 
 
@@ -111,14 +116,16 @@ def share_interval(
 ) -> Interval:
     """Cluster bootstrap of a (weighted) mean of values in 0 to 1. values, weights: (N,).
 
-    Where every value is 0, or every value is 1, the bootstrap would claim certainty: Wilson over clusters instead.
+    Where all clusters have the same share, the bootstrap would claim certainty: Wilson over clusters instead.
     """
     x = _numbers(values)
     w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=float)
-    if x.min() == x.max() and x[0] in (0.0, 1.0):
-        n = len(x) if clusters is None else len(set(clusters))
-        return wilson(n * x[0], n)
-    return cluster_bootstrap(np.column_stack([w * x, w]), clusters, statistic=ratio_of, seed=seed)
+    drawn = cluster_bootstrap(np.column_stack([w * x, w]), clusters, statistic=ratio_of, seed=seed)
+    n = len(x) if clusters is None else len(set(clusters))
+    if math.isnan(drawn.low) and (n > 1 or drawn.value in (0.0, 1.0)):
+        counted = wilson(min(1.0, max(0.0, drawn.value)) * n, n)
+        return Interval(drawn.value, counted.low, counted.high)
+    return drawn
 
 
 def _sum_by_cluster(rows: Floats, clusters: Sequence[object] | None) -> tuple[Floats, Floats]:
