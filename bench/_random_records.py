@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 from collections.abc import Callable
@@ -72,13 +73,13 @@ def changed(draw: Callable[..., Any], records: list[Any]) -> Any:
             owner = owner[key]
         how = draw(st.sampled_from(["odd", "gone", "doubled", "more"]))
         if how == "odd":
-            owner[last] = draw(ODD)
+            owner[last] = copy.deepcopy(draw(ODD))
         elif how == "gone":
             del owner[last]
         elif how == "doubled" and isinstance(owner, list):
             owner.append(owner[last])
         elif isinstance(owner, dict):
-            owner[draw(NAMES)] = draw(ODD)
+            owner[draw(NAMES)] = copy.deepcopy(draw(ODD))
     return record
 
 

@@ -35,8 +35,10 @@ def comparisons(record: dict[str, Any]) -> list[Comparison | UnusableError]:
 
 def _turns(history: Any) -> Iterator[tuple[Messages, Message, Turn]]:
     """What was said before, the person's turn, and the answers to it."""
-    if not isinstance(history, list) or not all(isinstance(said, dict) for said in history):
-        raise MalformedError('"conversation_history" is not a list of records')
+    if not isinstance(history, list) or not all(
+        isinstance(said, dict) and isinstance(said.get("turn"), int) for said in history
+    ):
+        raise MalformedError('"conversation_history" is not a list of records with a "turn"')
     numbers = dict.fromkeys(said.get("turn") for said in history)
     before: Messages = ()
     for number in numbers:
