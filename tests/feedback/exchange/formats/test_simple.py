@@ -137,17 +137,21 @@ FORMS: dict[str, Form] = {
             "preference_strength": -2,
             "preference_statement": "Response 1 is better.",
             "preference_elaboration": "Twelve is even.",
-            "three_most_similar_preferences": [{"statement": "Response 1 is better.", "strength": -3}],
+            "three_most_similar_preferences": [
+                {"statement": "Response 1 is better.", "elaboration": "…", "strength": -3},
+            ],
             "all_preferences_unprocessed": [
-                {"strength": -3, "statement": "Much better.", "elaboration": "It is right."},
-                {"strength": 1, "statement": "@Response 2 is nicer.", "elaboration": ""},
-                {"strength": 0, "statement": "Alike.", "elaboration": None},
+                {"strength": -3, "justification": "@Response 1 is much better. It is right."},
+                {"strength": 1, "justification": "@Response 2 is nicer."},
+                {"strength": 0, "justification": "Alike."},
+                {"strength": -100, "justification": "Neither is valid."},
             ],
         },
         (
-            Vote(FIRST, strength=3, reason="Much better.\n\nIt is right."),
+            Vote(FIRST, strength=3, reason="@Response 1 is much better. It is right."),
             Vote(SECOND, strength=1, reason="@Response 2 is nicer."),
             Vote(TIE, reason="Alike."),
+            Vote(TIE, all_bad=True, reason="Neither is valid."),
         ),
         tags={"split": "train"},
     ),
@@ -383,6 +387,17 @@ FORMS: dict[str, Form] = {
         {"messages": [user(Q), said(A)], "kto_tag": True}, (Vote(ALONE),), (A,)
     ),
     "kto-messages-label": Form({"messages": [user(Q), said(A)], "label": True}, (Vote(ALONE),), (A,)),
+    "kto-sharegpt": Form(
+        {"conversations": [{"from": "human", "value": Q}, {"from": "gpt", "value": A}], "kto_tag": False},
+        (Vote(ALONE, all_bad=True),),
+        (A,),
+    ),
+    "kto-alpaca": Form(
+        {"instruction": "Name a prime", "input": "above ten.", "output": A, "kto_tag": True},
+        (Vote(ALONE),),
+        (A,),
+        messages=(Message(Role.USER, "Name a prime\n\nabove ten."),),
+    ),
     "orca-distilabel": Form(
         {
             "system": "You are terse.",
@@ -525,3 +540,11 @@ def test_every_form_goes_round_through_our_own(tmp_path: Path) -> None:
             assert [prompt.tags for prompt in other.prompts()] == [prompt.tags for prompt in store.prompts()]
             assert {task.id for task in other.tasks()} == {task.id for task in store.tasks()}
             assert other.verify() == []
+
+
+def test_a_preference_between_one_and_two_is_a_side() -> None:
+    record = FORMS["alpaca-eval"].record
+    for value, tiers in ((1, FIRST), (1.0002, FIRST), (1.5, TIE), (0, TIE), (1.998, SECOND), ("2", SECOND)):
+        [found] = FORMATS["alpaca-eval"].said(record | {"preference": value})
+        assert isinstance(found, Comparison)
+        assert [(vote.tiers, vote.strength) for vote in found.votes] == [(tiers, None)]

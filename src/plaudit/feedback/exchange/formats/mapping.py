@@ -58,7 +58,7 @@ class ColumnMap:
     signed: str = ""  # a number: below zero for the first answer, its size the strength
     good: str = ""  # whether the one answer is good enough
     strength: str = ""  # 1 (barely) to 4 (far better)
-    middle: float | None = None  # of a scale from one answer to the other: the distance from it is the strength
+    middle: float | None = None  # of the scale of `signed`, or of `strength`, which is then the distance from it
     annotator: tuple[str, ...] = ()
     reason: tuple[str, ...] = ()
     better_answer: str = ""
@@ -194,7 +194,7 @@ class ColumnMap:
         if self.good:
             return _goodness(first(said, self.good), self.good, self.choices)
         if self.signed:
-            return _by_sign(first(said, self.signed), self.signed, answers)
+            return self._by_sign(first(said, self.signed), answers)
         if self.choice:
             return self._chosen_value(first(said, self.choice), record, answers)
         paths = self.rank or self.score
@@ -208,14 +208,24 @@ class ColumnMap:
         levels = sorted({n for n in numbers if n is not None}, reverse=bool(self.score))
         return Choice(tuple(tuple(i for i, n in enumerate(numbers) if n == level) for level in levels))
 
+    def _by_sign(self, value: Any, answers: int) -> Choice:
+        if self.choices.get(_key(value)) in (TIE, BOTH_BAD, SKIP):
+            return _meant(self.choices[_key(value)], answers)
+        number = reading.number(value)
+        if number is None:
+            raise UnusableError(f'{_quoted(value)} in "{self.signed}" is no number')
+        if answers != 2:
+            raise MalformedError(f'"{self.signed}" chooses between two answers, not {answers}')
+        distance = number - (self.middle or 0)
+        strength = None if self.middle is not None else round(abs(distance)) or 1
+        return Choice(((0, 1),)) if distance == 0 else Choice(best_of(int(distance > 0), 2), False, strength)
+
     def _chosen_value(self, value: Any, record: dict[str, Any], answers: int) -> Choice:
         if value is None or value == "":
             raise UnusableError(f'nothing is chosen in "{self.choice}"')
         meaning = self.choices.get(_key(value))
-        if meaning == SKIP:
-            return Choice()
-        if meaning in (TIE, BOTH_BAD):
-            return Choice((tuple(range(answers)),), meaning == BOTH_BAD)
+        if meaning in (TIE, BOTH_BAD, SKIP):
+            return _meant(meaning, answers)
         if meaning is not None:
             return Choice(best_of(int(meaning), answers))
         names = [path.split(".")[-1] for path in self.answers] if len(self.answers) == answers else []
@@ -376,6 +386,10 @@ def _text_or_value(record: dict[str, Any], path: str) -> Any:
     return path[1:] if path.startswith("=") else first(record, path)
 
 
+def _meant(meaning: str, answers: int) -> Choice:
+    return Choice() if meaning == SKIP else Choice((tuple(range(answers)),), meaning == BOTH_BAD)
+
+
 def _goodness(value: Any, path: str, meanings: Mapping[str, Any]) -> Choice:
     words = {"true": GOOD, "1": GOOD, "yes": GOOD, "good": GOOD, "up": GOOD, "👍": GOOD,
              "false": BAD, "0": BAD, "no": BAD, "bad": BAD, "down": BAD, "👎": BAD}  # fmt: skip
@@ -383,17 +397,6 @@ def _goodness(value: Any, path: str, meanings: Mapping[str, Any]) -> Choice:
     if meaning not in (GOOD, BAD, SKIP):
         raise UnusableError(f'{_quoted(value)} in "{path}" is neither good nor bad')
     return Choice() if meaning == SKIP else Choice(((0,),), meaning == BAD)
-
-
-def _by_sign(value: Any, path: str, answers: int) -> Choice:
-    number = reading.number(value)
-    if number is None:
-        raise UnusableError(f'{_quoted(value)} in "{path}" is no number')
-    if answers != 2:
-        raise MalformedError(f'"{path}" chooses between two answers, not {answers}')
-    if number == 0:
-        return Choice(((0, 1),))
-    return Choice(best_of(int(number > 0), 2), False, round(abs(number)) or 1)
 
 
 def _whole(value: Any) -> int | None:
