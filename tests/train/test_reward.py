@@ -1,14 +1,17 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import aggregate
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.configs import RewardConfig
-from plaudit.train.reward import RIDGES, choose_ridge, fit_head, group_by_prompt, make_batches, train_reward
+from plaudit.train.reward import RIDGES, choose_ridge, fit_head, group_by_prompt, make_batches, steps_of, train_reward
 from plaudit.types import Judgement, Preference, Prompt, Ranking, Response, Task
 
 CONFIG = RewardConfig(rank=4, epochs=2)
@@ -127,3 +130,22 @@ def test_a_ranking_of_four_pulls_as_hard_as_a_pair(tiny):
     (batch,) = make_batches(tiny, groups, CONFIG)
     assert [float(batch.weight_N[batch.row_N == row].sum()) for row in range(2)] == pytest.approx([1.0, 1.0])
     assert len(batch.weight_N) == 7
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=40), st.integers(1, 12), st.integers(0, 3))
+def test_the_steps_of_an_epoch_share_its_prompts(sizes, wanted, seed):
+    batches = [SimpleNamespace(packed=SimpleNamespace(tokens=SimpleNamespace(ids_BL=[0] * size))) for size in sizes]
+    config = RewardConfig(batch_prompts=wanted, epochs=2)
+    steps = steps_of(batches, config, seed)
+    rows = [sum(len(b.packed.tokens.ids_BL) for b in step) for step in steps]
+    assert sum(rows) == 2 * sum(sizes)
+    even = sum(sizes) / max(1, round(sum(sizes) / wanted))
+    assert all(abs(n - even) < 2 * max(sizes) + 1 for n in rows)
+    if max(sizes) == 1:
+        assert max(rows) - min(rows) <= 1
+
+
+def test_the_last_step_of_an_epoch_is_no_leftover():
+    batches = [SimpleNamespace(packed=SimpleNamespace(tokens=SimpleNamespace(ids_BL=[0]))) for _ in range(17)]
+    steps = steps_of(batches, RewardConfig(batch_prompts=8), seed=0)
+    assert [len(step) for step in steps] == [9, 8]

@@ -20,7 +20,7 @@ from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
 from plaudit.stages.sessions import require_same
-from plaudit.types import Drawing, Prompt, Sampling, Split
+from plaudit.types import Drawing, Prompt, Sampling, Split, seed_for
 from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def _draw_prompts(prompts: list[Prompt], config: EvaluateConfig, seed: int) -> l
     """At most `config.prompts` of them, in their order."""
     if len(prompts) <= config.prompts:
         return prompts
-    return [prompts[i] for i in sorted(random.Random(seed).sample(range(len(prompts)), config.prompts))]
+    chance = random.Random(seed_for(seed, "prompts to evaluate"))
+    return [prompts[i] for i in sorted(chance.sample(range(len(prompts)), config.prompts))]
 
 
 def _drawing(config: EvaluateConfig, aligned: Run) -> Drawing:
@@ -101,8 +102,8 @@ def _both_sides(
     scorer = scorer_of(workspace, aligned, model, run)
     parts = chunks(model, prompts, drawing)
     with bar("Answering held-out prompts", 2 * len(prompts), "prompts") as progress:
-        base = answer(model, None, scorer, parts, drawing, 2 * run.seed, progress)
-        policy = answer(model, "policy", scorer, parts, drawing, 2 * run.seed + 1, progress)
+        base = answer(model, None, scorer, parts, drawing, seed_for(run.seed, "evaluate the base"), progress)
+        policy = answer(model, "policy", scorer, parts, drawing, seed_for(run.seed, "evaluate the policy"), progress)
     run.count(generated=sum(response.tokens or 0 for response in (*base.responses, *policy.responses)))
     return base, policy
 

@@ -18,7 +18,7 @@ from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
 from plaudit.stages.sessions import require_same
-from plaudit.types import Drawing, Prompt, Response, Sampling, Split, StopReason
+from plaudit.types import Drawing, Prompt, Response, Sampling, Split, StopReason, seed_for
 from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _draw(run: Run, model: LanguageModel, policy: str | None, part: Chunk, confi
     from plaudit.models.chat import encode_prompt
     from plaudit.models.sampling import as_response, draw_answers
 
-    generator = part.generator(run.seed)
+    generator = part.generator(seed_for(run.seed, "sample"))
     for hint, count in (("", config.answers - config.hinted), (config.hint, config.hinted)):
         if not count:
             continue

@@ -20,7 +20,7 @@ from plaudit.progress import say
 from plaudit.runs import Run
 from plaudit.stages.reward import SCORES_FILE
 from plaudit.stages.sessions import REWARD_MODEL, pin, require_same
-from plaudit.types import Prompt, Response
+from plaudit.types import Prompt, Response, seed_for
 from plaudit.workspace import Workspace
 
 MOST_COMPARED = 32  # of those, where they are compared with the scores here
@@ -69,7 +69,7 @@ def prepare_scorer(
             f"There are only {len(stored)} answers to the training prompts to take the scale of {external.name} from; "
             f"run `plaudit sample -w {workspace.path}` first."
         )
-    chosen = random.Random(align.seed).sample(stored, min(MOST_ANSWERS, len(stored)))
+    chosen = random.Random(seed_for(align.seed, "scale of the scores")).sample(stored, min(MOST_ANSWERS, len(stored)))
     external.normalise([by_id[answer.prompt_id] for answer in chosen], chosen)
     align.write_json(SCALE_FILE, asdict(external.scale))
     return external

@@ -29,6 +29,7 @@ from plaudit.train.configs import PpoConfig
 from plaudit.train.losses import clipped_policy_loss, clipped_value_loss, explained_variance, gae, whiten
 from plaudit.train.rollouts import Rollout, sampler_gap
 from plaudit.train.steps import finite_loss, take_step
+from plaudit.types import seed_for
 
 
 class Critic:
@@ -41,8 +42,8 @@ class Critic:
         shared = scorer if isinstance(scorer, RewardModel) and scorer.trunk is model.trunk else None
         self.depth = shared.settings.depth if shared else default_depth(self.backbone)
         settings = self.backbone.adapters[shared.adapter] if shared else LoraSettings(config.rank, config.alpha)
-        self.backbone.add_adapter(adapter, settings, seed, depth=self.depth)
-        self.head = ScalarHead(self.backbone.hidden_size, seed).to(self.backbone.device)
+        self.backbone.add_adapter(adapter, settings, seed_for(seed, adapter), depth=self.depth)
+        self.head = ScalarHead(self.backbone.hidden_size, seed_for(seed, f"{adapter} head")).to(self.backbone.device)
         if shared:
             self._start_from(shared)
 
@@ -92,7 +93,7 @@ class Ppo:
         self, model: LanguageModel, scorer: Scorer, config: PpoConfig, seed: int, policy: str = "policy"
     ) -> None:
         self.backbone, self.config, self.policy = model.trunk, config, policy
-        self.backbone.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed)
+        self.backbone.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed_for(seed, policy))
         self.critic = Critic(model, scorer, config, seed)
         actor = self.backbone.adapter_parameters(policy)
         self.optimizers: dict[str, torch.optim.Optimizer] = {

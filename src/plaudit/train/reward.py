@@ -14,7 +14,6 @@ Shapes: A answers, N pairs, B rows, L positions, D hidden size, F features of th
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -43,7 +42,7 @@ from plaudit.progress import bar
 from plaudit.train.configs import RewardConfig
 from plaudit.train.losses import bradley_terry_loss
 from plaudit.train.steps import LOWER, finite_loss, take_step
-from plaudit.types import Preference, Prompt, Response
+from plaudit.types import Preference, Prompt, Response, seed_for
 
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # on the head's squared weights
 FOLDS = 5
@@ -110,8 +109,10 @@ def train_reward(
 def untrained_reward(model: LanguageModel, config: RewardConfig, seed: int, adapter: str = "reward") -> RewardModel:
     """A new adapter that changes nothing yet, and a random head."""
     backbone, settings = model.trunk, score_settings(model, config)
-    backbone.add_adapter(adapter, LoraSettings(config.rank, config.alpha), seed, depth=settings.depth)
-    return RewardModel(backbone, adapter, ScalarHead(backbone.hidden_size, seed).to(backbone.device), settings)
+    lora = LoraSettings(config.rank, config.alpha)
+    backbone.add_adapter(adapter, lora, seed_for(seed, adapter), depth=settings.depth)
+    head = ScalarHead(backbone.hidden_size, seed_for(seed, f"{adapter} head"))
+    return RewardModel(backbone, adapter, head.to(backbone.device), settings)
 
 
 def score_settings(model: LanguageModel, config: RewardConfig) -> ScoreSettings:
@@ -221,19 +222,26 @@ def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfi
 
 
 def steps_of(batches: Sequence[Batch], config: RewardConfig, seed: int) -> list[list[Batch]]:
-    """Micro-batches gathered into optimisation steps of about `batch_prompts` prompts, in a new order each epoch."""
-    shuffled = random.Random(seed)
+    """Micro-batches gathered into optimisation steps of about `batch_prompts` prompts, in a new order each epoch.
+
+    An epoch's steps share its prompts evenly: a last one of what is left over would move the weights as far as the
+    others, on a fraction of the evidence.
+    """
+    shuffled = random.Random(seed_for(seed, "order of the reward model's steps"))
+    total = sum(len(batch.packed.tokens.ids_BL) for batch in batches)
+    count = min(len(batches), max(1, round(total / config.batch_prompts)))
     steps: list[list[Batch]] = []
     for _ in range(config.epochs):
         order = list(batches)
         shuffled.shuffle(order)
-        rows = math.inf
+        epoch: list[list[Batch]] = [[]]
+        rows = 0
         for batch in order:
-            if rows >= config.batch_prompts:
-                steps.append([])
-                rows = 0
-            steps[-1].append(batch)
+            if epoch[-1] and rows >= total * len(epoch) / count:
+                epoch.append([])
+            epoch[-1].append(batch)
             rows += len(batch.packed.tokens.ids_BL)
+        steps += epoch
     return steps
 
 

@@ -25,6 +25,7 @@ from plaudit.train.configs import RlooConfig
 from plaudit.train.losses import leave_one_out
 from plaudit.train.rollouts import Rollout, sampler_gap
 from plaudit.train.steps import finite_loss, take_step
+from plaudit.types import seed_for
 
 
 class Rloo:
@@ -36,7 +37,7 @@ class Rloo:
         self, model: LanguageModel, scorer: Scorer, config: RlooConfig, seed: int, policy: str = "policy"
     ) -> None:
         self.backbone, self.config, self.policy = model.trunk, config, policy
-        self.backbone.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed)
+        self.backbone.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed_for(seed, policy))
         self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
         adamw = torch.optim.AdamW(self.tensors.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": adamw}

@@ -26,7 +26,7 @@ from plaudit.models.reward_model import Scorer
 from plaudit.models.sampling import Sampled, as_response, draw_answers, generator_for
 from plaudit.train.configs import RolloutConfig
 from plaudit.train.steps import LOWER
-from plaudit.types import Prompt, Response, StopReason
+from plaudit.types import Prompt, Response, StopReason, seed_for
 
 
 @dataclass
@@ -68,7 +68,7 @@ def collect(
     reference: str | None = REFERENCE,
 ) -> list[Rollout]:
     """Sample answers to `prompts` as `policy`, score them, and compare them with `reference`."""
-    generator = generator_for(seed, iteration)
+    generator = generator_for(seed_for(seed, "align"), iteration)
     encoded = [encode_prompt(model.tokenizer, p, config.prompt_tokens) for p in prompts]
     drawn = draw_answers(
         model.trunk, encoded, config.answers, config.sampling, model.end_ids, generator, adapter=policy
