@@ -280,3 +280,23 @@ def test_what_was_withdrawn_is_in_no_export(store: FeedbackStore, tmp_path: Path
     for export in (export_preferences, export_sft, export_judgements):
         with pytest.raises(UsageError, match="to export"):
             export(store, tmp_path / "none.jsonl")
+
+
+def test_turns_of_tools_go_out_and_come_back(store: FeedbackStore, tmp_path: Path) -> None:
+    turns = [
+        {"role": "user", "content": "What is the time?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "clock"}}]},
+        {"role": "tool", "content": "12:00"},
+    ]
+    source = tmp_path / "tools.jsonl"
+    source.write_text(json.dumps({"prompt": turns, "chosen": "Noon.", "rejected": "Late."}) + "\n")
+    import_preferences(store, str(source))
+    [prompt] = store.prompts()
+    assert [str(message.role) for message in prompt.messages] == ["user", "assistant", "tool"]
+    assert "clock" in prompt.messages[1].content
+    export_preferences(store, tmp_path / "out.jsonl")
+    with FeedbackStore.open("sqlite://") as other:
+        import_preferences(other, str(tmp_path / "out.jsonl"))
+        assert [each.messages for each in other.prompts()] == [prompt.messages]
+    export_preferences(store, tmp_path / "plain.jsonl", layout=Layout.PLAIN)
+    assert "\n\nTool: 12:00\n\nAssistant:" in json.loads((tmp_path / "plain.jsonl").read_text())["prompt"]

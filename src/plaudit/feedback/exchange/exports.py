@@ -154,7 +154,7 @@ def plain(messages: Iterable[Message]) -> str:
     turns = list(messages)
     if len(turns) == 1 and turns[0].role is Role.USER:
         return turns[0].content
-    names = {Role.SYSTEM: "", Role.USER: "\n\nHuman: ", Role.ASSISTANT: "\n\nAssistant: "}
+    names = {Role.SYSTEM: "", Role.USER: "\n\nHuman: ", Role.ASSISTANT: "\n\nAssistant: ", Role.TOOL: "\n\nTool: "}
     return "".join(f"{names[message.role]}{message.content}" for message in turns) + "\n\nAssistant:"
 
 
