@@ -7,7 +7,8 @@ from collections import Counter
 from sqlalchemy import select
 
 from bench._crowd import Crowd
-from plaudit.feedback.events.schema import ASKED_OF_EVERYBODY, EventKind, assignments, events, judgements, tasks
+from plaudit.feedback.events.places import FOR_EVERYBODY
+from plaudit.feedback.events.schema import EventKind, assignments, events, judgements, tasks
 from plaudit.web.label_store import LabelStore
 
 
@@ -27,7 +28,7 @@ def audit(store: LabelStore, crowd: Crowd) -> Counter[str]:
     said = {row.id: (row.annotator_id, row.reason) for row in stored}
     by_pair = Counter((row.task_id, row.annotator_id) for row in stored)
     in_place = Counter(row.task_id for row in stored if not row.surplus)
-    too_many = [in_place[task.id] - task.overlap for task in asked if task.purpose not in ASKED_OF_EVERYBODY]
+    too_many = [in_place[task.id] - task.overlap for task in asked if task.purpose not in FOR_EVERYBODY]
     return Counter({
         "lost": sum(said.get(key) != crowd.said[key] or key not in logged for key in crowd.acknowledged),
         "doubled": sum(key not in crowd.said for key in said) + _beyond_one(logged) + _beyond_one(by_pair)

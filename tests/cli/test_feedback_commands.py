@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from plaudit.cli import main
+from plaudit.feedback.aggregate import preferences
+from plaudit.feedback.exchange.exports import export_judgements
+from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Source
 from plaudit.stages.inputs import feedback_source
@@ -80,6 +83,41 @@ def test_a_check_is_no_data(workspace: Workspace, tmp_path: Path, capsys: pytest
         assert {texts[r] for task in tasks for r in task.response_ids} == {"Answer 0.", "Answer 1.", "Answer 2."}
         assert sum(task.purpose is TaskPurpose.GOLD for task in store.tasks()) == 3
     assert ordinary.read_text().count("Question") == len(ordinary.read_text().splitlines()) == 20
+
+
+def test_imported_pairs_are_judged_anew(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [f'{{"prompt": "Pair {n}?", "chosen": "Yes {n}.", "rejected": "No."}}\n' for n in range(10)]
+    (tmp_path / "pairs.jsonl").write_text("".join(pairs))
+    assert run(workspace, "import", str(tmp_path / "pairs.jsonl"), "--name", "bought") == 0
+    assert judge_all(workspace, "ana") == 0
+    words = ["tasks", "--source", "bought", "--shared", "0"]
+    capsys.readouterr()
+    assert run(workspace, *words) == 0
+    said = "0 new tasks. 10 more were there already. 10 of them got more places for people. Next:"
+    assert said in capsys.readouterr().out
+    assert run(workspace, *words) == 0
+    assert "0 new tasks. 10 more were there already. Next:" in capsys.readouterr().out
+    assert (judge_all(workspace, "ana"), judge_all(workspace, "ben")) == (10, 0)
+    assert run(workspace, *words, "--overlap", "2") == 0
+    assert "10 of them got more places for people." in capsys.readouterr().out
+    assert (judge_all(workspace, "ana"), judge_all(workspace, "ben")) == (0, 10)
+    assert run(workspace, *words, "--overlap", "1") == 0
+    assert "10 of them had places for more people than 1; places are never taken away." in capsys.readouterr().out
+    with FeedbackStore.open(workspace.database) as store:
+        assert {p.votes for p in preferences(store)} == {3.0}
+        assert store.verify() == []
+        backup = tmp_path / "backup.zip"
+        store.back_up(backup)
+        export_judgements(store, tmp_path / "all.jsonl")
+    with FeedbackStore.open(tmp_path / "restored.db") as restored:
+        restored.restore(backup)
+        assert {task.overlap for task in restored.tasks()} == {3}
+    with FeedbackStore.open(tmp_path / "elsewhere.db") as elsewhere:
+        import_preferences(elsewhere, str(tmp_path / "all.jsonl"))
+        assert {task.overlap for task in elsewhere.tasks()} == {3}
+        assert {p.votes for p in preferences(elsewhere)} == {3.0}
 
 
 def test_data_that_is_called_gold_is_data(workspace: Workspace, tmp_path: Path) -> None:

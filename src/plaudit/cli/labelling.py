@@ -42,7 +42,10 @@ def tasks(
     answers: Annotated[int, typer.Option(metavar="K", help="Answers shown together, 2 to 9.")] = 2,
     per_prompt: Annotated[int, typer.Option(metavar="N", help="Ranking tasks a prompt.")] = 1,
     limit: Annotated[int | None, typer.Option(min=0, metavar="N", help="Ranking tasks in all; 0 for none.")] = None,
-    overlap: Annotated[int, typer.Option(metavar="N", help="People who answer a task.")] = 1,
+    overlap: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="People who answer a task, one that is there already too. Default: 1."),
+    ] = None,
     shared: Annotated[float, typer.Option(metavar="SHARE", help="Of the tasks: answered by more people.")] = 0.15,
     shared_overlap: Annotated[int, typer.Option(metavar="N", help="People who answer one of those.")] = 3,
     sentinels: Annotated[int, typer.Option(metavar="N", help="Tasks that everybody answers, over time.")] = 0,
@@ -62,14 +65,15 @@ def tasks(
     from plaudit.feedback.exchange.checks import add_checks, checks_in
     from plaudit.feedback.labelling.task_plan import TaskPlan
     from plaudit.stages.inputs import open_feedback
-    from plaudit.stages.tasks import Scope, rankings, writings
+    from plaudit.stages.tasks import Scope, open_up, rankings, writings
 
     opened = Workspace.open(workspace).override(dtype=dtype, threads=threads)
     scope, seed = Scope(sample, source, split), opened.seed if seed is None else seed
     with open_feedback(opened) as store:
         question = question or store.settings().question
+        people = 1 if overlap is None else overlap
         plan = TaskPlan(
-            answers, per_prompt, limit or None, overlap, shared, shared_overlap, sentinels, question=question
+            answers, per_prompt, limit or None, people, shared, shared_overlap, sentinels, question=question
         )
         known = {TaskPurpose.GOLD: gold, TaskPurpose.QUALIFICATION: qualification}
         checks = {kind: checks_in(str(file), kind, question) for kind, file in known.items() if file}
@@ -79,10 +83,12 @@ def tasks(
             before = {task.id for task in store.tasks()}
             checking = [task for items in checks.values() for task in add_checks(store, items)]
             store.add_tasks(wanted)
+            opened_up = open_up(store, [task for task in wanted if task.id in before], plan.overlap)
             stored = {task.id: task for task in store.tasks()}
     chosen = [stored[key] for key in dict.fromkeys(task.id for task in (*checking, *wanted))]
     print(
-        f"{_describe_tasks(chosen, before)}{_describe_unmade(checking, stored)} Next: `plaudit label -w {opened.path}`."
+        f"{_describe_tasks(chosen, before)}{_describe_places(opened_up.more, opened_up.kept, overlap)}"
+        f"{_describe_unmade(checking, stored)} Next: `plaudit label -w {opened.path}`."
     )
 
 
@@ -93,6 +99,14 @@ def _describe_tasks(chosen: Sequence[Task], before: Collection[str]) -> str:
     counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
     known = f" {len(chosen) - len(new):,} more were there already." if len(new) < len(chosen) else ""
     return f"{len(new):,} new tasks{': ' + counts if counts else ''}.{known}"
+
+
+def _describe_places(more: int, kept: int, overlap: int | None) -> str:
+    """What became of the tasks that were there already: how many got places for people, and how many had enough."""
+    said = f" {more:,} of them got more places for people." if more else ""
+    if overlap is None or not kept:
+        return said
+    return f"{said} {kept:,} of them had places for more people than {overlap:,}; places are never taken away."
 
 
 def _describe_unmade(checking: Sequence[Task], stored: Mapping[str, Task]) -> str:

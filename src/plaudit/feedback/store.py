@@ -19,7 +19,9 @@ from sqlalchemy import Connection, select
 from plaudit.errors import PlauditError
 from plaudit.feedback.events import backup, log, replay, rows
 from plaudit.feedback.events.log import Action, append, require, rows_with
-from plaudit.feedback.events.schema import EventKind, prompts, responses
+from plaudit.feedback.events.places import for_people
+from plaudit.feedback.events.projection import chunks
+from plaudit.feedback.events.schema import EventKind, prompts, responses, tasks
 from plaudit.feedback.labelling import settings as project_settings
 from plaudit.feedback.labelling import withdrawal
 from plaudit.feedback.labelling.annotating import Annotating
@@ -80,6 +82,26 @@ class FeedbackStore(Annotating):
                     raise PlauditError(f"Response {stray[0]} answers another prompt than {task.prompt_id}, its task's.")
             facts = [(task.id, rows.task_payload(task)) for task in added]
             return append(connection, EventKind.TASK, facts, self._now())
+
+    def places_for_people(self, task_ids: Collection[str]) -> dict[str, int]:
+        """Task id -> how many people it is for, beside the data sets and simulated annotators that have answered it.
+
+        Tasks that are for everybody, and ids of no task, are not among them.
+        """
+        with self._reading() as connection:
+            return {key: n for ids in chunks(task_ids) for key, n in for_people(connection, ids).items()}
+
+    def add_places(self, added: Mapping[str, int]) -> int:
+        """Let so many more people answer each task (id -> people); how many tasks that were. There is no way back.
+
+        NotThereError for a task that there is not.
+        """
+        with self._writing() as connection:
+            require(connection, tasks, added, "task")
+            rows_found = rows_with(connection, select(tasks.c.id, tasks.c.overlap), tasks.c.id, added)
+            overlaps = {row.id: row.overlap + added[row.id] for row in rows_found if added[row.id] > 0}
+            facts = [(f"{key}:{n}", {"task_id": key, "overlap": n}) for key, n in overlaps.items()]
+            return append(connection, EventKind.RAISED, facts, self._now())
 
     def add_annotators(self, added: Iterable[Annotator]) -> int:
         with self._writing() as connection:

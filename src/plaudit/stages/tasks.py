@@ -70,6 +70,30 @@ def writings(
     return [Task(prompt.id, (), question) for prompt in chosen]
 
 
+@dataclass(frozen=True)
+class OpenedUp:
+    """What became of tasks that were there already."""
+
+    more: int = 0  # tasks that got places for people
+    kept: int = 0  # tasks that had more places for people than were asked for
+
+
+def open_up(store: FeedbackStore, planned: Sequence[Task], overlap: int) -> OpenedUp:
+    """Let as many people answer the planned tasks that the store has already as a new one: at least `overlap`.
+
+    What came with a data set has no place for people but as many votes as it has places; it gets as many as were
+    planned for it, the shared pool's for agreement too. Places are never taken away.
+    """
+    asked = {task.id: task.overlap for task in planned if not task.is_writing}
+    there = store.places_for_people(asked.keys())
+    wanted = {key: overlap if places else asked[key] for key, places in there.items()}
+    store.add_places({key: wanted[key] - places for key, places in there.items() if wanted[key] > places})
+    return OpenedUp(
+        more=sum(wanted[key] > places for key, places in there.items()),
+        kept=sum(asked[key] < places for key, places in there.items()),
+    )
+
+
 Scores = Mapping[str, float]  # response id -> normalised score of one model
 
 

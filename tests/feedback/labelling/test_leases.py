@@ -9,7 +9,7 @@ import pytest
 from plaudit.errors import ConflictError, NotThereError
 from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Task
+from plaudit.types import Annotator, AnnotatorKind, Judgement, Ranking, Task
 from tests.feedback.at_work import answer
 from tests.feedback.conftest import Clock
 
@@ -100,3 +100,46 @@ def test_the_project_says_how_long_a_lease_is(store: FeedbackStore, world: list[
     given = store.next_assignment("ana")
     assert given is not None
     assert store.heartbeat(given.id, "ana") - store._now() == timedelta(minutes=120)
+
+
+def test_more_people_may_answer_later(store: FeedbackStore, world: list[Task]) -> None:
+    task = world[0].id
+    for name in ("ana", "ben"):
+        given = store.assign(task, name, (0, 1, 2, 3))
+        assert given is not None
+        store.submit(answer(store, given, name))
+    assert store.places_for_people([task, "none"]) == {task: 2}
+    assert store.assign(task, "cem", (0, 1, 2, 3)) is None
+    assert (store.add_places({task: 1}), store.add_places({task: 0})) == (1, 0)
+    assert store.task(task).overlap == 3
+    assert store.verify() == []
+    assert store.assign(task, "cem", (0, 1, 2, 3)) is not None
+    assert store.places_for_people([task]) == {task: 3}
+    store.replay()
+    assert store.task(task).overlap == 3
+    with pytest.raises(NotThereError):
+        store.add_places({"none": 1})
+
+
+def test_a_data_sets_votes_are_beside_the_peoples(store: FeedbackStore, world: list[Task]) -> None:
+    """Filled by an import, a task gets places for people; the import's own are not among them."""
+    crowd = [Annotator(f"data/{n}", AnnotatorKind.DATASET) for n in range(2)]
+    store.add_annotators(crowd)
+    for task in world:
+        for who in crowd:
+            store.submit(Judgement(f"{who.id} {task.id}", task.id, who.id, Ranking((task.response_ids,))))
+    assert store.next_assignment("ana") is None
+    assert store.places_for_people([t.id for t in world]) == dict.fromkeys((t.id for t in world), 0)
+    assert store.add_places({world[0].id: 2, world[1].id: 1}) == 2
+    assert store.progress("ana").left == 2
+    seen = []
+    for name in ("ana", "ben", "cem"):
+        while given := store.next_assignment(name):
+            seen.append((name, given.task_id))
+            store.submit(answer(store, given, f"{name} {given.task_id}"))
+    assert [task for _, task in seen].count(world[0].id) == 2
+    assert [task for _, task in seen].count(world[1].id) == 1
+    assert store.assign(world[0].id, "cem", (0, 1, 2, 3)) is None
+    assert not any(judgement.surplus for judgement in store.judgements())
+    assert store.places_for_people([t.id for t in world]) == {world[0].id: 2, world[1].id: 1, world[2].id: 0}
+    assert store.verify() == []

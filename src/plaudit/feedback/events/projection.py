@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
+from plaudit.feedback.events.places import count_free, places
 from plaudit.feedback.events.schema import (
-    ASKED_OF_EVERYBODY,
-    PLACES_FOR_EVERYBODY,
     TAKEN_BACK,
     AssignmentState,
     EventKind,
@@ -82,8 +81,15 @@ def apply(connection: Connection, kind: EventKind, happened: Sequence[Event]) ->
 def _add_tasks(connection: Connection, happened: Sequence[Event]) -> None:
     rows = [event.row() for event in happened]
     for row in rows:
-        row["free_places"] = PLACES_FOR_EVERYBODY if row["purpose"] in ASKED_OF_EVERYBODY else row["overlap"]
+        row["free_places"] = places(row["purpose"], row["overlap"])
     connection.execute(insert(tasks), rows)
+
+
+def _raise_overlap(connection: Connection, happened: Sequence[Event]) -> None:
+    raised = update(tasks).where(tasks.c.id == bindparam("of_task")).values(overlap=bindparam("people"))
+    rows = [{"of_task": event.payload["task_id"], "people": event.payload["overlap"]} for event in happened]
+    connection.execute(raised, rows)
+    _count_places(connection, {row["of_task"] for row in rows})
 
 
 def _change_project(connection: Connection, happened: Sequence[Event]) -> None:
@@ -163,6 +169,7 @@ def _withdraw(connection: Connection, happened: Sequence[Event]) -> None:
 
 _EFFECTS: dict[EventKind, Callable[[Connection, Sequence[Event]], None]] = {
     EventKind.TASK: _add_tasks,
+    EventKind.RAISED: _raise_overlap,
     EventKind.PROJECT: _change_project,
     EventKind.ASSIGNED: _assign,
     EventKind.RELEASED: _release,
@@ -195,24 +202,7 @@ def _tasks_of(connection: Connection, assignment_ids: Collection[str]) -> set[st
 
 def _count_places(connection: Connection, task_ids: Collection[str]) -> None:
     for ids in chunks(task_ids):
-        connection.execute(update(tasks).where(tasks.c.id.in_(ids)).values(free_places=_free_places()))
-
-
-def _free_places() -> ColumnElement[int]:
-    """A task's places, less those held or answered under a lease, less those answered without one (an import's)."""
-    places = case((tasks.c.purpose.in_(ASKED_OF_EVERYBODY), PLACES_FOR_EVERYBODY), else_=tasks.c.overlap)
-    held = select(func.count()).where(assignments.c.task_id == tasks.c.id, assignments.c.slot.is_not(None))
-    leased = exists().where(
-        assignments.c.task_id == judgements.c.task_id, assignments.c.annotator_id == judgements.c.annotator_id
-    )
-    unleased = select(func.count()).where(
-        judgements.c.task_id == tasks.c.id,
-        judgements.c.superseded_by.is_(None),
-        ~judgements.c.surplus,
-        ~judgements.c.withdrawn,
-        ~leased.correlate(judgements),
-    )
-    return places - held.correlate(tasks).scalar_subquery() - unleased.correlate(tasks).scalar_subquery()
+        count_free(connection, ids)
 
 
 def chunks(values: Collection[str]) -> Iterator[list[str]]:

@@ -18,6 +18,7 @@ from plaudit.feedback.events.schema import EventKind, events, metadata, projecti
 BATCH = 5_000  # events read at once
 
 _OF_TASKS = {
+    EventKind.RAISED,
     EventKind.ASSIGNED,
     EventKind.RELEASED,
     EventKind.EXTENDED,

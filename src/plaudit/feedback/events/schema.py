@@ -38,8 +38,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-from plaudit.types import TaskPurpose
-
 REVISION = "0002"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
 
 
@@ -50,6 +48,7 @@ class EventKind(StrEnum):
     DEMONSTRATION = "demonstration-added"
     RESPONSE = "response-added"
     TASK = "task-added"
+    RAISED = "overlap-raised"  # more people may answer a task than were meant to when it was added
     ANNOTATOR = "annotator-added"
     ASSIGNED = "assigned"
     RELEASED = "released"  # an assignment given up: skipped by the annotator, or its lease ran out and was taken over
@@ -69,11 +68,6 @@ class AssignmentState(StrEnum):
     DONE = "done"
     SKIPPED = "skipped"
     EXPIRED = "expired"  # also: taken back by the annotator, until it is leased again
-
-
-# Tasks of these purposes have no end of places: everybody is asked, whatever their `overlap`.
-ASKED_OF_EVERYBODY = (TaskPurpose.GOLD, TaskPurpose.SENTINEL, TaskPurpose.QUALIFICATION)
-PLACES_FOR_EVERYBODY = 1_000_000
 
 
 _NONCHARACTER = re.compile("[\ufffe\uffff]")

@@ -1,6 +1,6 @@
 """Who has which task: a lease of one of the task's places, for a while, with the order in which answers are shown.
 
-A task has `overlap` places (no end of them where everybody is asked). A lease that ran out gives its place back as
+A task has places for so many people (`events/places`). A lease that ran out gives its place back as
 soon as anybody looks for work. Answering late is still answering: the annotator takes a free place again, or else the
 answer is kept as surplus (`submitting`).
 """
@@ -16,11 +16,10 @@ from sqlalchemy import Connection, Row, select
 
 from plaudit.errors import ConflictError, NotThereError, PlauditError
 from plaudit.feedback.events.log import add, append, moment_of, require, rows_with, timestamp
+from plaudit.feedback.events.places import places
 from plaudit.feedback.events.rows import Payload, assignment_from
 from plaudit.feedback.events.schema import (
-    ASKED_OF_EVERYBODY,
     IS_LEASED,
-    PLACES_FOR_EVERYBODY,
     AssignmentState,
     EventKind,
     annotators,
@@ -169,14 +168,16 @@ def release(
 
 
 def free_slot(connection: Connection, task: Row[Any]) -> int | None:
-    """The first place of the task that nobody holds; None when all are held."""
+    """The first place of the task that nobody holds; None when all are held, or answered without a lease."""
+    now_free = connection.execute(select(tasks.c.free_places).where(tasks.c.id == task.id)).scalar_one()
+    if now_free <= 0:
+        return None
     held = select(assignments.c.slot).where(assignments.c.task_id == task.id, assignments.c.slot.is_not(None))
     return _first_free(task, set(connection.execute(held).scalars()))
 
 
 def _first_free(task: Row[Any], taken: Iterable[int | None]) -> int | None:
-    places = PLACES_FOR_EVERYBODY if task.purpose in ASKED_OF_EVERYBODY else task.overlap
-    return next((slot for slot in range(places) if slot not in taken), None)
+    return next((slot for slot in range(places(task.purpose, task.overlap)) if slot not in taken), None)
 
 
 def _is_open_place(row: Row[Any]) -> bool:
