@@ -73,6 +73,22 @@ def test_two_questions_about_a_pair_are_two_tasks(store: FeedbackStore, tmp_path
     assert {task.question for task in store.tasks()} == {"Which answer is better?", "Which answer is safer?"}
 
 
+def test_votes_that_come_a_row_each_take_nobodys_place(store: FeedbackStore, tmp_path: Path) -> None:
+    def turns(answer: str) -> list[dict[str, str]]:
+        return [{"role": "user", "content": "P?"}, {"role": "assistant", "content": answer}]
+
+    battle = {"conversation_a": turns("A"), "conversation_b": turns("B"), "winner": "model_a"}
+    rows = [battle | {"judge": judge} for judge in ("x", "y", "z")]
+    import_preferences(store, write(tmp_path / "arena.jsonl", rows[:2]))
+    [task] = store.tasks()
+    assert (task.overlap, store.places_for_people([task.id])) == (2, {task.id: 0})
+    store.add_places({task.id: 1})  # one for a person here
+    assert import_preferences(store, write(tmp_path / "arena.jsonl", rows)).pairs == 1
+    assert not any(judgement.surplus for judgement in store.judgements())
+    assert (store.tasks()[0].overlap, store.places_for_people([task.id])) == (4, {task.id: 1})
+    assert store.verify() == []
+
+
 def test_an_answer_judged_by_itself_is_kept(store: FeedbackStore, tmp_path: Path) -> None:
     rows = [{"prompt": f"Q{n}?", "completion": "A", "label": n == 0} for n in range(2)]
     source = write(tmp_path / "kto.jsonl", rows)

@@ -95,15 +95,20 @@ class Keeper:
                 prompts = [record.prompt for record in batch if record.split is side]
                 summary.prompts += store.add_prompts(prompts, side, self.heldout_share) if prompts else 0
             store.add_responses(response for record in batch for response in record.responses)
-            store.add_tasks(record.task for record in batch if record.task)
+            tasks = {record.task.id: record.task for record in batch if record.task}
+            known_tasks = store.places_for_people(tasks)
+            store.add_tasks(tasks.values())
+            places = {key: task.overlap for key, task in tasks.items() if key not in known_tasks}
             summary.skipped.update(reason for record in batch for reason in record.lost)
             _skip(store, batch, summary)  # before the judgements, which fill the tasks' places
             at = {judgement.id: record.at for record in batch for judgement in record.judgements if record.at}
             at |= {key: time for record in batch for key, time in record.times.items()}
-            self._submit([judgement for record in batch for judgement in record.judgements], at, is_history)
+            self._submit([judgement for record in batch for judgement in record.judgements], at, places, is_history)
             _write(store, [(written, record.at) for record in batch for written in record.demonstrations], summary)
 
-    def _submit(self, judged: Sequence[Judgement], at: Mapping[str, datetime], is_history: bool) -> None:
+    def _submit(
+        self, judged: Sequence[Judgement], at: Mapping[str, datetime], places: Mapping[str, int], is_history: bool
+    ) -> None:
         store, summary = self.store, self.summary
         known = _on_tasks(store, {judgement.task_id for judgement in judged})  # also what was withdrawn
         if store.guidelines() is not None:  # what they were judged by is not in the file, and is something else here
@@ -114,6 +119,8 @@ class Keeper:
         else:
             fresh = list(self._as_edits(judged, known))
         new = [judgement for judgement in fresh if judgement.id not in known]
+        if not is_history:
+            self._make_room(new, places)
         times = {j.id: at[original] for j in fresh if (original := _first_id(j, at)) in at}
         store.submit_all(fresh, times)
         for judgement in new:
@@ -125,6 +132,11 @@ class Keeper:
                 summary.pairs += answers == 2
                 summary.rankings += answers > 2
         summary.duplicates += len(fresh) - len(new)
+
+    def _make_room(self, new: Sequence[Judgement], places: Mapping[str, int]) -> None:
+        """Places for all who judged, beside those that people have: a file may tell of each of them by itself."""
+        votes = Counter(judgement.task_id for judgement in new if not judgement.supersedes)
+        self.store.add_places({task_id: n - places.get(task_id, 0) for task_id, n in votes.items()})
 
     def _as_edits(self, judged: Sequence[Judgement], known: Mapping[str, Row[Any]]) -> Iterator[Judgement]:
         """What is new, and what is another now than the same named annotator of the same data said before."""
