@@ -223,6 +223,7 @@ class Judgement:
     all_bad: bool = False  # none of the answers is acceptable, however they rank
     guidelines_version: int | None = None  # that the annotator had read
     surplus: bool = False  # decided by the store: it came when others had filled all places
+    source: str | None = None  # the data set that it came with; None: said here
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,17 @@ from plaudit.runs import Source
 from plaudit.stages.inputs import feedback_source
 from plaudit.stages.lifecycle import command_for
 from plaudit.stages.reward import RewardStageConfig, gather
-from plaudit.types import Annotator, Demonstration, Judgement, Prompt, Ranking, Response, TaskPurpose
+from plaudit.types import (
+    Annotator,
+    AnnotatorKind,
+    Demonstration,
+    Judgement,
+    Prompt,
+    Ranking,
+    Response,
+    Task,
+    TaskPurpose,
+)
 from plaudit.workspace import Workspace
 
 
@@ -174,7 +184,7 @@ def test_what_cannot_be_done_whole_is_not_begun(workspace: Workspace, tmp_path: 
         (["tasks", "--sample", "sample-001"], "No run `sample-001`"),
         (["tasks", "--active", "reward-001"], "two reward runs"),
         (["withdraw"], "either the annotator or the entry"),
-        (["withdraw", "--annotator", "nobody"], "no annotator nobody in the feedback store; `plaudit quality"),
+        (["withdraw", "--annotator", "nobody"], "no annotator nobody in the feedback store. `plaudit quality"),
         (["withdraw", "--entry", "none"], "no judgement or demonstration none"),
         (["restore", "none.zip"], "There is no file none.zip"),
     ],
@@ -350,9 +360,49 @@ def test_one_question_at_a_time(workspace: Workspace, tmp_path: Path, capsys: py
     assert run(workspace, "quality", "--question", "Which is safer?") == 0
     said = capsys.readouterr().out
     assert said.startswith("Question: Which is safer?\nNot in these figures: “Which answer is better?” (3 judgements);")
-    assert "20 judgements by 1 annotators of 20 tasks" in said
+    assert "20 judgements by 1 annotator of 20 tasks" in said
     with FeedbackStore.open(workspace.database) as store:
         for question, judged in ((None, 3), ("Which is safer?", 20)):
             feedback = gather(workspace, store, RewardStageConfig(question=question))
             assert len(feedback.judgements) == judged
             assert {p.votes for group in feedback.groups for p in group.preferences} == {1.0}
+
+
+NASTY = "\x1b[2J\u202eeve\x07"
+
+
+def test_what_comes_from_outside_steers_no_terminal(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FeedbackStore.open(workspace.database) as store:
+        for number, person in enumerate(Annotator(f"{NASTY}{n}", AnnotatorKind.DATASET) for n in range(2)):
+            store.add_annotators([person])
+            for i in range(12):
+                prompt = Prompt.from_text(f"N{i}?", NASTY, **{NASTY: NASTY * (1 + i % 2)})
+                pair = [Response(prompt.id, text) for text in ("one", "another one")]
+                task = Task(prompt.id, tuple(r.id for r in pair), overlap=3)
+                store.add_prompts([prompt])
+                store.add_responses(pair)
+                store.add_tasks([task])
+                tiers = tuple((r.id,) for r in (pair if number else pair[::-1]))
+                store.submit(Judgement(f"{number} {i}", task.id, person.id, Ranking(tiers)))
+        store.assign(task.id, "ana", (0, 1))
+        store.skip(task.id, "ana", NASTY)
+    run(workspace, "quality")
+    run(workspace, "withdraw", "--annotator", NASTY)
+    run(workspace, "withdraw", "--entry", NASTY)
+    run(workspace, "export", str(tmp_path / "x.jsonl"), "--source", f"no{NASTY}")
+    run(workspace, "export", str(tmp_path / "x.jsonl"), "--tag", NASTY)
+    run(workspace, "export", str(tmp_path / "x.jsonl"), "--card", "--license", f"no{NASTY}=MIT")
+    run(workspace, "quality", "--question", NASTY)
+    said = "".join(capsys.readouterr())
+    assert not set(said) & set("\x1b\x07\u202e")
+    assert said.count("\\x1b") >= 7
+
+
+def test_one_is_one(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(workspace, "tasks", "--limit", "1", "--shared", "0") == 0
+    assert capsys.readouterr().out.startswith("1 new task: 1 work.")
+    assert judge_all(workspace, "ana") == 1
+    assert run(workspace, "quality") == 0
+    assert "\n1 judgement by 1 annotator of 1 task (1.0 a task): 1 choice, " in capsys.readouterr().out

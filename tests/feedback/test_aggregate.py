@@ -9,10 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.aggregate import Selection, aggregate, count_aside, count_votes, preferences, question_asked
+from plaudit.feedback.aggregate import (
+    Selection,
+    aggregate,
+    annotator_named,
+    count_aside,
+    count_votes,
+    preferences,
+    question_asked,
+)
 from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Judgement, Preference, Ranking, Split, Task
+from plaudit.types import Judgement, Preference, Prompt, Ranking, Response, Split, Task
 
 TASKS = [Task("p", ("a", "b", "c", "d")), Task("p", ("a", "b")), Task("q", ("x", "y", "z"))]
 
@@ -186,3 +194,50 @@ def test_the_question_is_the_projects_also_after_it_was_changed(store: FeedbackS
 def test_nobody_answered_anything(store: FeedbackStore, world: list[Task]) -> None:
     assert preferences(store, Selection(question="Anything?")) == []
     assert question_asked(store) == "Which answer is better?"
+
+
+def test_a_source_is_that_of_what_was_said(store: FeedbackStore, world: list[Task]) -> None:
+    """`second` brings votes on prompts that `world` brought first."""
+    votes = [(world[0], "ana", None), (world[0], "ben", "second"), (world[1], "ben", "second"), (world[2], "ana", None)]
+    for task, who, source in votes:
+        ranking = Ranking(tuple((r,) for r in task.response_ids))
+        store.submit(Judgement(f"{who} {task.id}", task.id, who, ranking, source=source))
+    second = preferences(store, Selection(source="second"))
+    assert {p.prompt_id for p in second} == {world[0].prompt_id, world[1].prompt_id}
+    assert {(p.votes, p.source) for p in second} == {(1.0, "second")}
+    first = preferences(store, Selection(source="world"))
+    assert {p.prompt_id for p in first} == {world[0].prompt_id, world[2].prompt_id}
+    assert {(p.votes, p.source) for p in first} == {(1.0, "world")}
+    assert {p.prompt_id: p.source for p in preferences(store)} == {
+        world[0].prompt_id: "world",
+        world[1].prompt_id: "second",
+        world[2].prompt_id: "world",
+    }
+    assert store.sources() == {"world", "second"}
+    seq = store.last_seq()
+    store.withdraw(annotator_id="ben", reason="", actor="lead")
+    assert len(store.withdrawn_since(seq, ["judgements"], "second")) == 2
+    assert store.withdrawn_since(seq, ["judgements"], "world") == []
+    assert store.verify() == []
+
+
+def test_a_selection_by_tag_and_annotator(store: FeedbackStore, world: list[Task]) -> None:
+    prompt = Prompt.from_text("Warum?", "world", language="de", topic="law")
+    answers = [Response(prompt.id, text) for text in ("Darum.", "Weil.")]
+    task = Task(prompt.id, tuple(r.id for r in answers), overlap=2)
+    store.add_prompts([prompt])
+    store.add_responses(answers)
+    store.add_tasks([task])
+    for one in (task, world[0]):
+        for who in ("ana", "ben"):
+            store.submit(Judgement(f"{who} {one.id}", one.id, who, Ranking((one.response_ids,))))
+    assert len(preferences(store, Selection(tags={"language": "de", "topic": "law"}))) == 1
+    assert preferences(store, Selection(tags={"language": "de", "topic": "tea"})) == []
+    assert [p.votes for p in preferences(store, Selection(tags={"topic": "law"}, annotator="ana"))] == [1.0]
+
+
+def test_a_name_is_known_in_every_unicode_form() -> None:
+    assert annotator_named("Zoe\u0308", {"Zo\u00eb", "ana"}) == "Zo\u00eb"
+    assert annotator_named("Zo\u00eb", {"Zoe\u0308"}) == "Zoe\u0308"
+    with pytest.raises(UsageError, match=r"no annotator \\x1bana in .* Did you mean `ana`\?"):
+        annotator_named("\x1bana", {"ana"})

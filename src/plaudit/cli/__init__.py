@@ -21,6 +21,7 @@ from plaudit.cli import interrupts
 from plaudit.cli.commands import find, run_app
 from plaudit.errors import PlauditError
 from plaudit.files import AGAIN, DISK_FULL, disk_sentence, one_line
+from plaudit.printable import make_printable
 
 SIGPIPE = 13  # which Windows has not
 OUT_OF_MEMORY = "There was not enough memory. Choose a smaller model or batch, or close other programs."
@@ -66,7 +67,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     ]
     sentence, code = next((tell(error) for kind, tell in kinds if isinstance(error, kind)), None) or _bug(error)
     notes = getattr(error, "__notes__", []) if code == 1 else []  # how a run goes on once that is put right
-    return " ".join([sentence.replace(f" and {AGAIN}", "") if notes else sentence, *notes]), code
+    said = " ".join([sentence.replace(f" and {AGAIN}", "") if notes else sentence, *notes])
+    return make_printable(said), code  # names in it may be from outside
 
 
 def _usage_sentence(message: str, arguments: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from plaudit.cli.commands import HERE, WorkspaceDir
 from plaudit.errors import UsageError, did_you_mean
+from plaudit.printable import make_printable
 from plaudit.types import Split
 from plaudit.workspace import Workspace
 
@@ -88,7 +90,15 @@ def export(
         bool, typer.Option("--weighted", help="Votes count by how reliable their annotator is.")
     ] = False,
     split: Annotated[Split | None, typer.Option(help="Only prompts on this side of the split.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only prompts from this source.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only what came in under this name.")] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="KEY=VALUE", help="Only prompts with this tag; again: with all."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Only prompts in this language, as their tag says.")
+    ] = None,
+    annotator: Annotated[str | None, typer.Option(metavar="NAME", help="Only what this annotator said.")] = None,
     question: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only answers to this question. Default: the project's.")
     ] = None,
@@ -112,23 +122,26 @@ def export(
 
     if weighted and what is not What.PREFERENCES:
         raise UsageError(f"--weighted is about {What.PREFERENCES}; leave it out with --what {what}.")
-    if question is not None and what is What.PROMPTS:
-        raise UsageError(f"--question is about what people answered; leave it out with --what {what}.")
+    if what is What.PROMPTS and (question is not None or annotator is not None):
+        raise UsageError(f"--question and --annotator are about what people said; leave them out with --what {what}.")
 
-    from plaudit.feedback.aggregate import Selection, question_asked
+    from plaudit.feedback.aggregate import Selection, annotator_named, question_asked
     from plaudit.feedback.store import FeedbackStore
 
     with FeedbackStore.open(opened.database, create=False) as store:
-        if question is not None or what in OF_ONE_QUESTION:
-            question = question_asked(store, question)
-        selection = Selection(split, source, question)
-        given = _licences(licenses or [], {prompt.source for prompt in store.prompts()})
+        one = question_asked(store, question) if question is not None or what in OF_ONE_QUESTION else None
+        known = {person.id for person in store.annotators()}
+        name = None if annotator is None else annotator_named(annotator, known)
+        selection = Selection(split, source, question, _tags(tags or [], language), name)
+        given = _licences(licenses or [], store.sources())
         summary = _write(store, what, file, selection, plain, weighted)
         if card:
             from plaudit.feedback.exchange.card import write_card
 
             words = IN_WORDS[what] + (", votes weighted by how reliable their annotator is" if weighted else "")
-            write_card(store, file.parent / CARD, summary, words, selection, given)
+            write_card(
+                store, file.parent / CARD, summary, words, replace(selection, question=one), given, what is What.PROMPTS
+            )
     print(summary)
 
 
@@ -149,12 +162,23 @@ def _write(store: Any, what: What, file: Path, selection: Any, plain: bool, weig
     return write(store, file, selection, **how)
 
 
+def _tags(given: list[str], language: str | None) -> dict[str, str]:
+    """UsageError for what is not KEY=VALUE."""
+    tags = {} if language is None else {"language": language}
+    for text in given:
+        name, is_pair, tag = text.partition("=")
+        if not (name and is_pair):
+            raise UsageError(f"--tag {make_printable(text)} is not KEY=VALUE, such as --tag topic=law.")
+        tags[name] = tag
+    return tags
+
+
 def _licences(given: list[str], sources: set[str]) -> dict[str, str]:
     """Source -> licence; "" for the sources that are not named. UsageError for a source that there is not."""
     licences = {}
     for text in given:
         source, _, licence = text.rpartition("=")
         if source and source not in sources:
-            raise UsageError(f"There is no source {source} to license.{did_you_mean(source, sources)}")
+            raise UsageError(f"There is no source {make_printable(source)} to license.{did_you_mean(source, sources)}")
         licences[source] = licence
     return licences

@@ -13,7 +13,7 @@ import typer
 from plaudit.cli.commands import HERE, AsJson, Dtype, Seed, Threads, WorkspaceDir
 from plaudit.errors import UsageError
 from plaudit.files import to_json
-from plaudit.printable import make_printable
+from plaudit.printable import counted, make_printable
 from plaudit.progress import number_text
 from plaudit.types import Split, Task, TaskPurpose
 from plaudit.workspace import Workspace
@@ -98,7 +98,7 @@ def _describe_tasks(chosen: Sequence[Task], before: Collection[str]) -> str:
     kinds = Counter("to write" if task.is_writing else str(task.purpose) for task in new)
     counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
     known = f" {len(chosen) - len(new):,} more were there already." if len(new) < len(chosen) else ""
-    return f"{len(new):,} new tasks{': ' + counts if counts else ''}.{known}"
+    return f"{counted(len(new), 'new task')}{': ' + counts if counts else ''}.{known}"
 
 
 def _describe_places(more: int, kept: int, overlap: int | None) -> str:
@@ -162,14 +162,16 @@ def _print_report(report: dict[str, Any]) -> None:
 
     from plaudit.feedback.aggregate import questions_in_words
 
+    report = _printable(report)  # names, tags and reasons are from outside
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    console.print(f"Question: {make_printable(report['question'])}", soft_wrap=True)
+    console.print(f"Question: {report['question']}", soft_wrap=True)
     if report["other_questions"]:
         others = questions_in_words(report["other_questions"])
         console.print(f"Not in these figures: {others}; `--question TEXT` takes one.", soft_wrap=True)
     console.print(
-        f"{report['judgements']:,} judgements by {len(report['annotators']):,} annotators of {report['tasks']:,} tasks "
-        f"({report['overlap']:.1f} a task): {report['choices']:,} choices, {report['ties']:.0%} of them ties."
+        f"{counted(report['judgements'], 'judgement')} by {counted(len(report['annotators']), 'annotator')} of "
+        f"{counted(report['tasks'], 'task')} ({report['overlap']:.1f} a task): {counted(report['choices'], 'choice')}, "
+        f"{report['ties']:.0%} of them ties."
     )
     for table in (*_agreement_tables(report), *_annotator_tables(report, console.width < NARROW)):
         console.print(table)
@@ -177,6 +179,15 @@ def _print_report(report: dict[str, Any]) -> None:
     console.print("\nWhat to do")
     for sentence in report["advice"] or ["Nothing stands out. Every figure is explained in docs/metrics.md."]:
         console.print(f"• {sentence}", soft_wrap=True)
+
+
+def _printable(value: Any) -> Any:
+    """The report with every text in it fit for a terminal."""
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(item) for item in value]
+    return make_printable(value) if isinstance(value, str) else value
 
 
 def _agreement_tables(report: dict[str, Any]) -> Iterator[Any]:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from plaudit.cli.commands import HERE, WorkspaceDir
-from plaudit.errors import NotThereError, PlauditError, UsageError
+from plaudit.errors import PlauditError, UsageError
+from plaudit.printable import counted, make_printable
 from plaudit.workspace import Workspace
 
 SHOWN = 20  # differences; a damaged table has thousands
@@ -25,7 +26,7 @@ def verify(
     with open_feedback(opened) as store:
         differences = store.verify()
         for sentence in differences[:SHOWN]:
-            print(sentence)
+            print(make_printable(sentence))
         if len(differences) > SHOWN:
             print(f"… and {len(differences) - SHOWN:,} more.")
         if differences and repair:
@@ -34,7 +35,7 @@ def verify(
             print("Made again from the events.")
         if differences:
             raise PlauditError(
-                f"The feedback store is not what its events say ({len(differences):,} differences). "
+                f"The feedback store is not what its events say ({counted(len(differences), 'difference')}). "
                 f"`plaudit verify --repair -w {opened.path}` makes it again from them."
             )
         print(f"Sound: {store.counts()['events']:,} events say exactly what is stored.")
@@ -46,28 +47,25 @@ def withdraw(
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
     workspace: WorkspaceDir = HERE,
 ) -> None:
+    from plaudit.feedback.aggregate import annotator_named
     from plaudit.stages.inputs import open_feedback
     from plaudit.stages.stale import find_stale_runs
 
     opened = Workspace.open(workspace)
     with open_feedback(opened) as store:
-        try:
-            count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=ACTOR)
-        except NotThereError as error:
-            raise UsageError(
-                f"There is no annotator {annotator} in the feedback store; "
-                f"`plaudit quality -w {opened.path}` lists them."
-            ) from error
-    print(f"Withdrew {_entries(count)}; nothing reads that any more." if count else "Nothing was left to withdraw.")
+        if annotator is not None:
+            annotator = annotator_named(annotator, {person.id for person in store.annotators()})
+        count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=ACTOR)
+    print(
+        f"Withdrew {counted(count, 'entry', 'entries')}; nothing reads that any more."
+        if count
+        else "Nothing was left to withdraw."
+    )
     stale = find_stale_runs(opened)
     if stale:
         print("These runs rest on withdrawn feedback; make them again, in this order:")
     for run in stale:
-        print(f"  {run.run.id} ({_entries(run.entries)}): {run.command}")
-
-
-def _entries(count: int) -> str:
-    return "1 entry" if count == 1 else f"{count:,} entries"
+        print(f"  {run.run.id} ({counted(run.entries, 'entry', 'entries')}): {run.command}")
 
 
 def backup(
@@ -84,7 +82,6 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `plaudit backup` wrote.")],
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.errors import UsageError
     from plaudit.feedback.store import FeedbackStore
 
     opened = Workspace.open(workspace)

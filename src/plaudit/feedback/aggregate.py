@@ -11,12 +11,13 @@ names one, or means the project's (docs/decisions/0009-one-question-at-a-time.md
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from plaudit.errors import PlauditError, UsageError
+from plaudit.errors import PlauditError, UsageError, did_you_mean
 from plaudit.feedback.store import FeedbackStore
-from plaudit.printable import make_printable
+from plaudit.printable import counted, make_printable
 from plaudit.types import Judgement, Preference, Prompt, Split, Task, TaskPurpose
 
 SHOWN_QUESTIONS = 5  # in a sentence
@@ -27,11 +28,19 @@ class Selection:
     """Which feedback is meant. What is not named does not matter; but one question is meant always: the project's."""
 
     split: Split | None = None  # of the prompt
-    source: str | None = None
+    source: str | None = None  # that brought what was said; of what was said here, the one that brought the prompt
     question: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)  # of the prompt
+    annotator: str | None = None
 
     def prompts(self, store: FeedbackStore) -> list[Prompt]:
-        return store.prompts(self.split, self.source)
+        found = store.prompts(self.split, self.source)
+        return [prompt for prompt in found if all(prompt.tags.get(name) == tag for name, tag in self.tags.items())]
+
+    def has(self, judgement: Judgement, prompt: Prompt) -> bool:
+        """Whether the judgement is meant, where its prompt and its question are."""
+        by_source = self.source is None or source_of(judgement, prompt) == self.source
+        return by_source and self.annotator in (None, judgement.annotator_id)
 
     def __str__(self) -> str:
         """As the end of a sentence about what is selected, with a space before it; "" for everything."""
@@ -39,11 +48,18 @@ class Selection:
             f" on the {self.split} side" if self.split else "",
             f" from {self.source}" if self.source else "",
             f" for the question “{self.question}”" if self.question else "",
+            *(f" with the tag {name}={tag}" for name, tag in self.tags.items()),
+            f" by {self.annotator}" if self.annotator else "",
         )
         return make_printable("".join(parts))
 
 
 EVERYTHING = Selection()
+
+
+def source_of(judgement: Judgement, prompt: Prompt) -> str:
+    """Where a judgement came from: the data set that brought it, or that of its prompt where it was said here."""
+    return prompt.source if judgement.source is None else judgement.source
 
 
 @dataclass(slots=True)
@@ -99,18 +115,23 @@ def aggregate(
 ) -> list[Preference]:
     """One preference per pair of responses that anybody judged, `a` being the smaller id; sorted by prompt and pair.
 
-    `sources`: prompt id -> where the prompt came from, carried to its preferences. `votes` is the sum of the voters'
-    weights. PlauditError when a judgement's task is not among `tasks`.
+    `sources`: prompt id -> where the prompt came from. A preference's source is that of its first vote: the data set
+    that brought it, else the prompt's. `votes` is the sum of the voters' weights. PlauditError when a judgement's task
+    is not among `tasks`.
     """
     judgements = list(judgements)
     prompt_of_task = {task.id: task.prompt_id for task in tasks}
-    prompt_of = {}
+    sources = sources or {}
+    prompt_of: dict[str, str] = {}
+    source_of_pair: dict[tuple[str, str], str] = {}
     for judgement in judgements:
         if judgement.task_id not in prompt_of_task:
             raise PlauditError(f"Judgement {judgement.id} is about task {judgement.task_id}, which is not given.")
         for response_id in judgement.ranking.response_ids:
             prompt_of[response_id] = prompt_of_task[judgement.task_id]
-    sources = sources or {}
+        said = judgement.source or sources.get(prompt_of_task[judgement.task_id], "unknown")
+        for a, b, _ in judgement.ranking.pairs():
+            source_of_pair.setdefault((a, b), said)
     preferences_found = [
         Preference(
             prompt_of[a],
@@ -118,7 +139,7 @@ def aggregate(
             b,
             votes.share,
             votes.total,
-            sources.get(prompt_of[a], "unknown"),
+            source_of_pair[a, b],
             votes.share_of_judgement,
         )
         for (a, b), votes in count_votes(judgements, weights).items()
@@ -141,9 +162,22 @@ def question_asked(store: FeedbackStore, question: str | None = None) -> str:
     )
 
 
+def annotator_named(typed: str, known: Collection[str]) -> str:
+    """The annotator of that name, in whatever Unicode form it was typed. UsageError, with the nearest, for none."""
+    if typed in known:
+        return typed
+    alike = [name for name in known if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", typed)]
+    if len(alike) == 1:
+        return alike[0]
+    raise UsageError(
+        f"There is no annotator {make_printable(typed)} in the feedback store."
+        f"{make_printable(did_you_mean(typed, known))} `plaudit quality` lists those who have judged."
+    )
+
+
 def questions_in_words(answered: Mapping[str, int]) -> str:
     """`“Which is safer?” (12 judgements), “…” (1 judgement)`. answered: question -> judgements."""
-    shown = [f"“{make_printable(q)}” ({n:,} judgement{'s' * (n != 1)})" for q, n in answered.items()]
+    shown = [f"“{make_printable(q)}” ({counted(n, 'judgement')})" for q, n in answered.items()]
     more = len(shown) - SHOWN_QUESTIONS
     return ", ".join(shown[:SHOWN_QUESTIONS]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -164,14 +198,18 @@ def select_judgements(store: FeedbackStore, selection: Selection = EVERYTHING) -
     Qualification tasks are none: they are an examination, and who failed it has answered them too.
     """
     question = question_asked(store, selection.question)
-    sources = {prompt.id: prompt.source for prompt in selection.prompts(store)}
+    prompts = {prompt.id: prompt for prompt in selection.prompts(store)}
     tasks = {
         task.id: task
         for task in store.tasks()
-        if task.question == question and task.prompt_id in sources and task.purpose is not TaskPurpose.QUALIFICATION
+        if task.question == question and task.prompt_id in prompts and task.purpose is not TaskPurpose.QUALIFICATION
     }
-    judgements = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
-    return Selected(question, judgements, tasks, sources)
+    judgements = [
+        judgement
+        for judgement in store.judgements(annotator_id=selection.annotator)
+        if judgement.task_id in tasks and selection.has(judgement, prompts[tasks[judgement.task_id].prompt_id])
+    ]
+    return Selected(question, judgements, tasks, {prompt.id: prompt.source for prompt in prompts.values()})
 
 
 def count_aside(store: FeedbackStore, selection: Selection = EVERYTHING) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import EVERYTHING, Selection
 from plaudit.feedback.exchange.card import write_card
 from plaudit.feedback.exchange.exports import ExportSummary, export_preferences
+from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Annotator, AnnotatorKind, Judgement, Prompt, Ranking, Response, Split, Task
 
@@ -93,3 +95,18 @@ def test_prompts_that_nobody_has_judged(store: FeedbackStore, tmp_path: Path) ->
 def test_sizes_are_named_as_the_hub_does(store: FeedbackStore, tmp_path: Path, rows: int, size: str) -> None:
     write_card(store, tmp_path / "README.md", ExportSummary(tmp_path / "out.csv", rows), "prompts")
     assert f'size_categories: ["{size}"]' in (tmp_path / "README.md").read_text()
+
+
+def test_a_licence_goes_to_whoever_brought_the_votes(store: FeedbackStore, tmp_path: Path) -> None:
+    rows = [f'{{"prompt": "A{n}?", "chosen": "Yes.", "rejected": "No."}}\n' for n in range(4)]
+    for name, count in (("first", 2), ("second", 4)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(rows[:count]))
+        import_preferences(store, str(tmp_path / f"{name}.jsonl"), name=name)
+    given = {"first": "MIT", "second": "CC0-1.0"}
+    text = card(store, tmp_path, selection=Selection(source="second"), licences=given)
+    assert 'license: "CC0-1.0"' in text
+    sides = re.search(r"\| second \| CC0-1.0 \| (\d) \| (\d) \|", text)
+    assert sides is not None
+    assert sum(map(int, sides.groups())) == 4
+    assert "| first |" not in text
+    assert "4 rows: pairs" in text

@@ -43,3 +43,13 @@ def test_a_malformed_one_is_named_by_its_line(line: str, tmp_path: Path) -> None
     file.write_text('{"prompt": "A?", "answers": ["one", "two"]}\n' + line + "\n")
     with pytest.raises(UsageError, match="line 2"):
         checks_in(str(file), TaskPurpose.GOLD, "Which?")
+
+
+def test_known_answers_that_contradict_each_other_are_refused_with_both_lines(tmp_path: Path) -> None:
+    file = tmp_path / "gold.jsonl"
+    lines = ['{"prompt": "A?", "answers": ["one", "two"]}', '{"prompt": "A?", "chosen": "one", "rejected": "two"}']
+    file.write_text("\n".join([*lines, '{"prompt": "B?", "answers": ["one", "two"]}']) + "\n")
+    assert len(checks_in(str(file), TaskPurpose.GOLD, "Which?")) == 3
+    file.write_text("\n".join([*lines, '{"prompt": "A?", "answers": ["two", "one"]}']) + "\n")
+    with pytest.raises(UsageError, match=r"gold.jsonl, line 3: .* contradicts that of .*gold.jsonl, line 1"):
+        checks_in(str(file), TaskPurpose.GOLD, "Which?")

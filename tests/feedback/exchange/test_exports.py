@@ -257,7 +257,7 @@ def test_parquet_is_what_datasets_loads(store: FeedbackStore, tmp_path: Path) ->
 def test_what_is_left_out_is_said(store: FeedbackStore, tmp_path: Path) -> None:
     fill(store, [(TALK, ["Because.", "No."]), (Prompt.from_text("B?"), ["Yes.", " "])])
     summary = export_preferences(store, tmp_path / "out.jsonl")
-    assert str(summary) == f"Wrote 1 rows to {tmp_path / 'out.jsonl'}; left out 1 because an answer is empty."
+    assert str(summary) == f"Wrote 1 row to {tmp_path / 'out.jsonl'}; left out 1 because an answer is empty."
 
 
 def test_a_suffix_that_nobody_reads_is_refused_before_anything_is_done(store: FeedbackStore, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.aggregate import preferences
-from plaudit.feedback.quality.annotators import FlagKind
+from plaudit.feedback.quality.annotators import FlagKind, Share
 from plaudit.feedback.quality.reliability import LEAST_WEIGHT, annotator_weights
-from plaudit.feedback.quality.report import QualityReport, quality_report
+from plaudit.feedback.quality.report import QualityReport, advice, quality_report
 from plaudit.feedback.simulated.panel import Habit, Panel
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Annotator, Demonstration, Judgement, Prompt, Ranking, Response, Task, TaskPurpose
@@ -243,3 +243,14 @@ def test_figures_are_of_one_question(store: FeedbackStore) -> None:
     assert annotator_weights(store).keys() == {"ana", "ben"}
     with pytest.raises(UsageError, match=r"“Which is worse\?” \(24 judgements\)"):
         quality_report(store, "Which is best?")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"), [(0.2, 0.8, None), (0.66, 0.9, "longer"), (0.1, 0.34, "shorter"), (0.4, 0.7, None)]
+)
+def test_advice_on_length_where_the_interval_is_on_one_side(
+    store: FeedbackStore, panel: Panel, low: float, high: float, word: str | None
+) -> None:
+    report = replace(quality_report(store), longer_wins=Share((low + high) / 2, low, high, 100))
+    said = [sentence for sentence in advice(report) if "answer wins" in sentence]
+    assert [sentence.split()[1] for sentence in said] == ([word] if word else [])

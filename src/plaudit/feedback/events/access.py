@@ -63,10 +63,19 @@ class FeedbackReader:
     def prompts(
         self, split: Split | None = None, source: str | None = None, prompt_ids: Collection[str] | None = None
     ) -> list[Prompt]:
+        """`source`: prompts that were imported under this name, or have votes that were."""
         query = select(prompts)
         query = query if split is None else query.where(prompts.c.split == str(split))
-        query = query if source is None else query.where(prompts.c.source == source)
+        if source is not None:  # the first import that brought a prompt names it; others may have brought votes on it
+            judged = select(tasks.c.prompt_id).join_from(judgements, tasks).where(judgements.c.source == source)
+            query = query.where((prompts.c.source == source) | prompts.c.id.in_(judged))
         return [rows.prompt_from(row) for row in self._among(prompts, query, prompts.c.id, prompt_ids)]
+
+    def sources(self) -> set[str]:
+        """Names of all data sets that prompts or judgements came with."""
+        with self._reading() as connection:
+            named = [connection.execute(select(t.c.source).distinct()).scalars() for t in (prompts, judgements)]
+            return {name for names in named for name in names if name is not None}
 
     def splits(self) -> dict[str, Split]:
         """Prompt id -> the side of the split that it was put on."""

@@ -45,11 +45,11 @@ _ADDED_WITH_TIME: dict[EventKind, Table] = {
     EventKind.ACTION: actions,
 }
 
-# What events of revision 0001 did not say yet. Events are never rewritten, so this is read for ever.
+# What events of revisions 0001 and 0002 did not say yet. Events are never rewritten, so this is read for ever.
 UNSAID: dict[EventKind, dict[str, Any]] = {
     EventKind.TASK: {"purpose": "work"},
     EventKind.DEMONSTRATION: {"annotator_id": None, "task_id": None, "seconds": None, "supersedes": None},
-    EventKind.JUDGED: {"all_bad": False, "guidelines_version": None, "surplus": False},
+    EventKind.JUDGED: {"all_bad": False, "guidelines_version": None, "surplus": False, "source": None},
 }
 
 

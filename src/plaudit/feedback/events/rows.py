@@ -134,6 +134,7 @@ def judgement_payload(judgement: Judgement) -> Payload:
         "all_bad": judgement.all_bad,
         "guidelines_version": judgement.guidelines_version,
         "surplus": judgement.surplus,
+        "source": judgement.source,
     }
 
 
@@ -154,4 +155,5 @@ def judgement_from(row: Row[Any]) -> Judgement:
         all_bad=row.all_bad,
         guidelines_version=row.guidelines_version,
         surplus=row.surplus,
+        source=row.source,
     )

@@ -38,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-REVISION = "0002"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
+REVISION = "0003"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
 
 
 class EventKind(StrEnum):
@@ -247,6 +247,7 @@ judgements = Table(
     _flag("all_bad"),
     Column("guidelines_version", Integer),  # that the annotator had read
     _flag("surplus"),  # came when others had filled all of the task's places
+    Column("source", String(200), index=True),  # the data set that it came with; NULL: said here
     _flag("withdrawn"),
     CheckConstraint("strength between 1 and 4", name="strength"),
 )

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UsageError
-from plaudit.feedback.aggregate import EVERYTHING, Selection
+from plaudit.feedback.aggregate import EVERYTHING, Selection, source_of
 from plaudit.feedback.exchange.exports import ExportSummary
 from plaudit.feedback.quality.report import quality_report
 from plaudit.feedback.store import FeedbackStore
 from plaudit.files import write_atomically
-from plaudit.types import AnnotatorKind, Judgement, Prompt, Split
+from plaudit.types import AnnotatorKind, Judgement, Prompt, Split, Task
 
 NOT_GIVEN = "not given"
 _PEOPLE = {
@@ -48,36 +48,53 @@ def write_card(
     what: str,
     selection: Selection = EVERYTHING,
     licences: Mapping[str, str] | None = None,
+    of_prompts: bool = False,
 ) -> None:
     """Write the card of a file that was exported as `what` (in words) of that selection; its quality, a question each.
 
-    `licences`: source -> its licence, and "" -> that of all sources that are not named. UsageError when there is a file
-    already, which somebody may have written by hand; PlauditError when the disk refuses.
+    `of_prompts`: it holds no votes, so that their sources are none of its own. `licences`: source -> its licence, and
+    "" -> that of all sources that are not named. UsageError when there is a file already, which somebody may have
+    written by hand; PlauditError when the disk refuses.
     """
     if path.exists():
         raise UsageError(f"{path} exists already and stays as it is: name another file, or move it away.")
-    prompts = selection.prompts(store)
-    licence_of = {name: (licences or {}).get(name) or (licences or {}).get("") for name in _sources(prompts)}
-    prompt_ids = {prompt.id for prompt in prompts}
+    prompts = {prompt.id: prompt for prompt in selection.prompts(store)}
     asked = (task for task in store.tasks() if selection.question in (None, task.question))
-    tasks = {task.id: task for task in asked if task.prompt_id in prompt_ids}
-    judged = [judgement for judgement in store.judgements() if judgement.task_id in tasks]
+    tasks = {task.id: task for task in asked if task.prompt_id in prompts}
+    judged = [
+        judgement
+        for judgement in store.judgements()
+        if judgement.task_id in tasks and selection.has(judgement, prompts[tasks[judgement.task_id].prompt_id])
+    ]
+    brought = _brought(prompts, () if of_prompts else judged, tasks)
+    licence_of = {name: (licences or {}).get(name) or (licences or {}).get("") for name in brought}
     lines = [
-        *_front_matter(exported, prompts, licence_of),
+        *_front_matter(exported, prompts.values(), licence_of),
         *_contents(exported, what),
-        *_origins(store, prompts, licence_of),
+        *_origins(store, brought, licence_of),
         *_annotators(store, judged),
         *_quality(store, {tasks[judgement.task_id].question for judgement in judged}, whole=selection == EVERYTHING),
     ]
     write_atomically(path, "\n".join(lines) + "\n")
 
 
-def _sources(prompts: list[Prompt]) -> Counter[str]:
-    return Counter(prompt.source for prompt in prompts)
+def _brought(
+    prompts: Mapping[str, Prompt], judged: Iterable[Judgement], tasks: Mapping[str, Task]
+) -> dict[str, set[str]]:
+    """Source -> ids of the prompts that it brought votes on, or of its own prompts that nobody has judged."""
+    brought: dict[str, set[str]] = {}
+    for judgement in judged:
+        prompt = prompts[tasks[judgement.task_id].prompt_id]
+        brought.setdefault(source_of(judgement, prompt), set()).add(prompt.id)
+    known = set().union(*brought.values())
+    for prompt in prompts.values():
+        if prompt.id not in known:
+            brought.setdefault(prompt.source, set()).add(prompt.id)
+    return brought
 
 
 def _front_matter(
-    exported: ExportSummary, prompts: list[Prompt], licence_of: Mapping[str, str | None]
+    exported: ExportSummary, prompts: Iterable[Prompt], licence_of: Mapping[str, str | None]
 ) -> Iterator[str]:
     """The YAML that the Hub reads; JSON's texts are YAML's."""
     licences = set(licence_of.values())
@@ -108,12 +125,14 @@ def _contents(exported: ExportSummary, what: str) -> Iterator[str]:
         yield f"{number:,} left out because {reason}."
 
 
-def _origins(store: FeedbackStore, prompts: list[Prompt], licence_of: Mapping[str, str | None]) -> Iterator[str]:
+def _origins(
+    store: FeedbackStore, brought: Mapping[str, Set[str]], licence_of: Mapping[str, str | None]
+) -> Iterator[str]:
     side = store.splits()
-    by_side = Counter((prompt.source, side[prompt.id]) for prompt in prompts)
+    by_side = Counter((name, side[prompt_id]) for name, prompt_ids in brought.items() for prompt_id in prompt_ids)
     yield from ("", "## Sources and splits", "")
     yield from ("| source | licence | prompts to train on | prompts held out |", "| --- | --- | --- | --- |")
-    for name in _sources(prompts):
+    for name in brought:
         numbers = " | ".join(f"{by_side[name, split]:,}" for split in (Split.TRAIN, Split.HELDOUT))
         yield f"| {_cell(name)} | {_cell(licence_of[name] or NOT_GIVEN)} | {numbers} |"
     yield from ("", "A conversation's opening decides its side, before anything is trained: no opening is on both.")

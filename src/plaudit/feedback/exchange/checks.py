@@ -36,12 +36,17 @@ def checks_in(source: str, purpose: TaskPurpose, question: str) -> list[Check]:
     """UsageError names the place of a record that is malformed, or the file when it cannot be read or is empty."""
     if not path_of(source).is_file():
         raise UsageError(f"There is no file {source}. Check the path.")
-    checks = []
+    checks: list[Check] = []
+    first: dict[str, tuple[str, Check]] = {}  # task id -> where it is asked first, and how it is answered there
     for where, record in whole_records(source):
         try:
-            checks.append(_check(record, purpose, question))
+            check = _check(record, purpose, question)
+            before, same = first.setdefault(check.task.id, (where, check))
+            if _order(check.task) != _order(same.task):
+                raise MalformedError(f"the known answer contradicts that of {before}, on the same answers; keep one")
         except (MalformedError, UnusableError, ValueError) as error:
             raise malformed_error(where, str(error)) from error
+        checks.append(check)
     if not checks:
         raise UsageError(f"{source} holds no records. Nothing was imported.")
     return checks
@@ -79,6 +84,10 @@ def _check(record: Any, purpose: TaskPurpose, question: str) -> Check:
     gold = tuple(tuple(response.id for response in tier) for tier in tiers)
     task = Task(prompt.id, tuple(sorted(r.id for r in responses)), question, gold=gold, purpose=purpose)
     return Check(prompt, responses, task)
+
+
+def _order(task: Task) -> list[list[str]]:
+    return [sorted(tier) for tier in task.gold or ()]
 
 
 def _tiers(record: dict[str, Any]) -> list[list[str]]:

@@ -25,6 +25,7 @@ from plaudit.feedback.exchange.history import History
 from plaudit.feedback.exchange.tables import Row, check_suffix, write_rows
 from plaudit.feedback.quality.reliability import annotator_weights
 from plaudit.feedback.store import FeedbackStore
+from plaudit.printable import counted, make_printable
 from plaudit.types import AnnotatorKind, Message, Prompt, Role, Split, chosen_first
 
 
@@ -43,7 +44,8 @@ class ExportSummary:
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{n:,} because {reason}" for reason, n in self.left_out.most_common())
-        return f"Wrote {self.rows:,} rows to {self.path}{'; left out ' + reasons if reasons else ''}."
+        said = f"Wrote {counted(self.rows, 'row')} to {self.path}{'; left out ' + reasons if reasons else ''}."
+        return make_printable(said)
 
 
 def export_preferences(
@@ -68,6 +70,7 @@ def export_preferences(
     rows = (
         {
             **shared[p.prompt_id],
+            "source": p.source,
             "chosen": _answer(text[p.a], layout),
             "rejected": _answer(text[p.b], layout),
             "probability": p.probability,
@@ -106,8 +109,11 @@ def export_sft(
     )
     asked = selection.question
     prompt_of = {task.id: task.prompt_id for task in store.tasks() if asked is None or task.question == asked}
-    better = ((prompt_of.get(j.task_id), j.better_answer) for j in store.judgements() if j.better_answer.strip())
-    written |= dict.fromkeys((id, text) for id, text in better if id in shared)
+    prompts = {prompt.id: prompt for prompt in selection.prompts(store)}
+    better = ((prompt_of.get(j.task_id), j) for j in store.judgements() if j.better_answer.strip())
+    written |= dict.fromkeys(
+        (id, j.better_answer) for id, j in better if id in prompts and selection.has(j, prompts[id])
+    )
     rows = ({**shared[id], "completion": _answer(text, layout)} for id, text in written)
     return write(path, rows, _read_prompt, f"written answers{selection}")
 

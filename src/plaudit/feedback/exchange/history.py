@@ -213,6 +213,7 @@ def _judgement(row: _Row, task: Task, who: Annotator) -> Judgement:
         all_bad=bool(row["all_bad"]),
         guidelines_version=row["guidelines_version"],
         surplus=bool(row["surplus"]),
+        source=row["text_source"] or None,
     )
     check(judgement, ids)
     return judgement
@@ -246,7 +247,7 @@ class History:
     """What a store's annotators said; all by default, and of every question unless one is selected."""
 
     def __init__(self, store: FeedbackStore, selection: Selection = EVERYTHING) -> None:
-        self._store = store
+        self._store, self._selection = store, selection
         self._prompts = {prompt.id: prompt for prompt in selection.prompts(store)}
         self._side = store.splits()
         self._responses = {response.id: response for response in store.responses(self._prompts.keys())}
@@ -265,7 +266,13 @@ class History:
         """What holds and what it superseded, oldest first, and whether it holds."""
         current = {judgement.id for judgement in self._store.judgements()}
         kept = _with_earlier(self._store.judgements(current_only=False), current)
-        return ((entry, entry.id in current) for entry in kept if entry.task_id in self._tasks)
+        mine = (
+            entry for entry in kept if entry.task_id in self._tasks and self._selection.has(entry, self._prompt(entry))
+        )
+        return ((entry, entry.id in current) for entry in mine)
+
+    def _prompt(self, judgement: Judgement) -> Prompt:
+        return self._prompts[self._tasks[judgement.task_id].prompt_id]
 
     def demonstrations(self) -> Iterator[tuple[Demonstration, bool]]:
         """As `judgements`."""
@@ -299,6 +306,7 @@ class History:
             "reason": judgement.reason,
             "better_answer": judgement.better_answer,
             "seconds": judgement.seconds,
+            "text_source": judgement.source,
             "guidelines_version": judgement.guidelines_version,
             "supersedes": judgement.supersedes,
             "current": current,

@@ -243,7 +243,7 @@ def _without_contradictions(
 
 def _as_said(judgement: Judgement) -> Judgement:
     """Without what the store adds to it."""
-    return replace(judgement, surplus=False, guidelines_version=None)
+    return replace(judgement, surplus=False, guidelines_version=None, source=None)
 
 
 def _write(

@@ -76,7 +76,7 @@ def make_records(comparison: Comparison, format: str, name: str) -> Labelled:
     responses = tuple(Response(prompt.id, answer) for answer in comparison.answers)
     judges = sum(bool(vote.tiers) for vote in comparison.votes)
     task = Task(prompt.id, tuple(response.id for response in responses), comparison.question, overlap=max(1, judges))
-    judged = [(_judgement(task, person, vote), vote.at) for person, vote in votes if vote.tiers]
+    judged = [(_judgement(task, person, vote, name), vote.at) for person, vote in votes if vote.tiers]
     return Labelled(
         prompt,
         responses=responses,
@@ -101,7 +101,7 @@ def annotator(named: str, simulated: bool, format: str, data: str, number: int =
     return Annotator(f"{format}:{known}", AnnotatorKind.DATASET, f"imported: an annotator of {data}")
 
 
-def _judgement(task: Task, person: Annotator, vote: Vote) -> Judgement:
+def _judgement(task: Task, person: Annotator, vote: Vote, name: str) -> Judgement:
     ids = task.response_ids
     return Judgement(
         id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {person.id} {task.id}")),
@@ -116,6 +116,7 @@ def _judgement(task: Task, person: Annotator, vote: Vote) -> Judgement:
         better_answer=vote.better_answer,
         seconds=vote.seconds,
         all_bad=vote.all_bad,
+        source=name,
     )
 
 

@@ -78,8 +78,8 @@ def _unseen(connection: Connection, submitted: Sequence[Judgement]) -> list[Judg
 
 
 def _as_submitted(stored: Payload, judgement: Judgement) -> Payload:
-    """The stored payload, where the store itself added something, without that."""
-    added = {} if judgement.surplus else {"surplus": False}
+    """The stored payload, without what the store itself added, and wherever it first came from."""
+    added: Payload = {"source": judgement.source} | ({} if judgement.surplus else {"surplus": False})
     return stored | added | ({"guidelines_version": None} if judgement.guidelines_version is None else {})
 
 

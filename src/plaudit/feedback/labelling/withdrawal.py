@@ -10,11 +10,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, or_, select
 
 from plaudit.errors import UsageError
 from plaudit.feedback.events.log import add, require, rows_with
 from plaudit.feedback.events.schema import EventKind, annotators, demonstrations, events, judgements, prompts, tasks
+from plaudit.printable import make_printable
 
 
 def withdraw(
@@ -65,7 +66,7 @@ def _require_entry(connection: Connection, entry_id: str) -> None:
     """UsageError where there is neither a judgement nor a demonstration of that id."""
     tables: Sequence[Table] = (judgements, demonstrations)
     if not any(connection.execute(select(t.c.id).where(t.c.id == entry_id)).first() for t in tables):
-        raise UsageError(f"There is no judgement or demonstration {entry_id} in the feedback store.")
+        raise UsageError(f"There is no judgement or demonstration {make_printable(entry_id)} in the feedback store.")
 
 
 def withdrawn_since(
@@ -87,7 +88,9 @@ def withdrawn_since(
         if name not in nouns:
             continue
         query = select(table.c.id).select_from(joined).where(table.c.seq <= seq)
-        query = query if source is None else query.where(prompts.c.source == source)
+        if source is not None:
+            said = func.coalesce(judgements.c.source, prompts.c.source) if table is judgements else prompts.c.source
+            query = query.where(said == source)
         query = query.where(tasks.c.question == question) if question and table is judgements else query
         entries = [entry for payload in payloads for entry in payload[name]]
         ids += [row.id for row in rows_with(connection, query, table.c.id, entries)]

@@ -323,7 +323,7 @@ def _about_leanings(report: QualityReport) -> Iterator[Sentence]:
     if (
         longer.low is not None
         and longer.high is not None
-        and min(abs(longer.low - 0.5), abs(longer.high - 0.5)) > LEANING
+        and (longer.low > 0.5 + LEANING or longer.high < 0.5 - LEANING)
     ):
         is_longer = longer.low > 0.5
         yield sentence(
