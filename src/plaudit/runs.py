@@ -87,6 +87,7 @@ class Run:
     costs: Costs = field(default_factory=Costs)
     versions: dict[str, str] = field(default_factory=dict)
     arithmetic: dict[str, Any] = field(default_factory=dict)  # `models.arithmetic.Arithmetic`, where a model computed
+    template: dict[str, Any] = field(default_factory=dict)  # what the chat template is told (`stages.template`)
     sessions: list[dict[str, Any]] = field(default_factory=list)  # began_at, versions, arithmetic, models by digest
     created_at: str = ""  # UTC, ISO 8601
     finished_digest: str | None = None  # `digest()` at the moment it finished

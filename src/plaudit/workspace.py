@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, overload
@@ -46,6 +46,8 @@ class Settings:
     feedback: str = "feedback.db"  # the feedback store: a file, relative to the folder, or a database URL
     dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # that models compute in; auto: what is fastest here
     threads: int = 0  # that models compute on; 0: as many as there are cores to use
+    template: dict[str, str | bool | int | float] = field(default_factory=dict, hash=False)  # what its chat template
+    # is told besides the messages, such as `template = {enable_thinking = false}`
 
     def __post_init__(self) -> None:
         if not 0 < self.heldout_share < 1:
@@ -78,7 +80,9 @@ class Workspace(Settings):
             raise UsageError(f"{path} is a file; a workspace needs a folder.")
         wanted = {"name": name or path.resolve().name, "model": model, "seed": seed}
         settings = config_from(Settings, wanted | {"feedback": feedback, "dtype": dtype}, "the new workspace")
-        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in asdict(settings).items()]
+        lines = [
+            f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in asdict(settings).items() if value != {}
+        ]
         write_atomically(path / SETTINGS_FILE, "\n".join(lines) + "\n")
         return cls.open(path)
 

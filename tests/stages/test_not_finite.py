@@ -46,7 +46,9 @@ def test_a_learning_rate_that_breaks_all_weights(
     copied: Workspace, command: list[str], broken: str, capsys: pytest.CaptureFixture
 ) -> None:
     assert main([*command, "-w", str(copied.path)]) == 1
-    assert f"plaudit: {broken}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"plaudit: {broken}" in said
+    assert "--resume" not in said  # its settings would break it again
     run = copied.runs(command[0])[-1]
     assert run.status is RunStatus.FAILED
     assert not run.adapter_dir.exists()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from plaudit.cli.commands import HERE, Dtype, ForceFlag, ResumedRun, ResumeFlag, Seed, Threads, WorkspaceDir
-from plaudit.errors import UsageError
+from plaudit.errors import NotFiniteError, UsageError
 from plaudit.stages import Flag, Stage, stage_named
 from plaudit.workspace import Resume, Workspace
 
@@ -101,7 +101,7 @@ def _run(
             how = _how_to_go_on(stage, cut, opened.path)
             if isinstance(error, KeyboardInterrupt):
                 error.args = (f"Interrupted. {how}",)
-            else:
+            elif not isinstance(error, NotFiniteError):  # its settings are what has to be changed
                 error.add_note(how)
         raise
     print(headline(done))

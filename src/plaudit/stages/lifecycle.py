@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import Stage, stage_named
 from plaudit.stages.inputs import ROLE, stale_inputs
 from plaudit.stages.sessions import TRUNK, pin, say_what_differs
+from plaudit.stages.template import fix_template, told
 from plaudit.types import Prompt, Split
 from plaudit.workspace import CUT, Resume, Workspace
 
@@ -121,11 +122,13 @@ def provide_model(workspace: Workspace, model: LanguageModel | None, run: Run | 
         run.arithmetic = asdict(model.arithmetic) | {"why": run.arithmetic.get("why", model.arithmetic.why)}
         run.sessions[-1]["arithmetic"] = asdict(model.arithmetic)
         pin(run, TRUNK, model.name)
+        fix_template(run, workspace.template)
         run.save()
         say_what_differs(run)
     before = set(model.trunk.adapters)
     try:
-        yield model
+        with told(model.tokenizer, run) if run else nullcontext():
+            yield model
     finally:
         for name in set(model.trunk.adapters) - before:
             model.trunk.drop_adapter(name)
@@ -171,6 +174,7 @@ def ensure(workspace: Workspace, stage: Stage, config: Any, model: Callable[[], 
     runs = workspace.runs(stage.name)
     same = [run for run in runs if has_configuration(run, config, workspace.seed) and not stale_inputs(run, workspace)]
     same = [run for run in same if is_on_model(run, workspace.model)]
+    same = [run for run in same if run.template.get("arguments", {}) == workspace.template or not stage.needs_model]
     finished = [run for run in same if run.status is RunStatus.FINISHED]
     if finished:
         return finished[-1], True
