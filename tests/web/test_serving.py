@@ -94,13 +94,14 @@ def test_from_an_empty_workspace_to_an_owner_and_ctrl_c(
     assert (workspace.path / "secret.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_ctrl_c_is_heard_as_soon_as_it_is_said_to_end_the_app(
-    start: Callable[..., tuple[subprocess.Popen[str], str]],
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_are_heard_as_soon_as_it_is_said_to_end_the_app(
+    start: Callable[..., tuple[subprocess.Popen[str], str]], number: int
 ) -> None:
     for pause in (0.0, 0.01, 0.03, 0.1):  # before, while and after the server begins
         process, _ = start()
         time.sleep(pause)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (0, "")
         assert out.endswith("Ended. What people submitted is stored.\n")
