@@ -212,3 +212,19 @@ def test_a_run_that_cannot_be_read_is_named(run: Run) -> None:
         Run.open(run.path)
     with pytest.raises(PlauditError, match=r"reward-001 has no readable scores\.json"):
         run.read_json("scores.json")
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(run: Run) -> None:
+    code = """
+        import os, pathlib, signal, sys
+        from plaudit.files import write_atomically
+        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        write_atomically(pathlib.Path(sys.argv[1]), b"x" * 100)
+    """
+    in_another_process(code, run.checkpoint_dir / "state.safetensors").communicate()
+    assert len(list(run.checkpoint_dir.iterdir())) == 1
+    (run.path / ".gitignore").write_text("kept")
+    with run.recording():
+        assert list(run.checkpoint_dir.iterdir()) == []
+    assert (run.path / ".gitignore").exists()
+    assert (run.path / ".lock").exists()

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from typing import Any
 from plaudit.errors import PlauditError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 AGAIN = "run the same command again"
 SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -35,6 +37,13 @@ def write_atomically(path: Path, data: bytes | str) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """What a kill has left of files that `write_atomically` was writing. Only for who alone writes below `folder`."""
+    for path in folder.rglob(".*"):
+        if DRAFT.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.files import content_digest, one_line, to_json, write_atomically, writing
+from plaudit.files import content_digest, one_line, remove_drafts, to_json, write_atomically, writing
 
 RECORDED_PACKAGES = ("plaudit", "torch", "transformers", "tokenizers", "safetensors", "datasets", "numpy", "scipy")
 Source = dict[str, str]  # an input: `id`, `digest`; for feedback `seq`, the last event that was read; else a `kind`
@@ -172,6 +172,7 @@ class Run:
             was_interrupted = self.status is RunStatus.INTERRUPTED
             self.status, self.reason = RunStatus.RUNNING, None
             self.sessions.append({"began_at": datetime.now(UTC).isoformat(), "versions": versions()})
+            remove_drafts(self.path)
             self._saved_at, self._wall, self._cpu = time.monotonic(), time.monotonic(), _cpu_seconds()
             if (self.path / "metrics.jsonl").exists():
                 self.drop_metrics_after(sys.maxsize)  # a torn line must not swallow the next one
