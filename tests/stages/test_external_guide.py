@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from plaudit.cli import main
+from plaudit.errors import UsageError
 from plaudit.stages.align import AlignConfig, align
+from plaudit.workspace import Resume
 
 
 @pytest.fixture
@@ -69,3 +73,34 @@ def test_a_cut_run_keeps_the_scale_that_it_began_with(workspace, classifier, qui
     before = workspace.resumable("align").read_json("reward_scale.json")
     sample(workspace, SampleConfig(answers=3, max_tokens=9), seed=1)
     assert align(workspace, AlignConfig(), seed=0, resume=True).read_json("reward_scale.json") == before
+
+
+def test_another_reward_model_under_the_same_name_is_noticed(
+    workspace, classifier, quick_training, monkeypatch
+) -> None:
+    """By a run that goes on, and by the proof of a run that the first one guided."""
+    from plaudit.runs import Run
+    from plaudit.stages.align import align_config
+    from plaudit.stages.evaluate import EvaluateConfig, evaluate
+    from plaudit.stages.sample import SampleConfig, sample
+
+    sample(workspace, SampleConfig(answers=2, max_tokens=6), seed=0)
+    config = align_config(quick_training(iterations=1, reward_model=classifier))
+    done = align(workspace, config, seed=0)
+    assert done.inputs["reward_model"]["digest"] != done.inputs["model"]["digest"]
+
+    def interrupted(run: Run, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "log", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            align(workspace, config, seed=1)
+    file = Path(classifier) / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: tensor * 1.5 for name, tensor in weights.items()}, file, metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=rf"align-002 cannot go on: {classifier} has other weights"):
+        align(workspace, config, seed=0, resume=True)
+    with pytest.raises(UsageError, match=rf"align-001 was made with other weights .* than {classifier} has now"):
+        evaluate(workspace, EvaluateConfig(answers=1), seed=0)
+    assert align(workspace, config, seed=0, resume=Resume("align-002", force=True)).id == "align-002"
