@@ -274,7 +274,7 @@ def labelled(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture
     """A workspace with five preferences in it."""
     (tmp_path / "first.jsonl").write_text(pairs(5))
     assert main(["import", str(tmp_path / "first.jsonl"), "-w", str(workspace.path)]) == 0
-    assert capsys.readouterr().out.startswith("first (TRL-style preferences): 5 new preferences")
+    assert capsys.readouterr().out.startswith("first (TRL-style preferences; 5 records): 5 new preferences")
     return workspace
 
 
@@ -300,7 +300,7 @@ def test_what_is_imported_can_be_exported(labelled: Workspace, tmp_path: Path, c
 def test_prompts_are_imported_without_preferences(labelled: Workspace, tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "questions.jsonl").write_text('"Why?"\n{"prompt": "How?"}\n')
     assert main(["import", str(tmp_path / "questions.jsonl"), "--prompts", "-w", str(labelled.path)]) == 0
-    assert capsys.readouterr().out == "questions (prompts): 2 new prompts.\n"
+    assert capsys.readouterr().out == "questions (prompts; 2 records): 2 new prompts.\n"
 
 
 @pytest.mark.parametrize(("share", "side"), [(0.001, "train"), (0.999, "heldout")])
