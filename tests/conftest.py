@@ -6,11 +6,14 @@ And a real PostgreSQL, which pip installs: tests that ask for it are skipped whe
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from plaudit.cli import commands
+from plaudit.cli.commands import COMMANDS, Command
 from tests.tiny_model import make_tiny_model
 
 
@@ -35,6 +38,27 @@ def tiny(tiny_folder):
     from plaudit.models.catalog import load
 
     return load(str(tiny_folder), dtype="fp32")
+
+
+@dataclass(frozen=True)
+class Planted(Command):
+    """A command that is not in a file of its own."""
+
+    run: Callable[..., None] = print
+
+    def load(self) -> Callable[..., None]:
+        return self.run
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
+    """Make a function the command `boom`."""
+
+    def under_the_name_boom(function: Callable[..., None]) -> None:
+        monkeypatch.setattr(commands, "COMMANDS", (*COMMANDS, Planted("boom", "", "", "Fail.", function)))
+
+    monkeypatch.delenv("PLAUDIT_DEBUG", raising=False)
+    return under_the_name_boom
 
 
 @pytest.fixture(scope="session")

@@ -9,40 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plaudit.cli import commands, main
+from plaudit.cli import main
 from plaudit.cli.commands import COMMANDS, Command
 from plaudit.errors import PlauditError, UsageError
 from plaudit.files import content_digest
-from plaudit.stages import stage_named
 from plaudit.workspace import Workspace
 
 HEAVY = {"torch", "transformers", "datasets", "pandas", "matplotlib", "scipy", "sqlalchemy"}
 PLAUDIT = [sys.executable, "-c", "import sys; from plaudit.cli import main; sys.exit(main())"]
-
-
-@dataclass(frozen=True)
-class Planted(Command):
-    """A command that is not in a file of its own."""
-
-    run: Callable[..., None] = print
-
-    def load(self) -> Callable[..., None]:
-        return self.run
-
-
-@pytest.fixture
-def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
-    def under_the_name_boom(function: Callable[..., None]) -> None:
-        monkeypatch.setattr(commands, "COMMANDS", (*COMMANDS, Planted("boom", "", "", "Fail.", function)))
-
-    monkeypatch.delenv("PLAUDIT_DEBUG", raising=False)
-    return under_the_name_boom
 
 
 @pytest.fixture
@@ -129,95 +108,6 @@ def test_what_escapes_a_command_is_one_sentence(
     captured = capsys.readouterr().err
     assert captured.startswith(sentence)
     assert captured.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("stage", "begun", "resume", "sentence"),
-    [
-        ("sample", True, False, "Interrupted. Go on with `plaudit sample --resume sample-002 -w 'my loop'`."),
-        ("sample", False, False, "Interrupted before anything was made: run the same command again."),
-        ("sample", False, True, "Interrupted. Go on with `plaudit sample --resume sample-001 -w 'my loop'`."),
-        (
-            "reward",
-            True,
-            False,
-            "Interrupted. `plaudit reward --resume reward-002 -w 'my loop'` does it again from the start: ",
-        ),
-    ],
-)
-def test_ctrl_c_in_a_stage_names_the_command_that_goes_on(
-    stage: str,
-    begun: bool,
-    resume: bool,
-    sentence: str,
-    capsys: pytest.CaptureFixture,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    workspace = Workspace.create(Path("my loop"))
-    workspace.start(stage, {}, 0, {})  # cut long ago: it says nothing of this command
-
-    def cut(workspace: Workspace, config: Any, seed: int, resume: bool) -> None:
-        if begun:
-            workspace.start(stage, {}, 0, {})
-        raise KeyboardInterrupt
-
-    cut.__name__ = stage
-    monkeypatch.delenv("PLAUDIT_DEBUG", raising=False)
-    monkeypatch.setattr(f"plaudit.stages.{stage}.STAGE", replace(stage_named(stage), run=cut))
-    assert main([stage, "-w", "my loop", *["--resume"] * resume]) == 130
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"plaudit: {sentence}")
-
-
-def test_what_comes_after_the_first_ctrl_c_is_not_heard(
-    plant: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    from plaudit import cli
-
-    explain = cli.explain
-
-    def impatient(*given: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-        return explain(*given)
-
-    monkeypatch.setattr(cli, "explain", impatient)
-    plant(lambda: os.kill(os.getpid(), signal.SIGINT))
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert main(["boom"]) == 130
-    assert capsys.readouterr().err.startswith("plaudit: Interrupted. ")
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-
-def test_sigterm_ends_a_command_as_ctrl_c_does(plant: Any, capsys: pytest.CaptureFixture) -> None:
-    tidied = []
-
-    def work() -> None:
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-        except KeyboardInterrupt:
-            tidied.append(True)
-            raise
-
-    plant(work)
-    assert main(["boom"]) == 143
-    assert tidied
-    assert capsys.readouterr().err.startswith("plaudit: Interrupted. ")
-
-
-def test_a_library_that_is_interrupted_while_it_loads_may_raise_what_it_likes(
-    plant: Any, capsys: pytest.CaptureFixture
-) -> None:
-    def load() -> None:
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-        except KeyboardInterrupt as interrupt:
-            raise ImportError("half loaded") from interrupt
-
-    plant(load)
-    assert main(["boom"]) == 130
-    assert "Interrupted" in capsys.readouterr().err
 
 
 def test_debug_shows_the_traceback(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
