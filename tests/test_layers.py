@@ -35,8 +35,9 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
     ),
     "models": (
         {"processor", "embedded", "chat", "packing", "lora"},
-        {"runtime", "arithmetic", "backbone", "identity"},
-        {"logprobs"},
+        {"runtime", "arithmetic", "backbone", "identity", "attention", "head"},
+        {"logprobs", "decoding", "layers"},
+        {"fidelity"},
         {"trunk"},
         {"catalog"},
         {"sampling", "reward_model", "external_reward"},

@@ -22,6 +22,7 @@ from plaudit.errors import PlauditError
 from plaudit.models import embedded
 from plaudit.models.catalog import load
 from plaudit.models.embedded import embedded_model, huggingface_name, unpermute
+from plaudit.models.packing import pack
 
 TEXT = "how do I make tea? boil the water and wait."
 
@@ -115,7 +116,8 @@ def test_the_converted_model_reads_and_says_the_same(fetched: list[list[str]], t
     with torch.no_grad():
         for weight in original.trunk.model.parameters():
             weight.copy_(weight.bfloat16())  # as it is kept
-        said, before = (m.trunk.model(torch.tensor([ids])).logits for m in (ours, original))
+        packed = pack([ids[:-1]], [[ids[-1:]]], dtype=torch.float32)
+        said, before = (t.logits(t.upper(t.lower(packed.tokens), packed.tokens)) for t in (ours.trunk, original.trunk))
     assert torch.allclose(said, before, atol=1e-4)
 
 

@@ -8,7 +8,6 @@ from plaudit.errors import UsageError
 from plaudit.models.catalog import load
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import Tokens, segment_mask
-from plaudit.models.trunk import Trunk
 
 
 def tokens_of(ids):
@@ -109,36 +108,6 @@ def test_an_adapter_of_another_model_is_refused(tiny, tmp_path):
     with pytest.raises(UsageError, match="some/model"):
         tiny.trunk.load_adapter("again", tmp_path)
     assert "again" not in tiny.trunk.adapters
-
-
-def test_an_architecture_without_rotary_positions_is_refused():
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    with pytest.raises(UsageError, match="gpt2"):
-        Trunk(GPT2LMHeadModel(GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=64)))
-
-
-def test_an_architecture_with_a_different_forward_is_refused():
-    from transformers import Gemma2Config, Gemma2ForCausalLM  # caps its logits
-
-    config = Gemma2Config(
-        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=8, final_logit_softcapping=0.01,
-    )  # fmt: skip
-    with pytest.raises(UsageError, match="gemma2"):
-        Trunk(Gemma2ForCausalLM(config))
-
-
-@pytest.mark.parametrize("family", ["Qwen2", "Qwen3", "Mistral"])
-def test_other_families_run_faithfully(family):
-    import transformers
-
-    config = getattr(transformers, f"{family}Config")(
-        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=8,
-    )  # fmt: skip
-    trunk = Trunk(getattr(transformers, f"{family}ForCausalLM")(config))
-    assert trunk.split == 1
 
 
 def test_missing_models_are_named(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ class SaysEven:
 def fresh(tiny_folder):
     """The tiny model with larger embeddings, which are also its head: a policy can become sure of itself."""
     model = load(str(tiny_folder), dtype="fp32")
-    model.trunk.embed.weight.data.mul_(4)
+    model.trunk.head.weight.data.mul_(4)
     return model
 
 

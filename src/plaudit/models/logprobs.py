@@ -1,6 +1,6 @@
 """Log-probabilities of given tokens, and of whole answers, without ever holding the logits of all positions.
 
-Shapes: A answers, T tokens of the longest; B rows, L positions, D hidden size; N selected positions, V vocabulary.
+Shapes: A answers, T tokens of the longest; B rows, L positions, D hidden size; N selected positions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plaudit.models.head import Head
 from plaudit.models.packing import Packed
 
 if TYPE_CHECKING:
@@ -39,27 +40,34 @@ class TokenLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, temperature: float
+        ctx: Any, hidden_ND: Tensor, head: Head, targets_N: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
         logprobs, entropies = [], []
         for h, t in zip(hidden_ND.split(TokenLogprobs.CHUNK), targets_N.split(TokenLogprobs.CHUNK), strict=True):
-            logp = (F.linear(h, weight_VD).float() / temperature).log_softmax(-1)
+            logp = (head.finish(F.linear(h, head.weight, head.bias)).float() / temperature).log_softmax(-1)
             logprobs.append(logp.gather(1, t[:, None])[:, 0])
+            if head.forbidden is not None:
+                logp.index_fill_(1, head.forbidden, 0)  # no probability, no entropy: p log p is 0, but 0 · ∞ is not
             entropies.append(-(logp.exp() * logp).sum(-1))
-        ctx.save_for_backward(hidden_ND, weight_VD, targets_N)
-        ctx.temperature = temperature
+        ctx.save_for_backward(hidden_ND, targets_N)
+        ctx.head, ctx.temperature = head, temperature
         entropy_N = torch.cat(entropies)
         ctx.mark_non_differentiable(entropy_N)
         return torch.cat(logprobs), entropy_N
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        hidden_ND, weight_VD, targets_N = ctx.saved_tensors
+        hidden_ND, targets_N = ctx.saved_tensors
+        head: Head = ctx.head
         size, slopes = TokenLogprobs.CHUNK, []
         pieces = zip(hidden_ND.split(size), targets_N.split(size), gradients[0].split(size), strict=True)
         for h, t, g in pieces:
-            softmax = (F.linear(h, weight_VD).float() / ctx.temperature).softmax(-1)
+            logits = head.finish(F.linear(h, head.weight, head.bias)).float()
+            softmax = (logits / ctx.temperature).softmax(-1)
             # d log p_t / d logits = (onehot(t) - softmax) / temperature
             slope = softmax.neg_().scatter_add_(1, t[:, None], torch.ones_like(t[:, None], dtype=softmax.dtype))
-            slopes.append((slope * (g / ctx.temperature)[:, None]).to(weight_VD.dtype) @ weight_VD)
+            slope = slope * (g / ctx.temperature)[:, None]
+            if head.scale != 1.0 or head.cap is not None:
+                slope = slope * head.slope(logits.clamp(min=-(head.cap or torch.inf)))
+            slopes.append(slope.to(head.weight.dtype) @ head.weight)
         return torch.cat(slopes), None, None, None

@@ -22,8 +22,14 @@ class Tokens:
     """Rows of tokens with an explicit layout, so that several answers can share one prompt in one row."""
 
     ids_BL: Tensor  # int64; padding holds any valid id, the mask hides it
-    positions_BL: Tensor  # int64: rotary positions
+    positions_BL: Tensor  # int64: of the tokens in their own text, whatever column they stand in
     mask_B1LL: Tensor  # additive: 0 where the row may look at the column, very negative elsewhere
+    seen_BP: Tensor | None = None  # positions of all columns that the mask is about, where a cache holds older ones
+
+    @property
+    def columns_BP(self) -> Tensor:
+        """int64: positions of the columns that the rows may look at."""
+        return self.positions_BL if self.seen_BP is None else self.seen_BP
 
 
 @dataclass(frozen=True)

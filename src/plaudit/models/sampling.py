@@ -7,8 +7,7 @@ Many prompts are drawn in chunks of similar length. Which prompts are together d
 are drawn, and a chunk's random numbers on nothing but the seed and its number, so that drawing can stop between any two
 and go on as if it had not.
 
-Shapes: R rows (answers being written), L prompt columns, P columns of prompt and answer, V vocabulary, K key-value
-heads, d head size.
+Shapes: R rows (answers being written), V vocabulary.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from torch import Tensor
 from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.chat import encode_prompt
-from plaudit.models.packing import Tokens, segment_mask
+from plaudit.models.decoding import prefill
 from plaudit.models.runtime import release
 from plaudit.types import Drawing, Prompt, Response, Sampling, StopReason
 
@@ -37,32 +36,6 @@ class Sampled:
     ids: tuple[int, ...]  # with the end token where it finished
     logprobs: tuple[float, ...]  # of each token under the tempered distribution that it was drawn from, nats
     stop_reason: StopReason
-
-
-class KeyValues:
-    """Room for keys and values of R rows, allocated once; rows that finished are dropped, not carried along."""
-
-    def __init__(self, columns: int) -> None:
-        self.columns, self.filled = columns, 0
-        self.keys: dict[int, Tensor] = {}
-        self.values: dict[int, Tensor] = {}
-
-    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """Called by each attention layer with what is new, (R, K, new, d); answers with all there is."""
-        R, K, new, d = keys.shape
-        if layer not in self.keys:
-            self.keys[layer] = keys.new_empty(R, K, self.columns, d)
-            self.values[layer] = values.new_empty(R, K, self.columns, d)
-        end = self.filled + new
-        self.keys[layer][:, :, self.filled : end] = keys
-        self.values[layer][:, :, self.filled : end] = values
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
-
-    def take(self, rows: Tensor) -> None:
-        """Keep these rows, in this order; a row may be taken several times."""
-        for store in (self.keys, self.values):
-            for layer, tensor in store.items():
-                store[layer] = tensor[rows]
 
 
 def generator_for(seed: int, number: int) -> torch.Generator:
@@ -116,10 +89,10 @@ def _decode(
     generator: torch.Generator,
     on_token: Callable[[int], None],
 ) -> list[list[Sampled]]:
-    cache, logits_RV, blocked_RP, lengths_R = _prefill(trunk, prompts, sampling.max_tokens)
+    decoding, logits_RV = prefill(trunk, prompts, sampling.max_tokens)
     copies = torch.arange(len(prompts)).repeat_interleave(answers)
-    cache.take(copies)
-    logits_RV, blocked_RP, lengths_R = logits_RV[copies], blocked_RP[copies], lengths_R[copies]
+    decoding.take(copies)
+    logits_RV = logits_RV[copies]
     written: list[list[int]] = [[] for _ in copies]
     logprobs: list[list[float]] = [[] for _ in copies]
     finished = [False] * len(copies)
@@ -136,41 +109,12 @@ def _decode(
             break
         if len(keep) < len(rows):
             rows = [rows[i] for i in keep]
-            cache.take(keep)
-            tokens_R, blocked_RP, lengths_R = tokens_R[keep], blocked_RP[keep], lengths_R[keep]
-        logits_RV = _step(trunk, cache, tokens_R, lengths_R + step, blocked_RP)
+            decoding.take(keep)
+            tokens_R = tokens_R[keep]
+        logits_RV = decoding.step(tokens_R)
     reasons = [StopReason.EOS if done else StopReason.LENGTH for done in finished]
     flat = [Sampled(tuple(i), tuple(p), reason) for i, p, reason in zip(written, logprobs, reasons, strict=True)]
     return [flat[i : i + answers] for i in range(0, len(flat), answers)]
-
-
-def _prefill(trunk: Backbone, prompts: Sequence[Sequence[int]], room: int) -> tuple[KeyValues, Tensor, Tensor, Tensor]:
-    """Read the prompts, left-padded so that all end together. Logits (R, V) and what later tokens must not see."""
-    L = max(map(len, prompts))
-    ids_RL = torch.tensor([[0] * (L - len(p)) + list(p) for p in prompts])
-    lengths_R = torch.tensor([len(p) for p in prompts])
-    offset_RL = torch.arange(L)[None] - (L - lengths_R)[:, None]  # negative: padding
-    segment_RL = torch.where(offset_RL < 0, -1, 0)
-    tokens = Tokens(ids_RL, offset_RL.clamp(min=0), segment_mask(segment_RL, trunk.dtype))
-    cache = KeyValues(L + room)
-    hidden_RLD = _forward(trunk, tokens, cache)
-    blocked_RP = torch.zeros(len(prompts), L + room, dtype=trunk.dtype)
-    blocked_RP[:, :L].masked_fill_(segment_RL < 0, torch.finfo(trunk.dtype).min)
-    return cache, trunk.logits(hidden_RLD[:, -1]), blocked_RP.to(trunk.device), lengths_R
-
-
-def _step(trunk: Backbone, cache: KeyValues, tokens_R: Tensor, positions_R: Tensor, blocked_RP: Tensor) -> Tensor:
-    mask_R11P = blocked_RP[:, None, None, : cache.filled + 1]
-    tokens = Tokens(tokens_R[:, None].cpu(), positions_R[:, None], mask_R11P)
-    return trunk.logits(_forward(trunk, tokens, cache)[:, -1])
-
-
-def _forward(trunk: Backbone, tokens: Tokens, cache: KeyValues) -> Tensor:
-    device = trunk.device
-    tokens = Tokens(tokens.ids_BL.to(device), tokens.positions_BL.to(device), tokens.mask_B1LL.to(device))
-    hidden = trunk.upper(trunk.lower(tokens, cache), tokens, cache=cache)
-    cache.filled += tokens.ids_BL.shape[1]
-    return hidden
 
 
 def as_response(model: LanguageModel, prompt: Prompt, answer: Sampled) -> Response:

@@ -4,11 +4,10 @@ PPO needs a policy, a reference, a reward model and a critic. Here they are one 
 trunk with no adapter, each of the others is an adapter (LoRA, arXiv 2106.09685) in the upper layers only. The layers
 below `split` are then the same for all four: their output is computed once a batch (`lower`), and never differentiated.
 
-Any decoder-only Hugging Face model with rotary positions works. `Trunk` runs its layers itself, and `check` compares
-the result with the model's own forward: an architecture that this file misreads is refused, not mistrained.
+The layers are run by the model's own forward (`layers`) with attention over packed rows (`attention`). What comes out
+is compared with the untouched model on loading (`fidelity`): what is not the same is refused, not mistrained.
 
-Shapes: B rows, L tokens a row, D hidden size, V vocabulary, N selected positions, H heads, K key-value heads, d head
-size; Q and P, positions that look and that are looked at.
+Shapes: B rows, L tokens a row, D hidden size, V vocabulary, N selected positions.
 """
 
 from __future__ import annotations
@@ -20,50 +19,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from transformers import AttentionInterface
 
 from plaudit.errors import UsageError
 from plaudit.files import write_atomically
+from plaudit.models.attention import ATTENTION
+from plaudit.models.fidelity import compare, read_untouched
+from plaudit.models.head import Head
+from plaudit.models.layers import Layers
 from plaudit.models.logprobs import TokenLogprobs
-from plaudit.models.lora import Active, AdaptedLinear, LoraSettings, project
+from plaudit.models.lora import Active, AdaptedLinear, LoraSettings
 from plaudit.models.packing import Tokens
 
 PREFIX = "base_model.model."  # PEFT wraps the model twice
-
-
-def grouped_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float, **_: Any
-) -> tuple[Tensor, None]:
-    """Attention as two plain matrix products, key-value heads shared without copying them.
-
-    On CPU and at RLHF's lengths (about 200 tokens with an arbitrary mask) this beats the fused kernel both ways.
-    `query` (B, H, Q, d); `key`, `value` (B, K, P, d); `mask` (B, 1, Q, P) additive; out (B, Q, H, d).
-    """
-    B, H, Q, d = query.shape
-    K, P = key.shape[1], key.shape[2]
-    if Q == 1:  # decoding: the heads of a group are as many queries to the fused kernel, a third of the time
-        fused_BKHd = F.scaled_dot_product_attention(query.view(B, K, H // K, d), key, value, mask, scale=scaling)
-        return fused_BKHd.reshape(B, 1, H, d), None
-    grouped = query.reshape(B, K, H // K * Q, d)
-    scores = (grouped @ key.transpose(2, 3)).view(B, K, H // K, Q, P) * scaling
-    if mask is not None:
-        scores = scores + mask.unsqueeze(2)
-    weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    out = weights.view(B, K, H // K * Q, P) @ value
-    return out.view(B, H, Q, d).transpose(1, 2), None
-
-
-AttentionInterface.register("plaudit_grouped", grouped_attention)
+# In a mixture of experts PEFT reads these names as the experts' own tensors, also where a plain layer or an expert that
+# all tokens share has them (peft #3711): they stay without adapters, so that what is saved is what is loaded.
+OF_EXPERTS = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
 
 
 class Trunk:
     """A frozen causal language model that several adapters share.
 
     Args:
-        model: a Hugging Face causal language model with rotary positions; it is frozen and its dropout switched off.
+        model: a Hugging Face causal language model; it is frozen and its dropout switched off.
         split: number of layers at the bottom that no adapter touches. Default: half of them.
 
     Raises:
@@ -71,45 +50,47 @@ class Trunk:
     """
 
     def __init__(self, model: Any, split: int | None = None) -> None:
-        base: Any = model.base_model
-        parts = ("embed_tokens", "norm", "layers", "rotary_emb")
-        if any(getattr(base, part, None) is None for part in parts) or model.get_output_embeddings() is None:
-            raise UsageError(
-                f"A {model.config.model_type} model cannot be the trunk: plaudit needs a decoder-only model with "
-                "rotary positions (Llama, Mistral, Qwen, SmolLM, OLMo, Phi-3 and their like)."
-            )
         model.eval().requires_grad_(False)
-        model.config._attn_implementation = "plaudit_grouped"
-        self.model, self.config = model, model.config
-        self.embed, self.norm, self.rotary, self.head = base.embed_tokens, base.norm, base.rotary_emb, model.lm_head
-        self.layers: list[Any] = list(base.layers)
-        self.split = len(self.layers) // 2 if split is None else split
-        self.active = Active()
-        self.adapters: dict[str, LoraSettings] = {}
-        self.adapted: dict[str, AdaptedLinear] = {}  # module path -> layer, upper layers only
-        check(self)
-        self._path = next(name for name, module in model.named_modules() if module is base.layers)  # "model.layers"
-        self.layers_name = self._path.rpartition(".")[2]
-        for index in range(len(self.layers)):
-            self._wrap(index)
+        self.model, self.config = model, model.config.get_text_config(decoder=True)
+        try:
+            untouched = read_untouched(model)
+            self.head, self._layers = Head.of(model), Layers(model)
+            model.config._attn_implementation = ATTENTION
+            self.layers: list[Any] = list(self._layers.list)
+            self._path = self._layers.path
+            self.layers_name = self._path.rpartition(".")[2]
+            self.split = len(self.layers) // 2 if split is None else split
+            self._has_experts = any(p.dim() == 3 for p in self._layers.list.parameters())
+            self.active = Active()
+            self.adapters: dict[str, LoraSettings] = {}
+            self.adapted: dict[str, AdaptedLinear] = {}  # module path -> layer, upper layers only
+            for index in range(len(self.layers)):
+                self._wrap(index)
+            if not self.adapted:
+                raise UsageError("its layers have no linear modules for an adapter")
+            compare(self, model, untouched)
+        except Exception as error:
+            raise UsageError(f"A {model.config.model_type} model cannot be the trunk: {_reason(error)}.") from error
 
     def _wrap(self, index: int) -> None:
         layer = self.layers[index]
         for path, module in list(layer.named_modules()):
-            if isinstance(module, nn.Linear):
+            name = path.rpartition(".")[2]
+            # A subclass of nn.Linear computes something of its own.
+            if type(module) is nn.Linear and not (self._has_experts and name in OF_EXPERTS):
                 parent = layer.get_submodule(path.rpartition(".")[0])
                 adapted = AdaptedLinear(module, self.active)
-                setattr(parent, path.rpartition(".")[2], adapted)
+                setattr(parent, name, adapted)
                 if index >= self.split:
                     self.adapted[f"{self._path}.{index}.{path}"] = adapted
 
     @property
     def device(self) -> torch.device:
-        return self.embed.weight.device
+        return self.head.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.embed.weight.dtype
+        return self.head.weight.dtype
 
     @property
     def depth(self) -> int:
@@ -225,50 +206,29 @@ class Trunk:
     @torch.no_grad()
     def lower(self, tokens: Tokens, cache: Any = None) -> Tensor:
         """Hidden states (B, L, D) where the adapters begin: the same for all of them."""
-        return self._run(self.embed(tokens.ids_BL), tokens, 0, self.split, cache)
+        return self._layers.run(tokens, 0, self.split, cache=cache)[0]
 
     def upper(self, hidden_BLD: Tensor, tokens: Tokens, depth: int | None = None, cache: Any = None) -> Tensor:
         """Hidden states (B, L, D) after layer `depth` (default: all and the final norm), with the active adapter."""
-        hidden_BLD = self._run(hidden_BLD, tokens, self.split, depth or len(self.layers), cache)
-        return self.norm(hidden_BLD) if depth is None else hidden_BLD
-
-    def _run(self, hidden_BLD: Tensor, tokens: Tokens, start: int, stop: int, cache: Any) -> Tensor:
-        rotary = self.rotary(hidden_BLD, position_ids=tokens.positions_BL)
-        for layer in self.layers[start:stop]:
-            hidden_BLD = layer(
-                hidden_BLD,
-                attention_mask=tokens.mask_B1LL,
-                position_ids=tokens.positions_BL,
-                past_key_values=cache,
-                use_cache=cache is not None,
-                position_embeddings=rotary,
-            )
-        return hidden_BLD
+        reached_BLD, final_BLD = self._layers.run(tokens, self.split, depth or self.depth, hidden_BLD, cache)
+        return final_BLD if depth is None else reached_BLD
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits for hidden states of any shape (..., D)."""
-        return project(hidden, self.head.weight)
+        return self.head.logits(hidden)
 
     def token_logprobs(self, hidden_ND: Tensor, targets_N: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Log-probability of each target and the entropy (both (N,), nats, fp32) of softmax(logits / temperature).
 
         The sampler divides by the same temperature: a policy is what it samples from (TRL #4159).
         """
-        logprobs_N, entropy_N = TokenLogprobs.apply(hidden_ND, self.head.weight, targets_N, temperature)
+        logprobs_N, entropy_N = TokenLogprobs.apply(hidden_ND, self.head, targets_N, temperature)
         return logprobs_N, entropy_N
 
 
-@torch.no_grad()
-def check(trunk: Trunk) -> None:
-    """Compare the trunk's forward with the model's own on a few tokens; refuse what differs."""
-    ids = torch.arange(3, 11, device=trunk.device)[None] % trunk.embed.num_embeddings
-    length = ids.shape[1]
-    hidden = torch.full((length, length), torch.finfo(trunk.dtype).min, dtype=trunk.dtype, device=trunk.device).triu(1)
-    tokens = Tokens(ids, torch.arange(length, device=trunk.device)[None], hidden[None, None])
-    ours = trunk.logits(trunk.upper(trunk.lower(tokens), tokens)).float()
-    theirs = trunk.model(input_ids=ids, attention_mask=tokens.mask_B1LL, use_cache=False).logits.float()
-    if not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(theirs.abs().max())):
-        raise UsageError(
-            f"A {trunk.config.model_type} model cannot be the trunk: it does more than plaudit's own forward pass "
-            "(for example scaled embeddings or capped logits), so training it here would train another model."
-        )
+def _reason(error: Exception) -> str:
+    """A clause for a sentence: ours as they are, and the first line of anything that its own code raised."""
+    if isinstance(error, UsageError):
+        return str(error)
+    line = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+    return f"its own code does not run as plaudit needs it ({type(error).__name__}: {line})"
