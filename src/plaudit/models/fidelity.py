@@ -2,7 +2,7 @@
 
 The model is read first as it was loaded, with transformers' eager attention, each text in a row of its own. The texts
 are short: a sliding window enters a model only through its configuration, so for the comparison it is made shorter than
-they are, for both sides ([why](docs/decisions/0009-any-family-by-its-own-forward.md)).
+they are, for both sides ([why](docs/decisions/0010-any-family-by-its-own-forward.md)).
 
 Shapes: R texts of equal length L, V vocabulary.
 """
