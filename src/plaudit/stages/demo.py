@@ -171,6 +171,22 @@ def add_everyday_prompts(store: FeedbackStore, every: int = 1) -> None:
         store.add_demonstrations(written, PROMPTS_FROM)
 
 
+def stage_flags(settings: DemoSettings, algorithm: str) -> dict[str, dict[str, Any]]:
+    """What each stage of the demo is told, by its name; the same commands one by one give the same bytes."""
+    s = settings
+    length = {"max_tokens": s.max_tokens, "temperature": s.temperature}
+    rollout = {"prompts": s.rollout_prompts, "answers": s.rollout_answers, **length}
+    training = {"iterations": s.iterations, "learning_rate": s.learning_rate}
+    training |= {f"rollout.{key}": value for key, value in rollout.items()}
+    return {
+        "sample": {"answers": s.answers, **length, "hint": s.hint, "hinted": s.hinted},
+        "panel": {"annotators": s.annotators, "overlap": s.overlap},
+        "reward": {"training.epochs": s.reward_epochs},
+        "align": {"algorithm": algorithm} | {f"training.{key}": value for key, value in training.items()},
+        "evaluate": {"answers": s.evaluate_answers},
+    }
+
+
 class _Loop:
     """The stages of one demo, one after the other, on one model, which is loaded once one of them needs it."""
 
@@ -190,10 +206,10 @@ class _Loop:
         self._say_how_long()
         if not self.options.preferences and not self._get_feedback():
             return None
-        settings = self.options.settings
-        learned = self._do(reward.STAGE, {"training.epochs": settings.reward_epochs})
-        aligned = self._do(align.STAGE, self._align_flags(learned))
-        return self._do(evaluate.STAGE, {"answers": settings.evaluate_answers, "align": aligned.id})
+        flags = stage_flags(self.options.settings, self.options.algorithm)
+        learned = self._do(reward.STAGE, flags["reward"])
+        aligned = self._do(align.STAGE, {**flags["align"], "reward": learned.id})
+        return self._do(evaluate.STAGE, {**flags["evaluate"], "align": aligned.id})
 
     def _say_how_long(self) -> None:
         """What the stages that are not done yet will take here, before the first of them begins."""
@@ -224,28 +240,16 @@ class _Loop:
 
     def _get_feedback(self) -> bool:
         """Sample answers and have them ranked; whether they are."""
-        s = self.options.settings
-        flags: dict[str, Any] = {"answers": s.answers, "max_tokens": s.max_tokens, "temperature": s.temperature}
-        flags |= {"hint": s.hint, "hinted": s.hinted}
-        config = sample.STAGE.configure(flags)
+        flags = stage_flags(self.options.settings, self.options.algorithm)
+        config = sample.STAGE.configure(flags["sample"])
         if any(not has_configuration(run, config, self.workspace.seed) for run in self.workspace.runs("sample")):
             raise UsageError(f"{self.workspace.path} was made with other settings; --fresh starts it over.")
-        sampled = self._do(sample.STAGE, flags)
+        sampled = self._do(sample.STAGE, flags["sample"])
         if self.options.people:
-            return rank_by_person(self.workspace, sampled, s.people_tasks, self.read, self.write)
-        self._do(panel.STAGE, {"annotators": s.annotators, "overlap": s.overlap, "sample": sampled.id})
+            count = self.options.settings.people_tasks
+            return rank_by_person(self.workspace, sampled, count, self.read, self.write)
+        self._do(panel.STAGE, {**flags["panel"], "sample": sampled.id})
         return True
-
-    def _align_flags(self, learned: Run) -> dict[str, Any]:
-        s = self.options.settings
-        rollout: dict[str, Any] = {"prompts": s.rollout_prompts, "answers": s.rollout_answers}
-        rollout |= {"max_tokens": s.max_tokens, "temperature": s.temperature}
-        training = {"iterations": s.iterations, "learning_rate": s.learning_rate}
-        return (
-            {"algorithm": self.options.algorithm, "reward": learned.id}
-            | {f"training.{key}": value for key, value in training.items()}
-            | {f"training.rollout.{key}": value for key, value in rollout.items()}
-        )
 
     def _do(self, stage: Stage, flags: Mapping[str, Any]) -> Run:
         run, was_there = ensure(self.workspace, stage, stage.configure(flags), self._load_model)
