@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from plaudit.config import config_from
 from plaudit.errors import UsageError
+from plaudit.feedback.aggregate import Selection
 from plaudit.report.outcome import number_text
 from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
@@ -92,13 +93,19 @@ def _train(
     prompts: Sequence[Prompt],
     model: LanguageModel,
 ) -> None:
-    from plaudit.stages.scorers import prepare_scorer, score_gap
+    from plaudit.stages.answer_length import say_what_was_cut, with_length
+    from plaudit.stages.scorers import prepare_scorer, reward_run_of, score_gap
     from plaudit.train.loop import reinforce
 
     scorer = prepare_scorer(workspace, run, store, prompts, model)
     run.results |= score_gap(workspace, run, store, scorer, model)
-    learner = ALGORITHMS[config.algorithm].load()(model, scorer, config.training, run.seed)
-    reinforce(model, learner, scorer, prompts, run.seed, run.checkpoint_dir, _logger(run, config.training))
+    guide = reward_run_of(workspace, run)
+    asked = Selection(Split.TRAIN, config.source, guide.results.get("question") if guide else None)
+    training = with_length(run, config.training, store, asked, model)
+    learner = ALGORITHMS[config.algorithm].load()(model, scorer, training, run.seed)
+    reinforce(model, learner, scorer, prompts, run.seed, run.checkpoint_dir, _logger(run, training))
+    last = run.metrics()[-1:]
+    say_what_was_cut(last[0].get("finished_share") if last else None, training.rollout.max_tokens)
     model.trunk.save_adapter("policy", run.adapter_dir, model.name)
 
 

@@ -38,7 +38,7 @@ class RewardConfig:
 class RolloutConfig:
     prompts: int = 8  # prompts an iteration
     answers: int = 4  # answers to each
-    max_tokens: int = 48
+    max_tokens: int | None = None  # default: what nearly all answers that people preferred need
     temperature: float = 1.0
     prompt_tokens: int = 256  # the newest tokens of a conversation that are read
     unfinished_penalty: float = 1.0  # taken from the score of an answer that was cut (the missing-EOS rule)
@@ -49,10 +49,13 @@ class RolloutConfig:
         require_at_least(1, self, "prompts", "answers", "prompt_tokens", "rows")
         require_at_least(0, self, "unfinished_penalty")
         require_above(0, self, "score_clip")
-        _ = self.sampling  # has checks of its own
+        require_at_least(1, self, "max_tokens")
+        _ = Sampling(temperature=self.temperature)  # has a check of its own
 
     @property
     def sampling(self) -> Sampling:
+        """How answers are drawn, once it is known how long they may be."""
+        assert self.max_tokens is not None
         return Sampling(self.max_tokens, self.temperature)
 
 
