@@ -16,6 +16,7 @@ from plaudit.errors import UsageError
 
 SECONDS = 5.0
 EMBEDDED = "smollm2"
+EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"  # what it was before it was quantised
 ANOTHER = f"name another model, such as {EMBEDDED} (a workspace's is named in its plaudit.toml)"
 
 
@@ -56,3 +57,11 @@ def folder_of(name: str) -> Path | None:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UsageError(f"There is no model folder {name}: check the path, or {ANOTHER}.")
     return None
+
+
+def loadable_name(name: str) -> str:
+    """What other libraries can load the model `name` by, from any folder: an id of the hub, or an absolute path."""
+    if name == EMBEDDED:
+        return EMBEDDED_ID
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else name

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -9,10 +12,11 @@ from threading import Thread
 
 import pytest
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
-from plaudit.models.catalog import load, locate, separate_pad
+from plaudit.models.catalog import load, locate, no_such_model, separate_pad
 from plaudit.models.external_reward import ExternalReward
 
 NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
@@ -87,3 +91,86 @@ def test_pad_is_never_the_end(tiny) -> None:
         tokenizer.pad_token = pad
         separate_pad(tokenizer)
         assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
+
+
+def copy_of(tiny_folder: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(tiny_folder, folder))
+
+
+def change(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_weights_that_are_not_there_are_named(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = copy_of(tiny_folder, tmp_path / "m")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.2.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=r"lack model\.layers\.2\.mlp\.up_proj\.weight: without them .* partly random"):
+        load(str(folder))
+
+
+def test_an_untied_head_that_is_not_there_is_named(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = copy_of(tiny_folder, tmp_path / "m")
+    change(folder / "config.json", tie_word_embeddings=False)
+    with pytest.raises(UsageError, match=r"lack lm_head\.weight"):
+        load(str(folder))
+
+
+def test_torn_weights_and_quantised_ones_are_refused_in_a_sentence(tiny_folder: Path, tmp_path: Path) -> None:
+    torn, quantised = copy_of(tiny_folder, tmp_path / "torn"), copy_of(tiny_folder, tmp_path / "q")
+    (torn / "model.safetensors").write_bytes((torn / "model.safetensors").read_bytes()[:-100])
+    with pytest.raises(UsageError, match=r"The model in .*torn could not be loaded: ") as refused:
+        load(str(torn))
+    assert "\n" not in str(refused.value)
+    change(quantised / "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    with pytest.raises(UsageError, match="are quantised"):
+        load(str(quantised))
+
+
+def test_every_end_that_is_declared_ends_an_answer(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = copy_of(tiny_folder, tmp_path / "m")
+    change(folder / "generation_config.json", eos_token_id=[2, 40, 41])
+    model = load(str(folder))
+    assert set(model.end_ids) == {2, 40, 41}
+
+
+def test_a_tokenizer_that_does_not_belong_and_one_without_an_end_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder = copy_of(tiny_folder, tmp_path / "m")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([f"new{n}" for n in range(5)])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(UsageError, match=r"tokenizer of .* has 292 tokens and its model 287"):
+        load(str(folder))
+    endless = copy_of(tiny_folder, tmp_path / "e")
+    change(endless / "tokenizer_config.json", eos_token=None)
+    change(endless / "config.json", eos_token_id=None)
+    (endless / "generation_config.json").unlink()
+    with pytest.raises(UsageError, match="has no end-of-sequence token"):
+        load(str(endless))
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [(401, "private, gated"), (403, "private, gated"), (500, r"answered 500\): try again"), (404, "no model")],
+)
+def test_what_the_hub_answers_is_said(status: int, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answer:
+        status_code = status
+
+    cause = RuntimeError("from the hub")
+    cause.response = Answer()  # type: ignore[attr-defined]
+    error = OSError("could not load")
+    error.__cause__ = cause
+    monkeypatch.setattr(hub, "ready", lambda: True)
+    assert re.search(says, str(no_such_model("some/model", "some/model", error)))
+
+
+def test_adapters_name_a_base_that_others_can_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    assert hub.loadable_name("smollm2") == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert hub.loadable_name("model") == str((tmp_path / "model").resolve())
+    assert hub.loadable_name("org/name") == "org/name"

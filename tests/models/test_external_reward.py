@@ -63,3 +63,43 @@ def test_what_cannot_guide_is_refused(reward: ExternalReward, tiny_folder: Path,
         ExternalReward.load(classifier(tiny_folder, tmp_path / "three", labels=3))
     with pytest.raises(UsageError, match="could not be loaded"):
         ExternalReward.load(str(tmp_path / "nothing"))
+
+
+def test_no_token_is_taken_for_padding(tiny_folder: Path, tmp_path: Path) -> None:
+    """A vocabulary whose first token is "!" and no pad token: "tea" and "tea!!!" are two texts."""
+    from transformers import AutoTokenizer
+
+    folder = classifier(tiny_folder, tmp_path / "rm")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token, tokenizer.chat_template = None, None
+    tokenizer.save_pretrained(folder)
+    reward = ExternalReward.load(folder, dtype="fp32")
+    first = tokenizer.convert_ids_to_tokens(0)
+    answers = [Response(PROMPT.id, "tea" + first * n) for n in range(4)]
+    assert len(set(reward.raw([PROMPT] * 4, answers).tolist())) == 4
+
+
+def test_a_checkpoint_without_the_head_is_refused_and_what_it_has_is_named(tiny_folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(classifier(tiny_folder, tmp_path / "rm"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["value_head.weight"] = tensors.pop("score.weight")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=r"lack score\.weight, but has value_head\.weight"):
+        ExternalReward.load(str(folder))
+
+
+def test_an_encoder_reads_no_more_than_it_has_positions_for(tiny_folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    tokenizer.chat_template = None
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=66, num_labels=1, pad_token_id=0,
+    )  # fmt: skip
+    RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    reward = ExternalReward.load(str(tmp_path), dtype="fp32")
+    assert torch.isfinite(reward.raw([PROMPT], [Response(PROMPT.id, "boil the water " * 100)])).all()

@@ -3,11 +3,20 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 
 from plaudit.errors import UsageError
 from plaudit.models.catalog import load
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import Tokens, segment_mask
+from plaudit.models.reward_model import RewardModel, ScalarHead, ScoreSettings
+
+
+@pytest.fixture
+def tiny(tiny):
+    """As the untouched model, which may write its special tokens."""
+    tiny.trunk.head.forbid(())
+    return tiny
 
 
 def tokens_of(ids):
@@ -108,6 +117,30 @@ def test_an_adapter_of_another_model_is_refused(tiny, tmp_path):
     with pytest.raises(UsageError, match="some/model"):
         tiny.trunk.load_adapter("again", tmp_path)
     assert "again" not in tiny.trunk.adapters
+
+
+@pytest.mark.parametrize("damage", ["torn", "lacking"])
+def test_a_damaged_adapter_is_refused_in_a_sentence(tiny, tmp_path, damage):
+    tiny.trunk.add_adapter("policy", LoraSettings(4), seed=0)
+    tiny.trunk.save_adapter("policy", tmp_path, "some/model")
+    file = tmp_path / "adapter_model.safetensors"
+    if damage == "torn":
+        file.write_bytes(file.read_bytes()[:-10])
+    else:
+        tensors = load_file(file)
+        tensors.pop(sorted(tensors)[0])
+        save_file(tensors, file)
+    with pytest.raises(UsageError):
+        tiny.trunk.load_adapter("again", tmp_path)
+    assert "again" not in tiny.trunk.adapters
+
+
+def test_a_head_that_lacks_a_part_is_refused_in_a_sentence(tiny, tmp_path):
+    tiny.trunk.add_adapter("reward", LoraSettings(4), seed=0)
+    RewardModel(tiny.trunk, "reward", ScalarHead(32, 0), ScoreSettings(depth=3)).save(tmp_path, "some/model")
+    save_file({"weight": load_file(tmp_path / "head.safetensors")["weight"]}, tmp_path / "head.safetensors")
+    with pytest.raises(UsageError, match="parts of it are missing"):
+        RewardModel.load(tiny.trunk, tmp_path, "again")
 
 
 def test_missing_models_are_named(tmp_path, monkeypatch):

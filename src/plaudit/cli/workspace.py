@@ -35,7 +35,8 @@ def init(
 
     if folder is not None and workspace != HERE:
         raise UsageError("Two folders were given: name the workspace by DIR or by --workspace, not both.")
-    folder_of(model)  # says where there is none, before a workspace is made for it
+    if found := folder_of(model):  # says where there is none, before a workspace is made for it
+        model = str(found.resolve())  # a workspace is used from other folders, too
     made = Workspace.create(folder or workspace, model, seed, name, feedback, dtype)
     print(f"Made workspace {made.name} in {made.path} (model {made.model}, seed {made.seed}).")
     print(

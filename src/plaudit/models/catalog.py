@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,9 +15,12 @@ from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.hub import ANOTHER, EMBEDDED, folder_of
 from plaudit.models.arithmetic import DTYPES, Arithmetic, choose_arithmetic
+from plaudit.models.chat import set_template_arguments
 from plaudit.models.embedded import embedded_model
 from plaudit.models.runtime import tune
 from plaudit.models.trunk import Trunk
+
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,23 @@ class LanguageModel:
 
     @property
     def end_ids(self) -> tuple[int, ...]:
-        """Every token that ends an answer: the tokenizer's end of sequence, and the model's own list of them."""
-        declared: Any = self.trunk.config.eos_token_id
-        extra = declared if isinstance(declared, list) else [declared]
-        return tuple({self.tokenizer.eos_token_id, *(e for e in extra if e is not None)})
+        """Every token that ends an answer: of the tokenizer, of the model's configuration and of its generation's."""
+        generation = getattr(self.trunk.model, "generation_config", None)
+        declared: list[Any] = [self.tokenizer.eos_token_id]
+        for config in (self.trunk.config, self.trunk.model.config, generation):
+            ends = getattr(config, "eos_token_id", None)
+            declared += ends if isinstance(ends, list) else [ends]
+        return tuple({end for end in declared if end is not None})
 
 
-def load(name: str, *, split: int | None = None, dtype: str = "auto", threads: int = 0) -> LanguageModel:
+def load(
+    name: str,
+    *,
+    split: int | None = None,
+    dtype: str = "auto",
+    threads: int = 0,
+    template: Mapping[str, Any] = MappingProxyType({}),
+) -> LanguageModel:
     """Load the model `name` on the best device there is.
 
     Args:
@@ -43,6 +58,7 @@ def load(name: str, *, split: int | None = None, dtype: str = "auto", threads: i
         split: see `Trunk`.
         dtype: `bf16`, `fp16` or `fp32`, or `auto` for what is fastest here.
         threads: to compute on, for the whole process; 0 for as many as there are cores to use.
+        template: variables of the chat template; see `set_template_arguments`.
 
     Raises:
         UsageError: there is no such model, its architecture cannot be the trunk, or the device does not compute so.
@@ -57,12 +73,67 @@ def load(name: str, *, split: int | None = None, dtype: str = "auto", threads: i
     path = locate(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[arithmetic.dtype])
-    except (OSError, ValueError, KeyError) as error:
-        raise _no_such_model(name, path, error) from error
+        model: Any = load_whole(AutoModelForCausalLM, path, name, DTYPES[arithmetic.dtype])
+    except UsageError:
+        raise
+    except Exception as error:  # torn files, formats that need other packages, a hub in trouble
+        raise no_such_model(name, path, error) from error
     model.to(device)
     separate_pad(tokenizer)
-    return LanguageModel(name, Trunk(model, split), tokenizer, arithmetic)
+    set_template_arguments(tokenizer, template)
+    loaded = LanguageModel(name, Trunk(model, split), tokenizer, arithmetic)
+    _check_tokens(loaded)
+    return loaded
+
+
+def load_whole(auto: Any, path: str, name: str, dtype: torch.dtype) -> Any:
+    """A model with eager attention, of which every weight comes from its files.
+
+    Raises:
+        UsageError: some do not: transformers would draw them at random, anew each time. Or they are quantised.
+    """
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(path)
+    if getattr(config, "quantization_config", None) or getattr(config.get_text_config(), "quantization_config", None):
+        raise UsageError(f"The weights of {name} are quantised, which adapters cannot be added to: name the original.")
+    model, info = auto.from_pretrained(
+        path, config=config, dtype=dtype, attn_implementation="eager", output_loading_info=True
+    )
+    lacking = sorted({*info["missing_keys"], *(key for key, *_ in info.get("mismatched_keys", ()))})
+    if lacking:
+        others = f", but has {_few(sorted(info['unexpected_keys']))}" if info["unexpected_keys"] else ""
+        raise UsageError(
+            f"The files of {name} lack {_few(lacking)}{others}: without them the model would be partly random, so "
+            f"give a complete checkpoint of a {type(model).__name__}."
+        )
+    return model
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _check_tokens(model: LanguageModel) -> None:
+    """Refuse a tokenizer that does not belong, and forbid what no reader of an answer would see.
+
+    A special token is not shown, so a policy that writes one says something that no person has judged. Neither does a
+    row of the embedding without a token.
+    """
+    size, known = model.trunk.head.weight.shape[0], model.tokenizer.get_vocab()
+    largest = max(known.values())
+    if largest >= size:
+        raise UsageError(
+            f"The tokenizer of {model.name} has {largest + 1} tokens and its model {size}: they are of different "
+            "models, or tokens were added without resizing the embedding."
+        )
+    if not model.end_ids:
+        raise UsageError(
+            f"{model.name} has no end-of-sequence token, so no answer would ever end: set eos_token in its "
+            "tokenizer_config.json."
+        )
+    nameless = set(range(size)) - set(known.values())
+    model.trunk.head.forbid({*model.tokenizer.all_special_ids, *nameless} - set(model.end_ids))
 
 
 def locate(name: str) -> str:
@@ -94,14 +165,18 @@ def separate_pad(tokenizer: Any) -> None:
     tokenizer.pad_token = spare[0] if spare else tokenizer.convert_ids_to_tokens(0)
 
 
-def _no_such_model(name: str, path: str, error: Exception) -> PlauditError:
-    folder = Path(path)
+def no_such_model(name: str, path: str, error: Exception) -> PlauditError:
+    """Why `name` could not be loaded, as far as its folder, the hub or the error says."""
+    folder, reason = Path(path), (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     if folder.is_dir():
         # safetensors takes a file that it may not read for one that is not there, so the files are asked themselves
         if closed := [file.name for file in sorted(folder.iterdir()) if not os.access(file, os.R_OK)]:
             return PlauditError(f"No permission to read {closed[0]} in {folder}: ask the file's owner for it.")
-        reason = str(error).splitlines()[0]
-        return UsageError(f"The model in {folder} could not be loaded: {reason}")
+        return UsageError(f"The model in {folder} could not be loaded: {reason}.")
+    if (status := _status(error)) is not None and status != NOT_FOUND:
+        return _refused_by_hub(name, status)
+    if status is None and not isinstance(error, OSError):
+        return UsageError(f"The model {name} could not be loaded: {reason}.")
     if not hub.ready():
         return UsageError(
             f"The model {name} is neither a folder nor in the local Hugging Face cache, and the hub cannot be reached: "
@@ -110,3 +185,21 @@ def _no_such_model(name: str, path: str, error: Exception) -> PlauditError:
     return UsageError(
         f"There is no model {name}: give {EMBEDDED}, a folder in Hugging Face format, or the id of a model on the hub."
     )
+
+
+def _refused_by_hub(name: str, status: int) -> PlauditError:
+    if status in (401, 403):
+        return UsageError(
+            f"The hub gives {name} to nobody unknown: it is private, gated, or not there. Accept its terms on "
+            "huggingface.co, and log in by `hf auth login`."
+        )
+    return PlauditError(f"The hub could not give {name} (it answered {status}): try again later.")
+
+
+def _status(error: BaseException | None) -> int | None:
+    """What the hub answered, from the error or those that it came from."""
+    while error is not None:
+        if isinstance(status := getattr(getattr(error, "response", None), "status_code", None), int):
+            return status
+        error = error.__cause__ or error.__context__
+    return None

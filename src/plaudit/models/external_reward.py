@@ -17,12 +17,14 @@ from torch import Tensor
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.arithmetic import DTYPES
-from plaudit.models.catalog import quiet_transformers, separate_pad
+from plaudit.models.catalog import load_whole, quiet_transformers
+from plaudit.models.chat import beginning, render
 from plaudit.models.packing import Packed, microbatches
-from plaudit.types import Prompt, Response, Role
+from plaudit.types import Message, Prompt, Response, Role
 
 TOKENS_AT_ONCE = 4096
 LONGEST = 1024  # tokens of conversation and answer
+NO_TOKEN = -1
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,10 @@ class ExternalReward:
             hub.ready()
         try:
             tokenizer = AutoTokenizer.from_pretrained(name)
-            network: Any = AutoModelForSequenceClassification.from_pretrained(name, dtype=DTYPES[dtype])
-        except (OSError, ValueError, KeyError) as error:
+            network: Any = load_whole(AutoModelForSequenceClassification, name, name, DTYPES[dtype])
+        except UsageError:
+            raise
+        except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise UsageError(
                 f"The reward model {name} could not be loaded ({reason}): give a run of `plaudit reward`, a folder, or "
@@ -63,9 +67,9 @@ class ExternalReward:
             ) from error
         if network.config.num_labels != 1:
             raise UsageError(f"{name} gives {network.config.num_labels} numbers for a text; a reward model gives one.")
-        separate_pad(tokenizer)
-        tokenizer.padding_side = "right"
-        network.config.pad_token_id = tokenizer.pad_token_id  # by which it finds the end of a text
+        # A decoder's classifier reads the last token that is not padding, by identity. Nothing is padded here, and no
+        # token is taken for it, be it the tokenizer's own.
+        network.config.get_text_config().pad_token_id = network.config.pad_token_id = NO_TOKEN
         network.eval().requires_grad_(False)
         return cls(name, network.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
 
@@ -85,24 +89,40 @@ class ExternalReward:
 
     @torch.no_grad()
     def raw(self, prompts: Sequence[Prompt], answers: Sequence[Response]) -> Tensor:
-        """(A,) the network's own scores, in fp32."""
+        """(A,) the network's own scores, in fp32. Texts of one length are read together, so that none is padded."""
         encoded = [self._encode(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         scores = torch.zeros(len(encoded))
-        for rows in microbatches([len(ids) for ids in encoded], TOKENS_AT_ONCE):
-            longest = max(len(encoded[row]) for row in rows)
-            pad = self.tokenizer.pad_token_id
-            ids = torch.tensor([encoded[row] + [pad] * (longest - len(encoded[row])) for row in rows])
-            present = torch.arange(longest) < torch.tensor([len(encoded[row]) for row in rows])[:, None]
-            device = self.network.device
-            logits = self.network(input_ids=ids.to(device), attention_mask=present.long().to(device)).logits
-            scores[rows] = logits[:, 0].float().cpu()
+        by_length: dict[int, list[int]] = {}
+        for row, ids in enumerate(encoded):
+            by_length.setdefault(len(ids), []).append(row)
+        for length, same in by_length.items():
+            for rows in microbatches([length] * len(same), TOKENS_AT_ONCE):
+                chosen = [same[row] for row in rows]
+                ids_BL = torch.tensor([encoded[row] for row in chosen], device=self.network.device)
+                logits = self.network(input_ids=ids_BL, attention_mask=torch.ones_like(ids_BL)).logits
+                scores[chosen] = logits[:, 0].float().cpu()
         return scores
 
     def _encode(self, prompt: Prompt, answer: Response) -> list[int]:
-        turns = [*((str(m.role), m.content) for m in prompt.messages), (str(Role.ASSISTANT), answer.text)]
+        """Token ids with what the tokenizer begins a text with; of too long a text the newest."""
+        turns = (*prompt.messages, Message(Role.ASSISTANT, answer.text))
         if self.tokenizer.chat_template:
-            messages = [{"role": role, "content": content} for role, content in turns]
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False)
+            text = render(self.tokenizer, turns, f"the prompt {prompt.id}", add_generation_prompt=False)
         else:
-            text = "\n\n".join(f"{role.capitalize()}: {content}" for role, content in turns)
-        return list(self.tokenizer(text, add_special_tokens=not self.tokenizer.chat_template)["input_ids"])[-LONGEST:]
+            text = "\n\n".join(f"{str(m.role).capitalize()}: {m.content}" for m in turns)
+        ids = list(self.tokenizer(text, add_special_tokens=not self.tokenizer.chat_template)["input_ids"])
+        limit = self._longest()
+        if len(ids) <= limit:
+            return ids
+        first = [] if self.tokenizer.chat_template else beginning(self.tokenizer)
+        return first + ids[len(first) - limit :]
+
+    def _longest(self) -> int:
+        """LONGEST tokens, or as many as the network has positions for: RoBERTa's kin count from after the pad token."""
+        config = self.network.config.get_text_config()
+        embeddings = [
+            m for n, m in self.network.named_modules() if n.endswith("position_embeddings") and hasattr(m, "weight")
+        ]
+        positions = [m.weight.shape[0] - (m.padding_idx + 1 if m.padding_idx is not None else 0) for m in embeddings]
+        positions += [getattr(config, "max_position_embeddings", None) or LONGEST, self.tokenizer.model_max_length]
+        return int(min(LONGEST, *positions))

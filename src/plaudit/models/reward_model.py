@@ -23,6 +23,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -157,10 +158,12 @@ class RewardModel:
         try:
             settings = ScoreSettings(**json.loads((folder / "reward.json").read_text()))
             weights = load_file(folder / "head.safetensors")
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise UsageError(f"There is no reward model in {folder} ({error}): run `plaudit reward` first.") from error
-        trunk.load_adapter(adapter, folder)
         head = ScalarHead(trunk.hidden_size, seed=0)
+        if {key: t.shape for key, t in weights.items()} != {key: t.shape for key, t in head.state_dict().items()}:
+            raise UsageError(f"The head in {folder} is of another model, or parts of it are missing: train it anew.")
+        trunk.load_adapter(adapter, folder)
         head.load_state_dict(weights)
         return cls(trunk, adapter, head.to(trunk.device), settings)
 

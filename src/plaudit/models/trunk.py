@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from plaudit.errors import UsageError
 from plaudit.files import write_atomically
+from plaudit.hub import loadable_name
 from plaudit.models.attention import ATTENTION
 from plaudit.models.fidelity import compare, read_untouched
 from plaudit.models.head import Head
@@ -117,7 +119,7 @@ class Trunk:
     def save_adapter(self, name: str, folder: Path, base_model: str) -> None:
         """Write the adapter `name` in PEFT's format, so that PEFT, vLLM and whatever reads it can load it.
 
-        `adapter_model.safetensors` and `adapter_config.json`, which names `base_model`.
+        `adapter_model.safetensors` and `adapter_config.json`, which names `base_model` as others can load it.
         """
         parameters = self.adapter_parameters(name)
         tensors = {f"{PREFIX}{path}.weight": p.detach().cpu().contiguous() for path, p in parameters.items()}
@@ -125,7 +127,7 @@ class Trunk:
         config = {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": base_model,
+            "base_model_name_or_path": loadable_name(base_model),
             "inference_mode": True,
             "r": settings.rank,
             "lora_alpha": settings.alpha,
@@ -149,10 +151,10 @@ class Trunk:
         try:
             config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
             tensors = load_file(folder / "adapter_model.safetensors")
-        except (OSError, ValueError) as error:
-            raise UsageError(f"There is no adapter in {folder} ({error}): name a finished run.") from error
-        last = max(config["layers_to_transform"])
-        self.add_adapter(name, LoraSettings(config["r"], config["lora_alpha"]), seed=0, depth=last + 1)
+            settings, last = LoraSettings(config["r"], config["lora_alpha"]), max(config["layers_to_transform"])
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise UsageError(f"There is no whole adapter in {folder} ({error}): name a finished run.") from error
+        self.add_adapter(name, settings, seed=0, depth=last + 1)
         parameters = self.adapter_parameters(name)
         expected = {f"{PREFIX}{path}.weight": p for path, p in parameters.items()}
         if expected.keys() != tensors.keys() or any(expected[k].shape != t.shape for k, t in tensors.items()):
