@@ -111,3 +111,43 @@ def test_each_chunk_and_each_seed_has_random_numbers_of_its_own(tiny, monkeypatc
     parts = chunks(tiny, QUESTIONS, DRAWING)
     states = {bytes(part.generator(seed).get_state().tolist()) for part in parts for seed in range(4)}
     assert len(states) == 5 * 4
+
+
+def test_a_rare_token_is_drawn_as_often_as_its_probability_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the mass lies in 100,000 tokens: sums in fp32 would move their bounds by many times their width."""
+    count = 100_000
+    logits = torch.zeros(1, count + 1)
+    logits[0, 0] = torch.tensor(float(count)).log()
+    bounds = torch.cat([torch.tensor([0.0, 0.5]), 0.5 + 0.5 * torch.arange(1, count + 1) / count]).double()
+    for token in (1, 777, 54_321, count):
+        middle = float(bounds[token] + bounds[token + 1]) / 2
+        monkeypatch.setattr(torch, "rand", lambda *_, u=middle, **__: torch.tensor([[u]], dtype=torch.float64))
+        assert draw_tokens(logits, 1.0, torch.Generator())[0].item() == token
+
+
+def test_no_special_token_but_an_end_is_written(tiny) -> None:
+    """At this temperature every token of the vocabulary would come up."""
+    written = {
+        token for group in drawn(tiny, max_tokens=400, temperature=1e4) for answer in group for token in answer.ids
+    }
+    assert len(written) > 200
+    assert written & set(tiny.tokenizer.all_special_ids) <= set(tiny.end_ids)
+    assert max(written) < len(tiny.tokenizer)
+
+
+def test_what_reads_otherwise_than_it_was_written_is_known(tiny) -> None:
+    from plaudit.models.sampling import Sampled, as_read, as_response
+
+    end = tiny.tokenizer.eos_token_id
+
+    def read(ids):
+        sampled = Sampled((*ids, end), (0.0,) * (len(ids) + 1), StopReason.EOS)
+        return as_read(tiny, sampled, as_response(tiny, QUESTIONS[0], sampled))
+
+    canonical = tiny.tokenizer("boil the water")["input_ids"]
+    assert read(canonical) == ([*canonical, end], False)
+    letters = [tiny.tokenizer.convert_tokens_to_ids(letter) for letter in "boil"]
+    assert letters != tiny.tokenizer("boil")["input_ids"]
+    assert read(letters) == ([*tiny.tokenizer("boil")["input_ids"], end], True)
+    space = tiny.tokenizer(" \n")["input_ids"]
+    assert read([*canonical, *space]) == ([*canonical, end], True)
