@@ -27,8 +27,7 @@ _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",
 
 def content_id(*parts: Any) -> str:
     """16 hexadecimal digits that depend on nothing but `parts` (anything JSON can write)."""
-    text = _CANONICAL.encode(parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_CANONICAL.encode(parts).encode()).hexdigest()[:16]
 
 
 def seed_for(seed: int, purpose: str) -> int:

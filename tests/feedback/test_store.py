@@ -369,3 +369,13 @@ def test_any_text_comes_back_as_it_was(store: FeedbackStore) -> None:
     assert [response.text for response in store.responses()] == odd
     assert [response.id for response in store.responses()] == [response.id for response in added]
     assert store.verify() == []
+
+
+def test_ids_come_from_content_and_never_change() -> None:
+    """Stores and exports elsewhere hold these ids."""
+    prompt = Prompt.from_text("Grün?\n", "x")
+    a, b = Response(prompt.id, "Ja."), Response(prompt.id, "Nein.", StopReason.LENGTH, run_id="sample-001")
+    assert (prompt.id, prompt.opening_id) == ("826d5d553cd47e2f", "826d5d553cd47e2f")
+    assert (a.id, b.id) == ("20529ec396e80830", "7d1c4da043103ecb")
+    assert Task(prompt.id, (a.id, b.id)).id == "f151f96150996f1d"
+    assert Task(prompt.id, (b.id, a.id), "Which is safer?").id == "035c4185d4120361"

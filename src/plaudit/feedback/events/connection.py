@@ -19,7 +19,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.events.schema import REVISION, metadata, versions
 from plaudit.files import writing
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: an import writes millions
 BUSY_SECONDS = 20.0  # a bulk import of tens of thousands of rows holds the lock for a few
 
 _BUSY = "Another program is writing to {place} and did not finish within {busy:.0f} s. Try again when it has."
@@ -126,9 +126,7 @@ def engine_for(place: str | Path, create: bool) -> Engine:
     if url.get_backend_name() == POSTGRESQL:
         pool = {"max_overflow": POSTGRESQL_CONNECTIONS - 5, "pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
     try:
-        engine = create_engine(
-            url, json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")), **pool
-        )
+        engine = create_engine(url, json_serializer=_JSON.encode, **pool)
     except ModuleNotFoundError as error:
         if error.name == "psycopg":
             raise UsageError("A PostgreSQL database needs its driver: install `plaudit[postgres]`.") from error
