@@ -84,4 +84,4 @@ def test_only_what_is_left_out_is_counted(store: FeedbackStore, tmp_path: Path) 
     ranked = rank(store, Prompt.from_text("A?", "mine"), [["C"], ["A", "B"]])
     store.add_tasks([Task(ranked.prompt_id, (), "Write.")])
     summary = export_rewardbench2(store, tmp_path / "out.jsonl")
-    assert str(summary) == f"Wrote 1 rows to {tmp_path / 'out.jsonl'}."
+    assert str(summary) == f"Wrote 1 row to {tmp_path / 'out.jsonl'}."
