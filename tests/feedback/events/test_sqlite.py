@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,24 @@ def test_a_damaged_store(store: FeedbackStore, world: list[Task], tmp_path: Path
     path.write_bytes(content)
     with pytest.raises(PlauditError, match="is damaged"), FeedbackStore.open(path) as damaged:
         damaged.prompts()
+
+
+def test_a_bulk_import_lets_others_write_between_its_batches(tmp_path: Path) -> None:
+    """Another process writes batch after batch, with hardly a moment between two."""
+    program = (
+        "import sys, time\nfrom plaudit.feedback.store import FeedbackStore\n"
+        "with FeedbackStore.open(sys.argv[1]) as store:\n    print('go', flush=True)\n    for _ in range(40):\n"
+        "        with store.transaction():\n            time.sleep(0.08)\n        time.sleep(0.008)\n"
+    )
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        command = [sys.executable, "-c", program, str(tmp_path / "f.db")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bulk:
+            assert bulk.stdout is not None
+            assert bulk.stdout.readline() == "go\n"
+            waits = []
+            while bulk.poll() is None:
+                began = time.monotonic()
+                store.act("ana", "look", "x", {})
+                waits.append(time.monotonic() - began)
+    assert len(waits) > 5
+    assert max(waits) < 0.3

@@ -17,13 +17,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from plaudit.errors import PlauditError, UsageError
@@ -32,6 +33,8 @@ from plaudit.files import writing
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: an import writes millions
 BUSY_SECONDS = 20.0  # a bulk import of tens of thousands of rows holds the lock for a few
+
+ASKED_EVERY = 0.004  # seconds: whether the lock is free
 
 _BUSY = "Another program is writing to {place} and did not finish within {busy:.0f} s. Try again when it has."
 _FULL = "The disk is full: nothing was written to {place}. Free some space and run the same command again."
@@ -176,8 +179,33 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("plaudit_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("plaudit_writes", False):
+        _begin_in_turn(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_in_turn(connection: Connection) -> None:
+    """Begin to write as soon as another process lets go. PlauditError where none does in time.
+
+    SQLite itself asks ever more rarely, in the end ten times a second, and misses the moments between the transactions
+    of a bulk import: a labeller would wait for a second though none of them takes a tenth.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                if "locked" not in str(error.orig):
+                    raise
+                if time.monotonic() >= until:
+                    raise busy(connection.engine) from error
+            time.sleep(ASKED_EVERY)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
 
 def _configure_postgresql(connection: Any, _record: Any) -> None:
