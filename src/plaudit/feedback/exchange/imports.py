@@ -130,7 +130,7 @@ def show_records(
     if reading.format.name == PLAUDIT:
         raise UsageError("What Plaudit exported says itself what it is; import it.")
     _decide(reading)
-    shown = [f"{source} is of {reading.format.description}. So its first records would be read:"]
+    shown = [f"{source} holds {reading.format.description}. Its first records would be read so:"]
     for where, said in islice(reading.said(), SHOWN):
         shown += ["", where, *(line for item in said for line in _described(item))]
     return make_printable("\n".join(shown))
@@ -267,7 +267,10 @@ def _stranger(record: Any) -> str:
         return "not a preference in any format that we know: no record with columns"
     like = nearest(record)
     if like is None and _is_prompt(record):
-        return f"a prompt without a preference, with {names(record)}: --prompts imports prompts"
+        return (
+            f"a prompt without a preference that we know, with {names(record)}: --prompts imports prompts alone, and "
+            "--map says which column is what"
+        )
     near = f"; nearest is {like.description}, which has {names(dict.fromkeys(like.columns))}" if like else ""
     return (
         f"not a preference in any format that we know, only {names(record)}{near}. Say which column is which by "
