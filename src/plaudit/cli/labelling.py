@@ -252,6 +252,11 @@ def _facts(report: dict[str, Any]) -> Iterator[str]:
     if effort["cost"] is not None:
         each = f"{number_text(effort['cost_a_comparison'])} a comparison"
         yield f"cost: {number_text(effort['cost'])} {effort['currency']}, {each}"
+    if (left := report["left"])["judgements"]:
+        hours = "" if left["hours"] is None else f", about {number_text(left['hours'])} h at this pace"
+        people = counted(left["people"], "person", "people")
+        what = f"{counted(left['judgements'], 'judgement')}, {counted(left['comparisons'], 'comparison')}"
+        yield f"left: {what}, by at least {people}{hours}"
     yield f"skipped: {skips['skipped']:,} ({skips['skipped_share']:.0%})"
 
 

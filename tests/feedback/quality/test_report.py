@@ -254,3 +254,14 @@ def test_advice_on_length_where_the_interval_is_on_one_side(
     report = replace(quality_report(store), longer_wins=Share((low + high) / 2, low, high, 100))
     said = [sentence for sentence in advice(report) if "answer wins" in sentence]
     assert [sentence.split()[1] for sentence in said] == ([word] if word else [])
+
+
+def test_what_is_left_is_estimated(store: FeedbackStore) -> None:
+    tasks, _ = fill(store, 10, 3, overlap=3)
+    store.add_annotators(map(Annotator, ("ana", "ben")))
+    for task in tasks[:4]:
+        ranking = Ranking(tuple((r,) for r in task.response_ids))
+        store.submit(Judgement(task.id, task.id, "ana", ranking, task.response_ids, seconds=30.0))
+    left = quality_report(store).left
+    assert (left.judgements, left.comparisons, left.people) == (26, 78, 3)
+    assert left.hours == pytest.approx(78 * 10 / 3600)

@@ -10,17 +10,20 @@ of researcher with crowd; Ouyang et al. 2022: 73 ± 1.5%; Stiennon et al. 2020: 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, Table, func, select
+from sqlalchemy import Select, Table, Text, cast, func, select
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.aggregate import question_asked
-from plaudit.feedback.events.schema import AssignmentState, assignments, demonstrations, judgements
+from plaudit.feedback.events.places import FOR_EVERYBODY
+from plaudit.feedback.events.schema import IS_FREE, AssignmentState, assignments, demonstrations, judgements
+from plaudit.feedback.events.schema import tasks as tasks_table
 from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.quality.annotators import (
     LEANING,
@@ -84,6 +87,16 @@ class Skips:
 
 
 @dataclass(frozen=True)
+class Left:
+    """What is still to be judged of the tasks that ask the question; those for everybody have no end and are aside."""
+
+    judgements: int  # free places
+    comparisons: int  # pairs of answers in them
+    people: int  # that it takes at least: of one task, nobody takes two places
+    hours: float | None  # of all people together, at the pace so far; None where no time was taken
+
+
+@dataclass(frozen=True)
 class QualityReport:
     """`as_dict` is what `plaudit quality --json` prints."""
 
@@ -104,6 +117,7 @@ class QualityReport:
     first_wins: Share
     longer_wins: Share
     effort: Effort
+    left: Left
     skips: Skips
     annotators: tuple[AnnotatorQuality, ...]
     advice: tuple[Sentence, ...] = ()
@@ -151,7 +165,8 @@ def quality_report(store: FeedbackStore, question: str | None = None, *, seed: i
         gold=_gold(everything),
         first_wins=_overall(choices, (choices.choice == 0) == (choices.shown > 0), decided & (choices.shown != 0)),
         longer_wins=_overall(choices, (choices.choice == 0) == (choices.longer > 0), decided & (choices.longer != 0)),
-        effort=_effort(choices, store.settings()),
+        effort=(effort := _effort(choices, store.settings())),
+        left=_left(store, question, effort),
         skips=Skips(skipped, skipped / (skipped + _count_answered(store)), reasons),
         annotators=annotators,
     )
@@ -199,6 +214,17 @@ def _effort(choices: Choices, settings: ProjectSettings) -> Effort:
     cost = None if settings.hourly_cost is None else total / 3600 * settings.hourly_cost
     each = None if cost is None else cost / comparisons
     return Effort(len(seconds), number(median), total / comparisons, total / 3600, cost, each, settings.currency)
+
+
+def _left(store: FeedbackStore, question: str, effort: Effort) -> Left:
+    asked = (tasks_table.c.question == question) & IS_FREE & tasks_table.c.purpose.not_in(map(str, FOR_EVERYBODY))
+    query = select(cast(tasks_table.c.response_ids, Text), tasks_table.c.free_places).where(asked)
+    with store.reading() as connection:
+        free = [(len(json.loads(ids)), places) for ids, places in connection.execute(query)]
+    places = sum(n for answers, n in free if answers > 1)
+    comparisons = sum(answers * (answers - 1) // 2 * n for answers, n in free)
+    hours = None if effort.seconds_a_comparison is None else comparisons * effort.seconds_a_comparison / 3600
+    return Left(places, comparisons, max((n for answers, n in free if answers > 1), default=0), hours)
 
 
 def _count_skips(store: FeedbackStore) -> tuple[dict[str, int], dict[str, int]]:
