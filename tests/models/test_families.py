@@ -18,6 +18,7 @@ from plaudit.errors import UsageError
 from plaudit.models import attention, fidelity
 from plaudit.models.head import Head
 from plaudit.models.logprobs import TokenLogprobs
+from plaudit.models.packing import pack
 from plaudit.models.trunk import Trunk
 
 FAMILIES = (
@@ -85,6 +86,22 @@ def test_the_comparison_notices_what_is_left_out(forgotten: str, monkeypatch: py
 def test_windows_are_as_they_were_after_the_comparison() -> None:
     trunk = Trunk(tiny_model(transformers.MistralForCausalLM))
     assert trunk.config.sliding_window == 64 > fidelity.WINDOW
+
+
+def test_a_text_beyond_where_rotary_angles_change_is_refused() -> None:
+    """One long text in a batch would change what the short ones beside it are."""
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "rope_theta": 10_000.0}
+    trunk = Trunk(
+        tiny_model(
+            model_class("Phi3"), rope_parameters=rope, original_max_position_embeddings=40, partial_rotary_factor=1.0
+        )
+    )
+    short, long = (pack([[5] * 30], [[[6] * n]], dtype=torch.float32).tokens for n in (10, 11))
+    trunk.lower(short)
+    with pytest.raises(UsageError, match="A text of 41 tokens is longer than the 40"):
+        trunk.lower(long)
+    assert Trunk(tiny_model(transformers.OPTForCausalLM))._layers.longest == 512
+    assert Trunk(tiny_model(transformers.LlamaForCausalLM))._layers.longest is None
 
 
 def test_gradients_go_through_scale_cap_bias_and_forbidden_tokens() -> None:

@@ -33,6 +33,7 @@ class Layers:
 
     def __init__(self, model: Any) -> None:
         self.path, self.list, self.decoder = find_layers(model)
+        self.longest = longest_text(model)
         self.start, self.stop = 0, len(self.list)
         self.given: Tensor | None = None  # (B, L, D) what layer `start` is to read instead of what it gets
         self.reached: Tensor | None = None  # (B, L, D) after layer `stop` - 1
@@ -66,7 +67,15 @@ class Layers:
         """(B, L, D) hidden states after layer `stop` - 1, and (B, L, D) what the model's own final norm makes of them.
 
         Layer `start` reads `given_BLD`, or else what the layers below it give: the embeddings, where there are none.
+
+        Raises:
+            UsageError: a text is longer than the model reads it in one way; see `longest_text`.
         """
+        if self.longest is not None and (length := int(tokens.positions_BL.max()) + 1) > self.longest:
+            raise UsageError(
+                f"A text of {length} tokens is longer than the {self.longest} that this model reads in one way: lower "
+                "prompt_tokens or max_tokens."
+            )
         self.start, self.stop, self.given = start, stop, given_BLD
         try:
             with attending(tokens) as self.layout:
@@ -93,3 +102,21 @@ def find_layers(model: Any) -> tuple[str, Any, Any]:
             if decoders and type(decoders[0].config) is type(config):  # an encoder of images has its own configuration
                 return path, module, decoders[0]
     raise UsageError("it has no list of decoder layers")
+
+
+def longest_text(model: Any) -> int | None:
+    """Tokens up to which a text is read alike whatever stands beside it; None where there is no such limit.
+
+    Learned positions end somewhere. Rotary angles of the kinds `dynamic` and `longrope` are others for all rows as soon
+    as one text is longer than those that the model was first trained on.
+    """
+    config = model.config.get_text_config(decoder=True)
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]  # one a kind of layer
+    of_positions = getattr(config, "max_position_embeddings", None)
+    trained = getattr(config, "original_max_position_embeddings", None) or of_positions
+    changing = [kind for kind in kinds if kind.get("rope_type") in ("dynamic", "longrope")]
+    limits = [kind.get("original_max_position_embeddings") or trained for kind in changing]
+    if not any("rotary" in name for name, _ in model.named_modules()):
+        limits.append(of_positions)
+    return min((limit for limit in limits if limit), default=None)
