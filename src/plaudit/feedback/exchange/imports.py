@@ -37,7 +37,7 @@ from plaudit.types import Prompt
 
 SCALE = (1, 7)  # of our ratings
 LOOK_AT = 20  # records that decide which format a source has
-BATCH = 400  # records that are stored at once, in some 0.2 s that others may wait
+BATCH = 200  # records that are stored at once, in some 0.15 s that others may wait
 SHOWN = 3  # records of --show
 LONG = 2_000  # records whose import shows how far it is
 
