@@ -18,7 +18,7 @@ PARTS = (
     report.Effort, report.Skips, annotators.AnnotatorQuality, annotators.Flag,
     annotators.Share, Agreement, Coefficient,
 )  # fmt: skip
-LOGGED = {"sampler_gap_nats", "sampler_bias_nats"}  # each iteration, for who looks into metrics.jsonl
+LOGGED = {"sampler_gap_nats", "sampler_bias_nats", "reread_share"}  # each iteration, for who looks into metrics.jsonl
 ENTRIES = re.findall(r"^### (.*)\n((?:- .*\n?)+)", PAGE, flags=re.MULTILINE)
 
 

@@ -23,7 +23,7 @@ from plaudit.models.chat import encode_prompt
 from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.packing import Packed, pack
 from plaudit.models.reward_model import Scorer
-from plaudit.models.sampling import Sampled, as_response, draw_answers, generator_for
+from plaudit.models.sampling import Sampled, as_read, as_response, draw_answers, generator_for
 from plaudit.train.configs import RolloutConfig
 from plaudit.train.steps import LOWER
 from plaudit.types import Prompt, Response, StopReason, seed_for
@@ -40,6 +40,7 @@ class Rollout:
     sampled_AT: Tensor  # log-probabilities under the policy that wrote the answers, as it wrote them, nats
     scores_A: Tensor  # reward model's score after clipping and the missing-EOS rule
     raw_scores_A: Tensor  # reward model's score as it came
+    reread: int = 0  # answers whose text is read as other tokens than it was written by
 
     @property
     def kl_nats_A(self) -> Tensor:
@@ -98,12 +99,51 @@ def score_microbatch(
     answers = [as_response(model, p, a) for p, group in zip(prompts, drawn, strict=True) for a in group]
     raw_A = scorer.score([p for p in prompts for _ in range(config.answers)], answers, lower_BLD, packed).float()
     require_finite(raw_A.tolist(), lambda i: f"The score of an answer to prompt {answers[i].prompt_id}", LOWER)
+    reread = reread_answers(model, drawn, answers)
+    _score_as_read(model, scorer, prompts, encoded, answers, reread, raw_A)
     cut_A = torch.tensor([r.stop_reason is not StopReason.EOS for r in answers], device=raw_A.device)
     scores_A = raw_A.clamp(-config.score_clip, config.score_clip) - config.unfinished_penalty * cut_A
-    rollout = Rollout(answers, packed, lower_BLD, reference_AT, sampled_AT, scores_A, raw_A)
+    rollout = Rollout(answers, packed, lower_BLD, reference_AT, sampled_AT, scores_A, raw_A, len(reread))
     kl_nats = rollout.kl_nats_A.tolist()
     require_finite(kl_nats, lambda i: f"The KL of an answer to prompt {answers[i].prompt_id}", LOWER)
     return rollout
+
+
+def reread_answers(
+    model: LanguageModel, drawn: Sequence[Sequence[Sampled]], answers: Sequence[Response]
+) -> dict[int, list[int]]:
+    """Index of an answer -> the ids that its text is read as, of those that were written by other ids.
+
+    An answer that is cut and has no words is left as it was written: there is nothing to read.
+    """
+    read = (as_read(model, *both) for both in zip((a for group in drawn for a in group), answers, strict=True))
+    return {index: ids for index, (ids, differs) in enumerate(read) if differs and ids}
+
+
+def _score_as_read(
+    model: LanguageModel,
+    scorer: Scorer,
+    prompts: Sequence[Prompt],
+    encoded: Sequence[list[int]],
+    answers: Sequence[Response],
+    reread: dict[int, list[int]],
+    raw_A: Tensor,
+) -> None:
+    """Put the scores of what people would read into `raw_A`, for the answers that were written otherwise.
+
+    White space at the ends and other segmentations of the same words are a channel that nobody has judged.
+    """
+    if not reread:
+        return
+    each = len(answers) // len(prompts)
+    rows = {row: [i for i in reread if i // each == row] for row in sorted({i // each for i in reread})}
+    texts = [[reread[i] for i in indices] for indices in rows.values()]
+    packed = pack([encoded[row] for row in rows], texts, dtype=model.trunk.dtype, device=model.trunk.device)
+    order = [i for indices in rows.values() for i in indices]
+    asked = [prompts[i // each] for i in order]
+    scores = scorer.score(asked, [answers[i] for i in order], model.trunk.lower(packed.tokens), packed)
+    require_finite(scores.tolist(), lambda n: f"The score of an answer to prompt {asked[n].id}", LOWER)
+    raw_A[torch.tensor(order, device=raw_A.device)] = scores.float()
 
 
 def sampler_gap(rollouts: Sequence[Rollout], trained_AT: Sequence[Tensor]) -> dict[str, float]:
@@ -126,4 +166,5 @@ def summarise(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "kl_nats": float(torch.cat([r.kl_nats_A for r in rollouts]).mean()),
         "finished_share": sum(a.stop_reason is StopReason.EOS for a in answers) / len(answers),
         "length_tokens": tokens / len(answers),
+        "reread_share": sum(r.reread for r in rollouts) / len(answers),
     }
