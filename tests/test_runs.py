@@ -176,11 +176,11 @@ def test_changed_and_missing_inputs_are_stale(tmp_path: Path) -> None:
     }
     run = new_run(tmp_path / "runs", "align", {}, 0, inputs)
     workspace = SimpleNamespace(path=tmp_path, run=lambda run_id: Run.open(tmp_path / "runs" / run_id))
-    assert run.stale_inputs(workspace) == []
+    assert run.changed_inputs(workspace) == []
     source.write_json("scores.json", 2)
-    assert run.stale_inputs(workspace) == ["reward"]
+    assert run.changed_inputs(workspace) == ["reward"]
     labels.unlink()
-    assert run.stale_inputs(workspace) == ["reward", "labels"]
+    assert run.changed_inputs(workspace) == ["reward", "labels"]
 
 
 def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> None:

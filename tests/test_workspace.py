@@ -129,9 +129,9 @@ def test_inputs_are_recorded_and_watched(workspace: Workspace, tmp_path: Path) -
     run = workspace.start("align", {}, 0, {"reward": reward, "labels": inside, "prompts": outside})
     assert run.inputs["reward"] == {"id": "reward-001", "digest": reward.digest()}
     assert run.inputs["labels"]["id"] == "labels.jsonl"
-    assert run.stale_inputs(workspace) == []
+    assert run.changed_inputs(workspace) == []
     outside.write_text("c")
-    assert run.stale_inputs(workspace) == ["prompts"]
+    assert run.changed_inputs(workspace) == ["prompts"]
     with pytest.raises(UsageError, match="does not exist"):
         workspace.start("align", {}, 0, {"labels": tmp_path / "none"})
 

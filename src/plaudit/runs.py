@@ -202,7 +202,7 @@ class Run:
         """SHA-256 over the names and contents of the run's outputs: all but its record, metrics and checkpoint."""
         return content_digest(self.path, leave_out=("run.json", "metrics.jsonl", "checkpoint", "report.html"))
 
-    def stale_inputs(self, workspace: HasRuns) -> list[str]:
+    def changed_inputs(self, workspace: HasRuns) -> list[str]:
         """Roles of the inputs that are gone or no longer what this run read; feedback and models aside."""
         return [
             role

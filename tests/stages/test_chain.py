@@ -30,7 +30,7 @@ from plaudit.workspace import Workspace
 def test_every_run_is_finished_and_knows_what_it_was_made_from(chain) -> None:
     runs = [chain.sample, chain.panel, chain.reward, chain.align, chain.evaluate]
     assert [run.status for run in runs] == [RunStatus.FINISHED] * 5
-    assert all(run.stale_inputs(chain.workspace) == [] for run in runs)
+    assert all(run.changed_inputs(chain.workspace) == [] for run in runs)
     assert [run.id for run in chain.workspace.ancestry(chain.evaluate)] == [run.id for run in runs]
     assert all(run.costs.tokens_generated > 0 for run in (chain.sample, chain.align, chain.evaluate))
     assert all(run.costs.tokens_trained > 0 for run in (chain.reward, chain.align))

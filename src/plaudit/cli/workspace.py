@@ -99,7 +99,7 @@ def _details(run: Run, workspace: Workspace) -> Iterator[str]:
         yield "Its outputs were changed after it finished."
     for _, command in _stale(workspace, [run]):
         yield f"Stale: feedback that it rests on was withdrawn. Make it again by `{command}`."
-    stale = run.stale_inputs(workspace)
+    stale = run.changed_inputs(workspace)
     inputs = {
         role: f"{source['id']} ({_version(source)}{', changed since' if role in stale else ''})"
         for role, source in run.inputs.items()

@@ -50,11 +50,11 @@ def read_at_one_moment(run: Run, store: FeedbackStore) -> Iterator[None]:
         yield
 
 
-def stale_inputs(run: Run, workspace: Workspace) -> list[str]:
+def changed_inputs(run: Run, workspace: Workspace) -> list[str]:
     """Roles of the inputs that are gone or that say something else by now, more feedback included."""
-    stale = run.stale_inputs(workspace)
+    changed = run.changed_inputs(workspace)
     if "seq" in run.inputs.get(ROLE, {}):
         with open_feedback(workspace) as store:
             if feedback_source(store) != run.inputs[ROLE]:
-                stale.append(ROLE)
-    return stale
+                changed.append(ROLE)
+    return changed

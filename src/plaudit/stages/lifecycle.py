@@ -21,7 +21,7 @@ from plaudit.hub import folder_of
 from plaudit.progress import at_work, duration_text, say
 from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import Stage, stage_named
-from plaudit.stages.inputs import ROLE, stale_inputs
+from plaudit.stages.inputs import ROLE, changed_inputs
 from plaudit.stages.sessions import TRUNK, pin, say_what_differs
 from plaudit.stages.template import fix_template, told
 from plaudit.types import Prompt, Split
@@ -57,21 +57,34 @@ def begin(
         import plaudit.models  # noqa: F401 (settles how threads wait, before anything loads torch)
     if not resume:
         found = {PROMPTS_FILE: [prompt.id for prompt in prompts()]} if prompts else {}
-        return workspace.start(stage.name, config, seed, inputs(), found), config
+        read = inputs()
+        _say_what_is_stale(workspace, read)
+        return workspace.start(stage.name, config, seed, read, found), config
     how = resume if isinstance(resume, Resume) else Resume()
     run = workspace.resumable(stage.name, how.run_id)
     run.forced = how.force
-    stale = stale_inputs(run, workspace)
-    if stale == [ROLE] and not stage.has_checkpoint:
+    changed = changed_inputs(run, workspace)
+    if changed == [ROLE] and not stage.has_checkpoint:
         say(f"There is more feedback than when {run.id} began; it is done again with all that there is now.")
-    elif stale:
+    elif changed:
         raise UsageError(
-            f"{run.id} cannot go on: its input {stale[0]} ({run.inputs[stale[0]]['id']}) is not what it was when the "
-            "run began. Leave --resume out to start a new run."
+            f"{run.id} cannot go on: its input {changed[0]} ({run.inputs[changed[0]]['id']}) is not what it was when "
+            "the run began. Leave --resume out to start a new run."
         )
     if prompts and not (run.path / PROMPTS_FILE).exists():
         raise UsageError(f"{run.id} cannot go on: it lacks {PROMPTS_FILE}. Leave --resume out to start a new run.")
     return run, stage.parse(run.config)
+
+
+def _say_what_is_stale(workspace: Workspace, read: Mapping[str, Run | Path | Source]) -> None:
+    """A sentence for each run that is read although it rests on feedback that was withdrawn since."""
+    used = {source.id for source in read.values() if isinstance(source, Run)}
+    if used:
+        from plaudit.stages.stale import find_stale_runs
+
+        for stale in find_stale_runs(workspace):
+            if stale.run.id in used:
+                say(f"{stale.sentence} Make it again by `{stale.command}`.")
 
 
 @contextmanager
@@ -172,7 +185,9 @@ def ensure(workspace: Workspace, stage: Stage, config: Any, model: Callable[[], 
     one.
     """
     runs = workspace.runs(stage.name)
-    same = [run for run in runs if has_configuration(run, config, workspace.seed) and not stale_inputs(run, workspace)]
+    same = [
+        run for run in runs if has_configuration(run, config, workspace.seed) and not changed_inputs(run, workspace)
+    ]
     same = [run for run in same if is_on_model(run, workspace.model)]
     same = [run for run in same if run.template.get("arguments", {}) == workspace.template or not stage.needs_model]
     finished = [run for run in same if run.status is RunStatus.FINISHED]

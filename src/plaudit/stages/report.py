@@ -13,10 +13,12 @@ from typing import Any
 
 from plaudit.errors import UsageError
 from plaudit.files import to_json, write_atomically
+from plaudit.progress import say
 from plaudit.report.data import RunView
 from plaudit.report.outcome import QUICK_NAME, QUICK_NOTE
 from plaudit.report.page import write_report
 from plaudit.runs import Run, RunStatus
+from plaudit.stages.stale import find_stale_runs
 from plaudit.workspace import Workspace
 
 REWARD_FIGURES = (
@@ -36,6 +38,10 @@ def report(workspace: Workspace, run_ids: Sequence[str] = (), folder: Path | Non
     occurs twice, its newer run is shown. UsageError when a run is not finished, or there is none.
     """
     runs = chain(workspace, run_ids)
+    shown = {run.id for run in runs}
+    for stale in find_stale_runs(workspace):
+        if stale.run.id in shown:
+            say(f"{stale.sentence} Make it again by `{stale.command}`.")
     newest = {run.stage: run for run in runs}
     summary = summarise(newest, runs)
     metrics = newest["align"].metrics() if "align" in newest else []

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from plaudit.feedback.store import FeedbackStore
+from plaudit.printable import counted
 from plaudit.runs import Run
 from plaudit.stages import stage_named
 from plaudit.stages.inputs import ROLE, open_feedback
@@ -22,8 +23,12 @@ class Stale:
 
     run: Run
     entries: int  # judgements and demonstrations that were withdrawn since they were read
-
     command: str  # that makes the run again, without them
+
+    @property
+    def sentence(self) -> str:
+        entries = counted(self.entries, "entry", "entries")
+        return f"{self.run.id} is stale: it rests on {entries} of feedback withdrawn since."
 
 
 def find_stale_runs(workspace: Workspace) -> list[Stale]:
