@@ -59,7 +59,7 @@ def rated_by_gpt4(response: str, *ratings: str) -> dict[str, Any]:
         },
         "overall_score": 7.0,
         "critique": "Good.",
-        "fine-grained_score": sum(map(int, ratings)) / 4,
+        "fine-grained_score": sum(int(rating) for rating in ratings if rating.isdecimal()) / 4,
     }
 
 
@@ -111,6 +111,30 @@ FORMS: dict[str, Form] = {
             ),
         ),
         tags={"topic": "evol_instruct"},
+    ),
+    "ultrafeedback-overall": Form(
+        {
+            "source": "sharegpt",
+            "instruction": Q,
+            "models": ["alpaca-7b", "pythia-12b"],
+            "completions": [
+                {key: value for key, value in rated.items() if key != "fine-grained_score"}
+                for rated in (rated_by_gpt4(A, "5", "N/A", "5", "5"), rated_by_gpt4(B, "1", "2", "2", "1"))
+            ],
+            "correct_answers": ["None"],
+            "incorrect_answers": ["None"],
+        },
+        (
+            Vote(
+                TIE,
+                simulated=True,
+                ratings={
+                    0: {"helpfulness": 5, "instruction_following": 5, "truthfulness": 5},
+                    1: {"helpfulness": 1, "honesty": 2, "instruction_following": 2, "truthfulness": 1},
+                },
+            ),
+        ),
+        tags={"topic": "sharegpt"},
     ),
     "ultrafeedback-binarized": Form(
         {
