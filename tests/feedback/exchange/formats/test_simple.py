@@ -33,6 +33,10 @@ def said(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
 
 
+def in_parts(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "content": [{"type": "text", "text": text, "image": None, "mimeType": None}]}
+
+
 @dataclass(frozen=True)
 class Form:
     record: Any
@@ -237,6 +241,24 @@ FORMS: dict[str, Form] = {
         (Vote(((0,), (1,), (2,)), simulated=True),),
         answers=(A, B, "Ten."),
     ),
+    "arena-140k": Form(
+        {
+            "id": "0199a1c2",
+            "model_a": "gemini-2.5-pro",
+            "model_b": "qwen3-235b-a22b",
+            "winner": "both_bad",
+            "evaluation_session_id": "5b9a7c10",
+            "evaluation_order": 1,
+            "conversation_a": [in_parts("user", Q), in_parts("assistant", A)],
+            "conversation_b": [in_parts("user", Q), in_parts("assistant", B)],
+            "full_conversation": [{"user": in_parts("user", Q), "model_side_a": in_parts("assistant", A)}],
+            "language": "en",
+            "timestamp": "2025-05-01 12:00:00",
+            "is_code": False,
+        },
+        (Vote(TIE, shown=(0, 1), all_bad=True, at=datetime(2025, 5, 1, 12, tzinfo=UTC)),),
+        tags={"language": "en"},
+    ),
     "chatbot-arena": Form(
         {**ARENA, "winner": "tie (bothbad)"},
         (Vote(TIE, "arena_user_973", shown=(0, 1), all_bad=True, at=ARENA_TIME),),
@@ -278,6 +300,9 @@ FORMS: dict[str, Form] = {
         (Vote(FIRST, flags={0: ("Violence",)}),),
         tags={"topic": "Alpaca3-70B"},
         further=(("Which answer is safer?", (Vote(SECOND, flags={0: ("Violence",)}),)),),
+    ),
+    "pku-saferlhf-single": Form(
+        {"prompt": Q, "response_0": A, "response_1": B, "better_response_id": 1}, (Vote(SECOND),)
     ),
     "webgpt": Form(
         {
@@ -382,6 +407,18 @@ FORMS: dict[str, Form] = {
         messages=(Message(Role.USER, TLDR),),
         tags={"split": "heldout"},
     ),
+    "alpaca-eval-model": Form(
+        {
+            "instruction": Q,
+            "output_1": A,
+            "output_2": B,
+            "preference": 1.0002,
+            "annotator": "weighted_alpaca_eval_gpt4_turbo",
+            "dataset": "koala",
+        },
+        (Vote(FIRST, simulated=True),),
+        tags={"topic": "koala"},
+    ),
     "alpaca-eval": Form(
         {
             "instruction": Q,
@@ -411,6 +448,21 @@ FORMS: dict[str, Form] = {
         {"messages": [user(Q), said(A)], "kto_tag": True}, (Vote(ALONE),), (A,)
     ),
     "kto-messages-label": Form({"messages": [user(Q), said(A)], "label": True}, (Vote(ALONE),), (A,)),
+    "kto-question": Form({"question": Q, "completion": A, "label": True}, (Vote(ALONE),), (A,)),
+    "kto-instruction": Form({"instruction": Q, "completion": A, "label": False}, (Vote(ALONE, all_bad=True),), (A,)),
+    "argilla-ultrafeedback": Form(
+        {
+            "source": "sharegpt",
+            "prompt": Q,
+            "chosen": [user(Q), said(A)],
+            "chosen-rating": 5.0,
+            "chosen-model": "gpt-4",
+            "rejected": [user(Q), said(B)],
+            "rejected-rating": 3.0,
+            "rejected-model": "alpaca-7b",
+        },
+        (Vote(FIRST, simulated=True),),
+    ),
     "kto-sharegpt": Form(
         {"conversations": [{"from": "human", "value": Q}, {"from": "gpt", "value": A}], "kto_tag": False},
         (Vote(ALONE, all_bad=True),),
@@ -537,15 +589,25 @@ def test_the_judged_turn_of_a_longer_conversation_is_taken() -> None:
     assert str(second) == "the conversations differ before the last answer"
 
 
-def test_a_later_arena_has_its_texts_in_parts() -> None:
-    parts = [[{"role": "user", "content": [{"type": "text", "text": Q}]},
-              {"role": "assistant", "content": [{"type": "text", "text": text}]}] for text in (A, B)]  # fmt: skip
-    record = {"winner": "both_bad", "evaluation_session_id": "s", "conversation_a": parts[0],
-              "conversation_b": parts[1], "language": "en", "timestamp": "2025-05-01 12:00:00"}  # fmt: skip
-    [found] = FORMATS["chatbot-arena"].said(record)
-    assert isinstance(found, Comparison)
-    assert (found.answers, found.votes[0].all_bad) == ((A, B), True)
-    assert found.votes[0].at == datetime(2025, 5, 1, 12, tzinfo=UTC)
+def test_a_later_turn_of_a_later_arena_is_left_out() -> None:
+    """The turns before it had other models: what the person saw is not in the two conversations."""
+    [left_out] = FORMATS["arena-140k"].said(FORMS["arena-140k"].record | {"evaluation_order": 2})
+    assert str(left_out) == "evaluation_order is 2, not 1"
+
+
+def test_what_a_model_could_not_rate_or_answer_is_left_out_not_malformed() -> None:
+    [unrated] = FORMATS["orca-distilabel"].said(FORMS["orca-distilabel"].record | {"rating": None})
+    assert isinstance(unrated, Comparison)
+    assert (unrated.votes, unrated.lost) == ((), ('nothing is said in "rating.*"',))
+    [empty] = FORMATS["ultrafeedback"].said(FORMS["ultrafeedback"].record | {"completions": []})
+    assert str(empty) == "it has no answers"
+
+
+def test_half_of_a_character_in_a_list_that_is_text_stops_nothing() -> None:
+    record = FORMS["lmsys-55k"].record | {"response_a": '["\\ud83d"]'}
+    [found] = FORMATS["lmsys-55k"].said(record)
+    for answer in found.answers if isinstance(found, Comparison) else ():
+        answer.encode()
 
 
 def test_every_form_goes_round_through_our_own(tmp_path: Path) -> None:

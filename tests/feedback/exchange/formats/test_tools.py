@@ -295,7 +295,8 @@ def test_prisms_turns_are_rankings() -> None:
     assert isinstance(second, Comparison)
     assert first.answers == ("Hello.", "Yo.", "Hey.")
     at = datetime(2023, 12, 1, 10, tzinfo=UTC)
-    assert first.votes == (Vote(((0,), (1, 2)), "user7", reason="Fine.", at=at),)
+    assert first.votes == (Vote(((0,), (1, 2)), "user7", at=at),)
+    assert second.votes[0].reason == "Fine."  # of the whole conversation
     assert [m.content for m in second.messages] == ["Hi.", "Hello.", "Bye."]
     assert second.votes[0].tiers == TIE
 

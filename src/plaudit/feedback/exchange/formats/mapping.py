@@ -42,6 +42,7 @@ class ColumnMap:
     description: str = "records by --map"
     keeps: str = ""  # for the docs
     needs: tuple[str, ...] = ()  # what a record must have to be recognised
+    only: Mapping[str, Any] = field(default_factory=dict)  # column -> value: a record with another one is left out
     together: str = ""  # records that follow each other with the same value here are one, with `rows`
     prompt: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
@@ -111,8 +112,13 @@ class ColumnMap:
 
     def comparison(self, record: dict[str, Any]) -> Comparison:
         """What it says about the mapping's own question, not yet checked."""
+        for path, wanted in self.only.items():
+            if (found := _key(first(record, path))) != _key(wanted):
+                raise UnusableError(f"{path} is {found}, not {wanted}")
         paths = (*self.chosen, *self.rejected) or self.answers
         values = self._each(record, paths, "answers")
+        if not values:
+            raise UnusableError("it has no answers")
         if self.turn:
             values = [_up_to(value, reading.number(first(record, self.turn))) for value in values]
         turns = _by_turn(first(record, self.prompt[0]) if self.prompt else None, values)
@@ -133,7 +139,7 @@ class ColumnMap:
         values: list[Any] = []
         for path in paths:
             found = find(record, path)
-            if not found and what:
+            if not found and what and not _is_empty_list(record, path):
                 raise MalformedError(f'no "{path}", only {reading.names(record)}')
             values += found
         return values
@@ -201,6 +207,8 @@ class ColumnMap:
         if not paths:
             return Choice(_of_one(answers))
         numbers = [reading.number(value) for value in self._each(said, paths, "numbers")]
+        if not numbers:
+            raise UnusableError(f'nothing is said in "{paths[0]}"')
         if len(numbers) != answers:
             raise MalformedError(f'{len(numbers)} values in "{paths[0]}" for {answers} answers')
         if None in numbers:
@@ -259,6 +267,13 @@ class ColumnMap:
             if isinstance(named, list) and named:
                 flagged[place] = tuple(str(name) for name in named)
         return flagged
+
+
+def _is_empty_list(record: Any, path: str) -> bool:
+    """Whether the list that a path with `*` goes through is there, and holds nothing."""
+    owner, star, _ = path.partition(".*")
+    column = owner.partition(".")[0]
+    return bool(star) and isinstance(record, dict) and column in record and not find(record, owner + star)
 
 
 def scaled(number: float, scale: tuple[float, float] | None) -> int | None:
@@ -454,7 +469,7 @@ def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
             typed[key] = _paths(key, value)
         elif key == "ratings":
             typed[key] = {attribute: _paths(f"ratings.{attribute}", paths) for attribute, paths in dict(value).items()}
-        elif key in ("choices", "tags"):
+        elif key in ("choices", "tags", "only"):
             typed[key] = {str(name): each for name, each in dict(value).items()}
         elif key == "scale":
             low, high = value

@@ -63,6 +63,9 @@ def _parsed(text: str) -> Any:
     if not text.lstrip().startswith(("[", "{")):
         return None
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half of a character can be stored nowhere
     except (ValueError, RecursionError):
         return None
+    return value

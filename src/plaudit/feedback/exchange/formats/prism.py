@@ -25,9 +25,11 @@ def is_conversation(record: dict[str, Any]) -> bool:
 def comparisons(record: dict[str, Any]) -> list[Comparison | UnusableError]:
     """One for each turn of the conversation. MalformedError."""
     found: list[Comparison | UnusableError] = []
-    for before, asked, answers in _turns(record.get("conversation_history")):
+    turns = list(_turns(record.get("conversation_history")))
+    for number, (before, asked, answers) in enumerate(turns, 1):
+        feedback = str(record.get("open_feedback") or "") if number == len(turns) else ""  # on all that was said
         try:
-            found.append(_comparison(record, (*before, asked), answers).check())
+            found.append(_comparison(record, (*before, asked), answers, feedback).check())
         except UnusableError as reason:
             found.append(reason)
     return found or [UnusableError("the conversation has no answers", 0)]
@@ -53,14 +55,13 @@ def _turns(history: Any) -> Iterator[tuple[Messages, Message, Turn]]:
         before = (*before, asked, Message(Role.ASSISTANT, fields.content_of(chosen.get("content"), "content")))
 
 
-def _comparison(record: dict[str, Any], messages: Messages, answers: Turn) -> Comparison:
+def _comparison(record: dict[str, Any], messages: Messages, answers: Turn, feedback: str) -> Comparison:
     texts = tuple(fields.content_of(said.get("content"), "content") for said in answers)
     scores = [fields.number(said.get("score")) for said in answers]
     if None in scores:
         raise UnusableError("an answer has no score")
     levels = sorted({score for score in scores if score is not None}, reverse=True)
     tiers = tuple(tuple(i for i, score in enumerate(scores) if score == level) for level in levels)
-    feedback = str(record.get("open_feedback") or "")
     vote = Vote(tiers, str(record["user_id"]), reason=feedback, at=moment(record.get("generated_datetime")))
     kind = record.get("conversation_type")
     return Comparison(messages, texts, (vote,), {"topic": kind} if isinstance(kind, str) else {})
