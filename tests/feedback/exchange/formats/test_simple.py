@@ -140,6 +140,28 @@ FORMS: dict[str, Form] = {
         ),
         tags={"topic": "sharegpt"},
     ),
+    "ultrafeedback-ratings": Form(
+        {
+            "source": "sharegpt",
+            "instruction": Q,
+            "models": ["alpaca-7b", "pythia-12b"],
+            "completions": [
+                {key: value for key, value in rated.items() if not key.endswith("score")}
+                for rated in (rated_by_gpt4(A, "1", "2", "1", "1"), rated_by_gpt4(B, "5", "4", "5", "5"))
+            ],
+        },
+        (
+            Vote(
+                SECOND,
+                simulated=True,
+                ratings={
+                    0: {"helpfulness": 1, "honesty": 2, "instruction_following": 1, "truthfulness": 1},
+                    1: {"helpfulness": 5, "honesty": 4, "instruction_following": 5, "truthfulness": 5},
+                },
+            ),
+        ),
+        tags={"topic": "sharegpt"},
+    ),
     "ultrafeedback-binarized": Form(
         {
             "prompt": Q,

@@ -22,11 +22,10 @@ from plaudit.feedback.exchange.formats.comparison import (
     Comparison,
     MalformedError,
     Messages,
-    Tiers,
     UnusableError,
     Vote,
 )
-from plaudit.feedback.exchange.formats.options import Choice, best_of, choice
+from plaudit.feedback.exchange.formats.options import Choice, best_of, by_mean_rating, choice
 from plaudit.feedback.exchange.formats.paths import as_list, find, first
 from plaudit.types import DEFAULT_QUESTION, Message, Role
 
@@ -205,7 +204,10 @@ class ColumnMap:
             return self._chosen_value(first(said, self.choice), record, answers)
         paths = self.rank or self.score
         if not paths:
-            return Choice(_of_one(answers))
+            order = ((0,),) if answers == 1 else by_mean_rating(self._ratings(said, answers), answers)
+            if not order:
+                raise UnusableError("its answers are rated in part, and not compared")
+            return Choice(order)
         numbers = [reading.number(value) for value in self._each(said, paths, "numbers")]
         if not numbers:
             raise UnusableError(f'nothing is said in "{paths[0]}"')
@@ -388,12 +390,6 @@ def _by_turn(asked: Any, replies: list[Any]) -> list[list[dict[str, str]]]:
             ]
         )
     return conversations
-
-
-def _of_one(answers: int) -> Tiers:
-    if answers != 1:
-        raise UnusableError("its answers are rated but not compared")
-    return ((0,),)
 
 
 def _text_or_value(record: dict[str, Any], path: str) -> Any:

@@ -7,8 +7,9 @@ good as each other; or that nobody can say. `None` is for all other words: they 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from plaudit.feedback.exchange.formats.comparison import Tiers
 
@@ -78,6 +79,15 @@ def best_of(best: int, number: int) -> Tiers:
     """One answer above all others."""
     rest = tuple(place for place in range(number) if place != best)
     return ((best,), rest) if rest else ((best,),)
+
+
+def by_mean_rating(ratings: Mapping[int, Mapping[str, int]], answers: int) -> Tiers:
+    """The order that mean ratings make ("rate first, then rank", InstructGPT); () unless every answer is rated."""
+    if not answers or len(ratings) < answers:
+        return ()
+    means = {place: Fraction(sum(rated.values()), len(rated)) for place, rated in ratings.items()}
+    levels = sorted(set(means.values()), reverse=True)
+    return tuple(tuple(place for place in sorted(means) if means[place] == level) for level in levels)
 
 
 def place_of(option: object, names: Sequence[str], bare: bool = True) -> int | None:

@@ -21,12 +21,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from fractions import Fraction
 from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import MalformedError, Messages, Tiers, UnusableError, Vote
-from plaudit.feedback.exchange.formats.options import ANSWERS, Choice, best_of, choice, place_of, split_name
+from plaudit.feedback.exchange.formats.options import (
+    ANSWERS,
+    Choice,
+    best_of,
+    by_mean_rating,
+    choice,
+    place_of,
+    split_name,
+)
 from plaudit.types import Message, Role
 
 _PROMPTS = ("prompt", "instruction", "question", "query", "input", "user_message", "message", "conversation",
@@ -347,7 +354,7 @@ class Sheet:
     def vote(self, annotator: str, seconds: float | None = None, at: datetime | None = None) -> Vote | None:
         """What all that says together; None where it says nothing about the answers."""
         said = self.chose or self.backing
-        chose = said or Choice(self._by_rating())
+        chose = said or Choice(by_mean_rating(self.ratings, len(self.names)))
         skips = said is not None and not chose.tiers
         backed = self.backing is not None and self.backing.tiers == chose.tiers
         if not chose.tiers and not skips and (self.names or not self.better_answer.strip()):
@@ -364,14 +371,6 @@ class Sheet:
             better_answer=self.better_answer,
             seconds=seconds,
             at=at,
-        )
-
-    def _by_rating(self) -> Tiers:
-        if not self.names or len(self.ratings) < len(self.names):
-            return ()
-        scores = {place: Fraction(sum(rated.values()), len(rated)) for place, rated in self.ratings.items()}
-        return tuple(
-            tuple(p for p in sorted(scores) if scores[p] == s) for s in sorted(set(scores.values()), reverse=True)
         )
 
 
