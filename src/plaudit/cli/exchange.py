@@ -38,7 +38,7 @@ def import_(
     ] = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
-    from plaudit.feedback.exchange.formats.mapping import table_of
+    from plaudit.feedback.exchange.formats.declared import table_of
     from plaudit.feedback.exchange.imports import import_preferences, import_prompts, show_records
     from plaudit.feedback.store import FeedbackStore
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any
 
 from plaudit.errors import UsageError
+from plaudit.feedback.exchange.described import describe
 from plaudit.feedback.exchange.formats import FORMATS, PLAUDIT, Format, Said, by_map, nearest, recognise
-from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
+from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
+from plaudit.feedback.exchange.formats.declared import column_map
 from plaudit.feedback.exchange.formats.fields import names
-from plaudit.feedback.exchange.formats.mapping import column_map
 from plaudit.feedback.exchange.formats.oasst import trees
 from plaudit.feedback.exchange.formats.prompts import read_prompt
 from plaudit.feedback.exchange.formats.questionnaire import Ballot
@@ -132,52 +132,8 @@ def show_records(
     _decide(reading)
     shown = [f"{source} holds {reading.format.description}. Its first records would be read so:"]
     for where, said in islice(reading.said(), SHOWN):
-        shown += ["", where, *(line for item in said for line in _described(item))]
+        shown += ["", where, *(line for item in said for line in describe(item))]
     return make_printable("\n".join(shown))
-
-
-def _described(item: Comparison | UnusableError) -> Iterator[str]:
-    if isinstance(item, UnusableError):
-        yield f"  left out: {item}"
-        return
-    yield f"  question: {item.question}"
-    for message in item.messages:
-        yield f"  {message.role}: {_short(message.content)}"
-    for place, answer in enumerate(item.answers):
-        yield f"  {ascii_uppercase[place]}: {_short(answer)}"
-    for vote in item.votes:
-        yield f"  {vote.annotator or 'somebody'}: {' '.join(_vote_words(vote))}"
-    for reason in item.lost:
-        yield f"  left out: {reason}"
-    if item.tags:
-        yield f"  tags: {', '.join(f'{name} {value}' for name, value in item.tags.items())}"
-
-
-def _vote_words(vote: Vote) -> Iterator[str]:
-    alone = len(vote.tiers) == 1 and len(vote.tiers[0]) == 1
-    if not vote.tiers:
-        yield "could not say"
-    elif not alone:
-        yield " > ".join(" = ".join(ascii_uppercase[place] for place in tier) for tier in vote.tiers)
-    if vote.all_bad:
-        yield "not good enough" if alone else "(none is good enough)"
-    elif alone and not vote.ratings:
-        yield "good enough"
-    if vote.strength is not None:
-        yield f"(strength {vote.strength})"
-    for place, rated in sorted(vote.ratings.items()):
-        yield f"{ascii_uppercase[place]} rated {', '.join(f'{name} {value}' for name, value in rated.items())};"
-    for place, flags in sorted(vote.flags.items()):
-        yield f"{ascii_uppercase[place]} flagged {', '.join(flags)};"
-    if vote.reason.strip():
-        yield f"because “{_short(vote.reason)}”"
-    if vote.better_answer.strip():
-        yield f"better: “{_short(vote.better_answer)}”"
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= 100 else f"{flat[:99]}…"
 
 
 def import_prompts(

@@ -10,7 +10,9 @@ import pytest
 
 from plaudit.errors import UsageError
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
-from plaudit.feedback.exchange.formats.mapping import column_map, moment, scaled, table_of
+from plaudit.feedback.exchange.formats.declared import column_map, table_of
+from plaudit.feedback.exchange.formats.fields import moment
+from plaudit.feedback.exchange.formats.mapping import scaled
 from plaudit.feedback.exchange.formats.paths import find
 from plaudit.types import Message, Role
 

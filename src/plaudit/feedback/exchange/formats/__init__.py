@@ -16,7 +16,8 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import argilla, fields, label_studio, oasst, pairs, potato, prism, prodigy, table
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
-from plaudit.feedback.exchange.formats.mapping import ColumnMap, column_maps
+from plaudit.feedback.exchange.formats.declared import column_maps
+from plaudit.feedback.exchange.formats.mapping import ColumnMap
 from plaudit.feedback.exchange.formats.paths import find, first
 from plaudit.feedback.exchange.formats.questionnaire import Ballot
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
-from plaudit.feedback.exchange.formats.mapping import moment
+from plaudit.feedback.exchange.formats.fields import moment
 from plaudit.feedback.exchange.formats.paths import as_list
 from plaudit.feedback.exchange.formats.questionnaire import Ballot, Sheet, Way, answers_in, prompt_in
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from plaudit.feedback.exchange.formats.comparison import MalformedError, Messages, UnusableError
@@ -205,6 +206,24 @@ def seconds(value: Any) -> float | None:
     """How long something took, where that is told."""
     took = number(value)
     return took if took is not None and took >= 0 else None
+
+
+def moment(value: Any) -> datetime | None:
+    """When something was said: ISO 8601 or seconds since 1970; UTC where no zone is given, None where it is neither."""
+    try:
+        when: datetime | None
+        if isinstance(value, datetime):
+            when = value
+        elif isinstance(value, str) and not value.strip().isdecimal():
+            when = datetime.fromisoformat(value.strip())
+        else:
+            since = number(value)
+            when = datetime.fromtimestamp(since / (1000 if since > 1e11 else 1), UTC) if since else None
+        if when is None:
+            return None
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def names(record: dict[str, Any], most: int = 12) -> str:

@@ -8,15 +8,11 @@ paths for one thing are given as a list; texts of a prompt in several columns ar
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from plaudit.errors import UsageError, did_you_mean
 from plaudit.feedback.exchange.formats import fields as reading
 from plaudit.feedback.exchange.formats.comparison import (
     Comparison,
@@ -25,6 +21,7 @@ from plaudit.feedback.exchange.formats.comparison import (
     UnusableError,
     Vote,
 )
+from plaudit.feedback.exchange.formats.conversations import by_turn, join_conversation, up_to
 from plaudit.feedback.exchange.formats.options import Choice, best_of, by_mean_rating, choice
 from plaudit.feedback.exchange.formats.paths import as_list, find, first
 from plaudit.types import DEFAULT_QUESTION, Message, Role
@@ -91,7 +88,7 @@ class ColumnMap:
     @cached_property
     def asked(self) -> tuple[ColumnMap, ...]:
         """One mapping for each question."""
-        return (replace(self, ask=()), *(replace(self, ask=(), **_typed(differs)) for differs in self.ask))
+        return (replace(self, ask=()), *(replace(self, ask=(), **differs) for differs in self.ask))
 
     def recognises(self, record: Any) -> bool:
         return isinstance(record, dict) and all(
@@ -119,10 +116,10 @@ class ColumnMap:
         if not values:
             raise UnusableError("it has no answers")
         if self.turn:
-            values = [_up_to(value, reading.number(first(record, self.turn))) for value in values]
-        turns = _by_turn(first(record, self.prompt[0]) if self.prompt else None, values)
+            values = [up_to(value, reading.number(first(record, self.turn))) for value in values]
+        turns = by_turn(first(record, self.prompt[0]) if self.prompt else None, values)
         prompt = () if turns else self._prompt(record)
-        messages, answers = _conversation(self._lead(record), prompt, turns or values)
+        messages, answers = join_conversation(self._lead(record), prompt, turns or values)
         votes, lost = [], []
         for said in self._said(record):
             try:
@@ -189,7 +186,7 @@ class ColumnMap:
             reason="\n\n".join(words for path in self.reason for words in _texts(find(said, path))),
             better_answer=_words(first(said, self.better_answer)) if self.better_answer else "",
             seconds=reading.seconds(first(said, self.seconds)) if self.seconds else None,
-            at=next((when for path in self.at if (when := moment(first(said, path)))), None),
+            at=next((when for path in self.at if (when := reading.moment(first(said, path)))), None),
         )
 
     def _choice(self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int) -> Choice:
@@ -295,103 +292,6 @@ def scaled(number: float, scale: tuple[float, float] | None) -> int | None:
     return 1 + int(steps + 0.5)
 
 
-def moment(value: Any) -> datetime | None:
-    """When something was said: ISO 8601 or seconds since 1970; UTC where no zone is given, None where it is neither."""
-    try:
-        when: datetime | None
-        if isinstance(value, datetime):
-            when = value
-        elif isinstance(value, str) and not value.strip().isdecimal():
-            when = datetime.fromisoformat(value.strip())
-        else:
-            number = reading.number(value)
-            when = datetime.fromtimestamp(number / (1000 if number > 1e11 else 1), UTC) if number else None
-        if when is None:
-            return None
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _conversation(lead: Messages, prompt: Messages, values: list[Any]) -> tuple[Messages, tuple[str, ...]]:
-    """The prompt and the answers, where each answer is a text, a message, or a conversation that ends with it."""
-    replies = [_reply(value) for value in values]
-    before = [messages for messages, _ in replies if messages]
-    texts = tuple(text for _, text in replies)
-    if not before:
-        return (*lead, *prompt), texts
-    if len(before) < len(replies) or any(messages != before[0] for messages in before):
-        raise UnusableError("the conversations differ before the last answer")
-    if prompt and before[0][: len(prompt)] != prompt and not _repeats(prompt, before[0]):
-        return (*lead, *prompt, *before[0]), texts
-    repeated = before[0]
-    leading = (*lead, *(m for m in prompt if m.role is Role.SYSTEM and m not in repeated))
-    return (*(leading if repeated[0].role is not Role.SYSTEM else ()), *repeated), texts
-
-
-def _repeats(prompt: Messages, before: Messages) -> bool:
-    """Whether a conversation says what the prompt says: its last question, or all but its system message."""
-    asked = [m for m in prompt if m.role is not Role.SYSTEM]
-    spoken = [m for m in before if m.role is not Role.SYSTEM]
-    return not asked or spoken[: len(asked)] == asked or spoken[-1:] == asked[-1:] or len(spoken) >= len(asked)
-
-
-def _reply(value: Any) -> tuple[Messages, str]:
-    """An answer and the conversation that it repeats before itself, if it does."""
-    if isinstance(value, str):
-        if reading.is_transcript(value):
-            before, _, answer = value.rpartition("\n\nAssistant:")
-            return reading.transcript(before), answer.strip()
-        listed = as_list(value) if value.lstrip().startswith("[") else None
-        if listed and all(reading.is_message(turn) for turn in listed):
-            return _reply(listed)
-        return (), value
-    if value is None:
-        return (), ""
-    messages = reading.messages(value, "answers")
-    if messages[-1].role is not Role.ASSISTANT:
-        raise UnusableError("a conversation does not end with an answer")
-    return messages[:-1], messages[-1].content
-
-
-def _up_to(conversation: Any, turn: float | None) -> Any:
-    """A conversation up to the answer with that number, whole where it has no more."""
-    listed = as_list(conversation)
-    if listed is None or turn is None:
-        return conversation
-    said = [place for place, each in enumerate(listed) if reading.is_message(each) and _is_answer(each)]
-    return listed[: said[int(turn) - 1] + 1] if 1 <= turn <= len(said) else conversation
-
-
-def _is_answer(turn: dict[str, Any]) -> bool:
-    return reading.ROLES.get(str(turn.get("role", turn.get("from"))).lower()) is Role.ASSISTANT
-
-
-def _by_turn(asked: Any, replies: list[Any]) -> list[list[dict[str, str]]]:
-    """Conversations of questions and answers that stand in lists of their own; none where they do not."""
-    questions = as_list(asked) if not isinstance(asked, dict) else None
-    lists = [as_list(reply) if not isinstance(reply, dict) else None for reply in replies]
-    if not questions or not all(isinstance(text, str) for text in questions):
-        return []
-    conversations = []
-    for said in lists:
-        if (
-            said is None
-            or len(said) != len(questions)
-            or not all(text is None or isinstance(text, str) for text in said)
-        ):
-            return []
-        pairs = zip(questions, said, strict=True)
-        conversations.append(
-            [
-                {"role": str(role), "content": text or ""}
-                for pair in pairs
-                for role, text in zip((Role.USER, Role.ASSISTANT), pair, strict=True)
-            ]
-        )
-    return conversations
-
-
 def _text_or_value(record: dict[str, Any], path: str) -> Any:
     """What stands there; of a path that begins with "=", the text behind that."""
     return path[1:] if path.startswith("=") else first(record, path)
@@ -433,91 +333,3 @@ def _words(value: Any) -> str:
 
 def _texts(values: list[Any]) -> list[str]:
     return [words for value in values if (words := _words(value))]
-
-
-def column_maps(text: str, where: str) -> dict[str, ColumnMap]:
-    """The mappings of a TOML file, by their names. UsageError with a sentence."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is not TOML ({error}).") from error
-    return {name: column_map(table, f"{where}, [{name}]") for name, table in tables.items()}
-
-
-def column_map(table: Any, where: str) -> ColumnMap:
-    """A mapping of its keys and values. UsageError for an unknown key or a value that cannot be."""
-    if not isinstance(table, dict):
-        raise UsageError(f"{where} is {reading.kind(table)}, not a mapping such as prompt=question.")
-    try:
-        return ColumnMap(**_typed(table))
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{where}: {error}.") from error
-
-
-def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as the mapping keeps them. ValueError for a key that there is not."""
-    known = {each.name: str(each.type) for each in fields(ColumnMap)}
-    typed: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            raise ValueError(f'there is no "{key}" to map{did_you_mean(key, known)}')
-        if known[key].startswith("tuple[str"):
-            typed[key] = _paths(key, value)
-        elif key == "ratings":
-            typed[key] = {attribute: _paths(f"ratings.{attribute}", paths) for attribute, paths in dict(value).items()}
-        elif key in ("choices", "tags", "only"):
-            typed[key] = {str(name): each for name, each in dict(value).items()}
-        elif key == "scale":
-            low, high = value
-            typed[key] = (float(low), float(high))
-        elif key == "ask":
-            typed[key] = tuple(value)
-        elif isinstance(value, list):
-            raise ValueError(f"{key} is one column, not several")
-        else:
-            typed[key] = value
-    return typed
-
-
-def _paths(key: str, value: Any) -> tuple[str, ...]:
-    paths = [value] if isinstance(value, str) else value
-    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
-        raise ValueError(f"{key} must be a column or a list of columns")
-    return tuple(paths)
-
-
-def table_of(given: list[str]) -> dict[str, Any]:
-    """What `--map` was given: a file in TOML, or `["prompt=question,chosen=a.text", "scale=0-4"]`. UsageError.
-
-    A key that comes twice has several columns.
-    """
-    if len(given) == 1 and given[0].lower().endswith(".toml"):
-        try:
-            return tomllib.loads(Path(given[0]).expanduser().read_text(encoding="utf-8"))
-        except (OSError, RuntimeError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"{given[0]} cannot be read ({error}). Name a TOML file that says which column is what."
-            ) from error
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{given[0]} is not TOML ({error}).") from error
-    table: dict[str, Any] = {}
-    for pair in (part.strip() for text in given for part in text.split(",")):
-        key, sign, value = (part.strip() for part in pair.partition("="))
-        if not sign or not key or not value:
-            raise UsageError(f'--map takes NAME=COLUMN,NAME=COLUMN or a file .toml; "{pair}" is neither.')
-        if key == "scale":
-            low, _, high = value.partition("-")
-            if reading.number(low) is None or reading.number(high) is None:
-                raise UsageError(f"--map scale is the lowest and highest rating, as scale=0-4, not {value}.")
-            table[key] = [float(low), float(high)]
-            continue
-        owner, _, name = key.partition(".")
-        if name and owner == "ratings":
-            table.setdefault(owner, {}).setdefault(name, []).append(value)
-        elif name and owner in ("tags", "choices"):
-            table.setdefault(owner, {})[name] = int(value) if owner == "choices" and value.isdecimal() else value
-        elif key in table:
-            table[key] = [*(table[key] if isinstance(table[key], list) else [table[key]]), value]
-        else:
-            table[key] = value
-    return table

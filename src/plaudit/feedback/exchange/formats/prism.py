@@ -12,7 +12,7 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, Messages, UnusableError, Vote
-from plaudit.feedback.exchange.formats.mapping import moment
+from plaudit.feedback.exchange.formats.fields import moment
 from plaudit.types import Message, Role
 
 Turn = list[dict[str, Any]]

@@ -1,0 +1,101 @@
+"""Mappings as they are written: in a TOML file, or on the command line (`plaudit import --map`)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import UsageError, did_you_mean
+from plaudit.feedback.exchange.formats import fields as reading
+from plaudit.feedback.exchange.formats.mapping import ColumnMap
+
+
+def column_maps(text: str, where: str) -> dict[str, ColumnMap]:
+    """The mappings of a TOML file, by their names. UsageError with a sentence."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not TOML ({error}).") from error
+    return {name: column_map(table, f"{where}, [{name}]") for name, table in tables.items()}
+
+
+def column_map(table: Any, where: str) -> ColumnMap:
+    """A mapping of its keys and values. UsageError for an unknown key or a value that cannot be."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{where} is {reading.kind(table)}, not a mapping such as prompt=question.")
+    try:
+        return ColumnMap(**_typed(table))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{where}: {error}.") from error
+
+
+def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as the mapping keeps them. ValueError for a key that there is not."""
+    known = {each.name: str(each.type) for each in fields(ColumnMap)}
+    typed: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ValueError(f'there is no "{key}" to map{did_you_mean(key, known)}')
+        if known[key].startswith("tuple[str"):
+            typed[key] = _paths(key, value)
+        elif key == "ratings":
+            typed[key] = {attribute: _paths(f"ratings.{attribute}", paths) for attribute, paths in dict(value).items()}
+        elif key in ("choices", "tags", "only"):
+            typed[key] = {str(name): each for name, each in dict(value).items()}
+        elif key == "scale":
+            low, high = value
+            typed[key] = (float(low), float(high))
+        elif key == "ask":
+            typed[key] = tuple(_typed(differs) for differs in value)
+        elif isinstance(value, list):
+            raise ValueError(f"{key} is one column, not several")
+        else:
+            typed[key] = value
+    return typed
+
+
+def _paths(key: str, value: Any) -> tuple[str, ...]:
+    paths = [value] if isinstance(value, str) else value
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
+        raise ValueError(f"{key} must be a column or a list of columns")
+    return tuple(paths)
+
+
+def table_of(given: list[str]) -> dict[str, Any]:
+    """What `--map` was given: a file in TOML, or `["prompt=question,chosen=a.text", "scale=0-4"]`. UsageError.
+
+    A key that comes twice has several columns.
+    """
+    if len(given) == 1 and given[0].lower().endswith(".toml"):
+        try:
+            return tomllib.loads(Path(given[0]).expanduser().read_text(encoding="utf-8"))
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{given[0]} cannot be read ({error}). Name a TOML file that says which column is what."
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{given[0]} is not TOML ({error}).") from error
+    table: dict[str, Any] = {}
+    for pair in (part.strip() for text in given for part in text.split(",")):
+        key, sign, value = (part.strip() for part in pair.partition("="))
+        if not sign or not key or not value:
+            raise UsageError(f'--map takes NAME=COLUMN,NAME=COLUMN or a file .toml; "{pair}" is neither.')
+        if key == "scale":
+            low, _, high = value.partition("-")
+            if reading.number(low) is None or reading.number(high) is None:
+                raise UsageError(f"--map scale is the lowest and highest rating, as scale=0-4, not {value}.")
+            table[key] = [float(low), float(high)]
+            continue
+        owner, _, name = key.partition(".")
+        if name and owner == "ratings":
+            table.setdefault(owner, {}).setdefault(name, []).append(value)
+        elif name and owner in ("tags", "choices"):
+            table.setdefault(owner, {})[name] = int(value) if owner == "choices" and value.isdecimal() else value
+        elif key in table:
+            table[key] = [*(table[key] if isinstance(table[key], list) else [table[key]]), value]
+        else:
+            table[key] = value
+    return table
