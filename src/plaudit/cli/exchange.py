@@ -119,7 +119,6 @@ def export(
         raise UsageError("--license is said on the data set's card; add --card.")
     if plain and what not in LAID_OUT:
         raise UsageError(f"--plain is about {', '.join(LAID_OUT)}; leave it out with --what {what}.")
-
     if weighted and what is not What.PREFERENCES:
         raise UsageError(f"--weighted is about {What.PREFERENCES}; leave it out with --what {what}.")
     if what is What.PROMPTS and (question is not None or annotator is not None):
@@ -139,9 +138,8 @@ def export(
             from plaudit.feedback.exchange.card import write_card
 
             words = IN_WORDS[what] + (", votes weighted by how reliable their annotator is" if weighted else "")
-            write_card(
-                store, file.parent / CARD, summary, words, replace(selection, question=one), given, what is What.PROMPTS
-            )
+            of_one = replace(selection, question=one)
+            write_card(store, file.parent / CARD, summary, words, of_one, given, what is What.PROMPTS)
     print(summary)
 
 
