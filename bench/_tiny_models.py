@@ -28,6 +28,8 @@ SMALL = {
     "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1,
     "mamba_expand": 2,
     "num_dense_layers": 1, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    # Its default of 1 makes scores so sharp that rounding in fp32 is 1e-4 nats; published Granites have 1/d.
+    "attention_multiplier": 0.25,
 }  # fmt: skip
 WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "local_attention_window", "attention_window_size")
 WINDOW = 64

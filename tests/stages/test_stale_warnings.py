@@ -21,7 +21,7 @@ def test_using_a_stale_run_is_said(copied: Workspace, capsys: pytest.CaptureFixt
     sentence = "align-001 is stale: it rests on 1 entry of feedback withdrawn since. Make it again by `plaudit align"
     sample(copied, SampleConfig(answers=1, max_tokens=4, split="heldout", policy="align-001"), seed=0, model=model)
     assert sentence in capsys.readouterr().err
-    evaluate(copied, EvaluateConfig(answers=1), seed=1, model=model)
+    evaluate(copied, EvaluateConfig(answers=1, align="align-001"), seed=1, model=model)
     assert sentence in capsys.readouterr().err
     report(copied)
     assert sentence in capsys.readouterr().err
