@@ -106,6 +106,23 @@ def test_what_a_model_judged_is_named_so(store: FeedbackStore, tmp_path: Path) -
     assert (annotator.id, annotator.kind) == ("simulated:nectar", AnnotatorKind.SIMULATED)
 
 
+def test_a_skip_that_comes_twice_is_counted_twice(store: FeedbackStore, tmp_path: Path) -> None:
+    cancelled = annotated() | {"annotations": [{"completed_by": 1, "was_cancelled": True, "result": []}]}
+    source = write(tmp_path / "p.json", [cancelled, cancelled, annotated((1, "left"))])
+    summary = import_preferences(store, source)
+    assert (summary.skips, summary.duplicates, summary.pairs, summary.votes) == (1, 1, 1, 3)
+    assert import_preferences(store, source).duplicates == 3
+
+
+def test_what_says_more_is_the_format_though_the_first_record_does_not(store: FeedbackStore, tmp_path: Path) -> None:
+    """Single votes are read, where only the first pair of a file has none."""
+    pair = {"context": [{"role": "user", "content": "P?"}], "response1": "A", "response2": "B", "overall_preference": 1}
+    votes = [{"score": -1, "reasoning": "r"}, {"score": -2, "reasoning": "s"}]
+    rows = [pair | {"individual_preference": []}, pair | {"response2": "C", "individual_preference": votes}]
+    summary = import_preferences(store, write(tmp_path / "h.jsonl", rows))
+    assert (summary.pairs, summary.unjudged) == (2, {"nobody has judged it": 1})
+
+
 def test_a_mapping_reads_what_no_format_knows(store: FeedbackStore, tmp_path: Path) -> None:
     rows = [{"frage": "P?", "gut": "A", "schlecht": "B", "wer": "ana"}]
     source = write(tmp_path / "mine.jsonl", rows)

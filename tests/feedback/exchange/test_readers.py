@@ -13,7 +13,6 @@ import pytest
 from plaudit.errors import UsageError
 from plaudit.feedback.exchange import sources
 from plaudit.feedback.exchange.readers import Bad
-from plaudit.feedback.exchange.sources import whole_records
 
 ROWS = [
     {"prompt": "Größe?", "chosen": "Ja, „so“", "rejected": "nein; nie"},
@@ -24,6 +23,10 @@ TABLE = [list(ROWS[0]), *(list(row.values()) for row in ROWS)]
 
 def table(separator: str) -> str:
     return "".join(separator.join('"' + cell.replace('"', '""') + '"' for cell in row) + "\r\n" for row in TABLE)
+
+
+def whole_records(source: str) -> list[tuple[str, Any]]:
+    return list(sources.whole(sources.records(source)))
 
 
 def lines(rows: list[Any] = ROWS) -> str:

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 
 from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback.exchange import sources
 from plaudit.feedback.exchange.sources import name_of
-from plaudit.feedback.exchange.sources import whole_records as records
 
 ROWS = [{"prompt": f"Question {i}?", "chosen": "Ja\nund „nein“", "rejected": ""} for i in range(3)]
+
+
+def records(source: str) -> list[tuple[str, Any]]:
+    return list(sources.whole(sources.records(source)))
 
 
 def lines(rows: list[Any]) -> str:

@@ -17,7 +17,7 @@ from plaudit.errors import UsageError
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import MalformedError, UnusableError, check_prompt
 from plaudit.feedback.exchange.readers import malformed_error
-from plaudit.feedback.exchange.sources import path_of, whole_records
+from plaudit.feedback.exchange.sources import path_of, records, whole
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Prompt, Response, Task, TaskPurpose
 
@@ -38,7 +38,7 @@ def checks_in(source: str, purpose: TaskPurpose, question: str) -> list[Check]:
         raise UsageError(f"There is no file {source}. Check the path.")
     checks: list[Check] = []
     first: dict[str, tuple[str, Check]] = {}  # task id -> where it is asked first, and how it is answered there
-    for where, record in whole_records(source):
+    for where, record in whole(records(source)):
         try:
             check = _check(record, purpose, question)
             before, same = first.setdefault(check.task.id, (where, check))

@@ -9,7 +9,7 @@ people who label meanwhile hardly wait. An import that is cut is made whole by r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -28,7 +28,7 @@ from plaudit.feedback.exchange.history import read_row
 from plaudit.feedback.exchange.keeping import ImportSummary, Keeper
 from plaudit.feedback.exchange.readers import Bad, Placed, malformed_error
 from plaudit.feedback.exchange.records import Labelled, make_records
-from plaudit.feedback.exchange.sources import name_of, records
+from plaudit.feedback.exchange.sources import name_of, records, whole
 from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
 from plaudit.files import to_json, write_atomically
 from plaudit.printable import make_printable
@@ -62,11 +62,11 @@ class _Reading:
     def _records(self) -> Iterator[Placed]:
         for where, record in records(self.source):
             if isinstance(record, Bad):
-                self._refuse(where, record.what, record.text)
+                self.refuse(where, record.what, record.text)
             else:
                 yield where, _tidied(record) if self.tidy else record
 
-    def _refuse(self, where: str, what: str, record: Any) -> None:
+    def refuse(self, where: str, what: str, record: Any) -> None:
         if not self.lenient:
             raise malformed_error(where, what)
         self.bad.append({"where": where, "reason": what, "record": record})
@@ -78,7 +78,7 @@ class _Reading:
             try:
                 said = self.format.said(record, self.ballot)
             except MalformedError as error:
-                self._refuse(where, str(error), record)
+                self.refuse(where, str(error), record)
                 continue
             yield where, said
             usable += sum(isinstance(item, Comparison) and bool(item.votes) for item in said)
@@ -151,7 +151,7 @@ def import_prompts(
     name, limit = name or name_of(source), _checked(limit)
     summary = ImportSummary(name, "prompts")
     usable = []
-    for where, record in trees(_whole(_not_empty(source))):
+    for where, record in trees(whole(_not_empty(source))):
         summary.records += 1
         try:
             usable.append(read_prompt(record))
@@ -170,13 +170,6 @@ def import_prompts(
     return summary
 
 
-def _whole(placed: Iterable[Placed]) -> Iterator[Placed]:
-    for where, record in placed:
-        if isinstance(record, Bad):
-            raise malformed_error(where, record.what)
-        yield where, record
-
-
 def _open(
     source: str,
     format: str,
@@ -185,7 +178,7 @@ def _open(
     limit: int | None,
     lenient: bool,
 ) -> _Reading:
-    """The source with its format: as asked, or what the first record that looks like one has."""
+    """The source with its format: as asked, or the most particular that one of its first records has."""
     ballot, limit = Ballot(question), _checked(limit)
     first = [record for _, record in islice(_not_empty(source), LOOK_AT) if not isinstance(record, Bad)]
     if columns is not None:
@@ -197,7 +190,7 @@ def _open(
             raise UsageError(f'There is no format "{format}"; use auto, {", ".join(FORMATS)}.')
         return _Reading(source, FORMATS[format], ballot, limit, lenient)
     for tidy in (False, True):
-        found = next((kind for record in first if (kind := recognise(_tidied(record) if tidy else record))), None)
+        found = recognise(*(map(_tidied, first) if tidy else first))
         if found is not None:
             return _Reading(source, found, ballot, limit, lenient, tidy)
     where, record = next(iter(_not_empty(source)))
@@ -222,15 +215,11 @@ def _stranger(record: Any) -> str:
     if not isinstance(record, dict):
         return "not a preference in any format that we know: no record with columns"
     like = nearest(record)
-    if like is None and _is_prompt(record):
-        return (
-            f"a prompt without a preference that we know, with {names(record)}: --prompts imports prompts alone, and "
-            "--map says which column is what"
-        )
     near = f"; nearest is {like.description}, which has {names(dict.fromkeys(like.columns))}" if like else ""
+    prompts = " --prompts imports prompts alone." if _is_prompt(record) else ""
     return (
-        f"not a preference in any format that we know, only {names(record)}{near}. Say which column is which by "
-        "--map prompt=…,chosen=…,rejected=… (docs/howto-exchange.md), and look at the result with --show"
+        f"not a preference in any format that we know, only {names(record)}{near}.{prompts} Say which column is which "
+        "by --map prompt=…,chosen=…,rejected=… (docs/howto-exchange.md), and look at the result with --show"
     )
 
 
@@ -263,7 +252,7 @@ def _decide(reading: _Reading) -> None:
         try:
             reading.format.survey(record, reading.ballot)
         except MalformedError as error:
-            reading._refuse(where, str(error), record)
+            reading.refuse(where, str(error), record)
         except UnusableError:
             continue
     reading.bad.clear()
@@ -342,16 +331,15 @@ def _without(comparison: Comparison, foreign: set[str]) -> Comparison:
 
 def _keep_history(store: FeedbackStore, reading: _Reading, summary: ImportSummary, heldout_share: float) -> None:
     """Our own rows, as a whole: an edit may stand far from what it edits."""
-    read: Callable[[Any], Labelled] = read_row
     kept: list[Labelled] = []
     for where, row in reading.placed():
         summary.records += 1
         try:
-            kept.append(read(row))
+            kept.append(read_row(row))
         except UnusableError as reason:
             summary.skipped[str(reason)] += 1
         except MalformedError as error:
-            reading._refuse(where, str(error), row)
+            reading.refuse(where, str(error), row)
         if reading.limit is not None and len(kept) >= reading.limit:
             break
     Keeper(store, summary, heldout_share).keep(kept, is_history=True)

@@ -16,7 +16,7 @@ from plaudit.feedback.events.rows import judgement_from
 from plaudit.feedback.events.schema import demonstrations, judgements
 from plaudit.feedback.exchange.records import Labelled
 from plaudit.feedback.store import FeedbackStore
-from plaudit.printable import make_printable
+from plaudit.printable import counted, make_printable
 from plaudit.types import AnnotatorKind, Demonstration, Judgement, Split, content_id
 
 _Said = TypeVar("_Said", Judgement, Demonstration)
@@ -57,7 +57,7 @@ class ImportSummary:
             "reference answer": self.demonstrations,
             "skip": self.skips,
         }
-        parts = [", ".join(f"{n:,} new {noun}{'s' * (n != 1)}" for noun, n in new.items() if n) or "nothing new"]
+        parts = [", ".join(counted(n, f"new {noun}") for noun, n in new.items() if n) or "nothing new"]
         if self.changed:
             parts.append(f"{self.changed:,} changed since the last import")
         if self.duplicates:
@@ -68,13 +68,12 @@ class ImportSummary:
             parts.append(f"nothing to keep in {_reasons(self.unjudged)}")
         if self.bad:
             parts.append(f"set aside {_reasons(self.bad)}")
-        read = f"{self.records:,} record{'s' * (self.records != 1)}"
-        head = f"{self.name} ({self.format}; {read})"
+        head = f"{self.name} ({self.format}; {counted(self.records, 'record')})"
         return make_printable(" ".join([f"{head}: {'; '.join(parts)}.", *self.notes]))
 
 
-def _reasons(counted: Counter[str]) -> str:
-    return ", ".join(f"{n:,} because {reason}" for reason, n in counted.most_common())
+def _reasons(times: Counter[str]) -> str:
+    return ", ".join(f"{n:,} because {reason}" for reason, n in times.most_common())
 
 
 @dataclass
@@ -85,6 +84,7 @@ class Keeper:
     summary: ImportSummary
     heldout_share: float
     _said: dict[tuple[str, str], str] = field(default_factory=dict)  # (task, annotator) -> what, in this import
+    _settled: dict[str, set[str]] = field(default_factory=dict)  # who skipped -> tasks that they are done with
 
     def keep(self, batch: Sequence[Labelled], is_history: bool = False) -> None:
         """Store a batch as a whole or, with PlauditError, nothing of it. A history names its own edits."""
@@ -100,11 +100,27 @@ class Keeper:
             store.add_tasks(tasks.values())
             places = {key: task.overlap for key, task in tasks.items() if key not in known_tasks}
             summary.skipped.update(reason for record in batch for reason in record.lost)
-            _skip(store, batch, summary)  # before the judgements, which fill the tasks' places
+            self._skip(batch)  # before the judgements, which fill the tasks' places
             at = {judgement.id: record.at for record in batch for judgement in record.judgements if record.at}
             at |= {key: time for record in batch for key, time in record.times.items()}
             self._submit([judgement for record in batch for judgement in record.judgements], at, places, is_history)
             _write(store, [(written, record.at) for record in batch for written in record.demonstrations], summary)
+
+    def _skip(self, batch: Sequence[Labelled]) -> None:
+        store, summary = self.store, self.summary
+        for record in batch:
+            for skip in record.skips:
+                if skip.annotator_id not in self._settled:
+                    self._settled[skip.annotator_id] = store.settled_tasks(skip.annotator_id)
+                settled = self._settled[skip.annotator_id]
+                if skip.task_id in settled or (skip.task_id, skip.annotator_id) in self._said:
+                    summary.duplicates += 1
+                elif store.assign(skip.task_id, skip.annotator_id, range(len(record.responses))) is None:
+                    summary.skipped["a task that was skipped has all its places taken"] += 1
+                else:
+                    store.skip(skip.task_id, skip.annotator_id, skip.reason, record.at)
+                    summary.skips += 1
+                    settled.add(skip.task_id)
 
     def _submit(
         self, judged: Sequence[Judgement], at: Mapping[str, datetime], places: Mapping[str, int], is_history: bool
@@ -196,21 +212,6 @@ def _on_tasks(store: FeedbackStore, task_ids: set[str]) -> dict[str, Row[Any]]:
         return {row.id: row for row in rows_with(connection, select(judgements), judgements.c.task_id, task_ids)}
 
 
-def _skip(store: FeedbackStore, records_found: Sequence[Labelled], summary: ImportSummary) -> None:
-    skips = {skip: entry for entry in records_found for skip in entry.skips}
-    settled = {
-        annotator_id: store.settled_tasks(annotator_id) for annotator_id in {skip.annotator_id for skip in skips}
-    }
-    for skip, record in skips.items():
-        if skip.task_id in settled[skip.annotator_id]:
-            summary.duplicates += 1
-        elif store.assign(skip.task_id, skip.annotator_id, range(len(record.responses))) is None:
-            summary.skipped["a task that was skipped has all its places taken"] += 1
-        else:
-            store.skip(skip.task_id, skip.annotator_id, skip.reason, record.at)
-            summary.skips += 1
-
-
 def _in_place(entries: Sequence[_Said], known: Mapping[str, Row[Any]], summary: ImportSummary) -> Iterator[_Said]:
     """Each with what it supersedes here: what its annotator took back at the source since an earlier import, and so is
     not in the file, still stands.
@@ -256,7 +257,10 @@ def _write(
     made = sum(store.add_demonstrations(texts, *origin) for origin, texts in unsigned.items())
     if not written:
         return
-    known = {row.id: row for row in store._read(demonstrations, select(demonstrations))}
+    prompt_ids = {demonstration.prompt_id for demonstration, _ in written}
+    with store.reading() as connection:
+        found = rows_with(connection, select(demonstrations), demonstrations.c.prompt_id, prompt_ids)
+        known = {row.id: row for row in found}
     times = {demonstration.id: at for demonstration, at in written}
     signed = list(
         _in_place(

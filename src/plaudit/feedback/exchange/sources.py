@@ -11,7 +11,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -39,9 +39,9 @@ def records(source: str) -> Iterator[Placed]:
         yield from _hub(source)
 
 
-def whole_records(source: str) -> Iterator[Placed]:
-    """The same, where the first that is malformed stops all of them: UsageError."""
-    for where, record in records(source):
+def whole(placed: Iterable[Placed]) -> Iterator[Placed]:
+    """The records as they are, where the first that is malformed stops all of them: UsageError."""
+    for where, record in placed:
         if isinstance(record, Bad):
             raise malformed_error(where, record.what)
         yield where, record

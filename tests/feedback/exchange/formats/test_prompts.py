@@ -92,3 +92,9 @@ def test_any_record_is_read_or_refused_never_a_crash(record: dict[str, Any]) -> 
     except (MalformedError, UnusableError):
         return
     assert found.messages[-1].role is Role.USER
+
+
+def test_a_conversation_of_sharegpt_is_a_prompt_with_its_answer() -> None:
+    turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
+    asked = read_prompt({"conversations": turns})
+    assert (asked.messages, asked.reference) == ((Message(Role.USER, "Hi"),), "Hello.")

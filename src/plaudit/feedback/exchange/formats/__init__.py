@@ -174,11 +174,13 @@ _ALL = (
 FORMATS = {format.name: format for format in _ALL}
 
 
-def recognise(record: Any) -> Format | None:
-    """The format of a record, None for none that we know."""
-    if not isinstance(record, dict):
-        return None
-    return next((format for format in _ALL if format.recognises(record)), None)
+def recognise(*records: Any) -> Format | None:
+    """The most particular format that one of the records has, None where none has one that we know.
+
+    A column that says more may be empty in the first record of a file.
+    """
+    known = [record for record in records if isinstance(record, dict)]
+    return next((format for format in _ALL if any(format.recognises(record) for record in known)), None)
 
 
 def nearest(record: dict[str, Any]) -> Format | None:

@@ -1,5 +1,6 @@
 """Prompts, perhaps with a good answer: a text; `prompt` (text, messages or the root of an OpenAssistant tree),
-`messages`, `text` or Alpaca's `instruction`; the answer as `reference`, `demonstration`, `completion` or `output`.
+`messages` or ShareGPT's `conversations`, `text` or Alpaca's `instruction`; the answer as `reference`, `demonstration`,
+`completion` or `output`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ def _conversation(record: dict[str, Any]) -> tuple[Messages, str]:
         reference = fields.messages(reference, "completion")[-1].content
     if not isinstance(reference, str):
         raise MalformedError(f"the reference answer is {fields.kind(reference)}, not text")
-    if record.get("messages") is not None:
-        messages = fields.messages(record["messages"], "messages")
+    spoken = next((name for name in ("messages", "conversations") if record.get(name) is not None), None)
+    if spoken is not None:
+        messages = fields.messages(record[spoken], spoken)
         if messages[-1].role is Role.ASSISTANT:
             messages, reference = messages[:-1], messages[-1].content
         return (*fields.system(record), *messages), reference
