@@ -55,7 +55,7 @@ def test_without_judgements_it_is_one_sentence(tmp_path, capsys) -> None:
     )
     FeedbackStore.open(tmp_path / "w" / "feedback.db").close()
     assert main(["quality", "-w", str(tmp_path / "w")]) == 1
-    assert "Nobody has judged anything yet" in capsys.readouterr().err
+    assert "Nobody has compared any answers yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -99,7 +99,7 @@ def test_withdrawing_takes_out_all_that_somebody_said(site: Site, lead: Any, joi
 def test_the_dashboard_says_what_there_is_to_know(site: Site, lead: Any, join: Any) -> None:
     empty = lead.get("/lead")
     assert empty.status_code == 200
-    assert "Nobody has judged anything yet" in empty.text
+    assert "Nobody has compared any answers yet" in empty.text
     tasks = add_tasks(site, 6, overlap=2)
     join("ann"), join("ben")
     for number, task in enumerate(tasks):

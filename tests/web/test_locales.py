@@ -51,7 +51,7 @@ def test_languages_have_the_same_keys_and_holes(language: str) -> None:
 def test_every_sentence_about_figures_is_there_with_its_holes(language: str) -> None:
     known = patterns(language)
     written = patterns_in(report) | patterns_in(annotators)
-    whole = {"Nobody has judged anything yet: there is no quality to report.", COMPUTING}
+    whole = {"Nobody has compared any answers yet: there is no quality to report.", COMPUTING}
     assert set(known) == written | set(FlagKind) | set(Undefined) | whole
     for pattern, text in known.items():
         assert sorted(HOLE.findall(text)) == sorted(HOLE.findall(pattern)), pattern

@@ -102,7 +102,7 @@ def test_one_annotator_is_undefined_not_nan(store: FeedbackStore) -> None:
 
 
 def test_an_empty_store_is_one_sentence(store: FeedbackStore) -> None:
-    with pytest.raises(PlauditError, match="Nobody has judged anything yet"):
+    with pytest.raises(PlauditError, match="Nobody has compared any answers yet"):
         quality_report(store)
     assert annotator_weights(store) == {}
 

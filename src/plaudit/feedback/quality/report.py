@@ -137,7 +137,7 @@ def quality_report(store: FeedbackStore, question: str | None = None, *, seed: i
     question = question_asked(store, question)
     everything = read_choices(store, question)
     if not len(everything.unit):
-        raise PlauditError("Nobody has judged anything yet: there is no quality to report.")
+        raise PlauditError("Nobody has compared any answers yet: there is no quality to report.")
     choices = without_qualification(everything)
     by_annotator, reasons = _count_skips(store)
     judged = len(choices.annotator)
