@@ -33,7 +33,7 @@ from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
 from plaudit.files import to_json, write_atomically
 from plaudit.printable import make_printable
 from plaudit.progress import track
-from plaudit.types import Prompt
+from plaudit.types import DEFAULT_QUESTION, Prompt
 
 SCALE = (1, 7)  # of our ratings
 LOOK_AT = 20  # records that decide which format a source has
@@ -280,6 +280,8 @@ def _survey(reading: _Reading) -> None:
 def _keep(store: FeedbackStore, reading: _Reading, summary: ImportSummary, heldout_share: float) -> None:
     foreign = {a for a, (low, high) in reading.spans.items() if low < SCALE[0] or high > SCALE[1]}
     summary.notes += _notes_on_scales(reading.spans)
+    if reading.ballot.question != DEFAULT_QUESTION:
+        summary.notes.append(f"“{reading.ballot.question}” is kept as a question of its own, beside the project's.")
     keeper, batch = Keeper(store, summary, heldout_share), list[Labelled]()
     what = f"Importing {make_printable(summary.name)}"
     said_by_all = track(reading.said(), what, reading.records, "records") if reading.records >= LONG else reading.said()

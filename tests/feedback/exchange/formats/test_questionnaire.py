@@ -10,6 +10,7 @@ from plaudit.errors import UsageError
 from plaudit.feedback.exchange.formats import FORMATS
 from plaudit.feedback.exchange.formats.comparison import Comparison, UnusableError
 from plaudit.feedback.exchange.formats.questionnaire import Ballot
+from plaudit.types import DEFAULT_QUESTION
 
 FIRST, SECOND, TIE = ((0,), (1,)), ((1,), (0,)), ((0, 1),)
 TASK = {"prompt": "Name a prime above ten.", "answer1": "Eleven.", "answer2": "Twelve."}
@@ -83,6 +84,19 @@ def test_of_two_questions_the_importer_must_choose() -> None:
     assert tiers(record, asked="more_harmful") == [SECOND]
     with pytest.raises(UnusableError, match='nobody answered a question "better", only "more_helpful"'):
         read(record, asked="better")
+
+
+@pytest.mark.parametrize(
+    ("question", "kept"),
+    [
+        ("more_harmful", "more_harmful"), ("Which is safer?", "Which is safer?"), ("worse_answer", "worse_answer"),
+        ("which", DEFAULT_QUESTION), ("more_helpful", DEFAULT_QUESTION), ("preference", DEFAULT_QUESTION),
+    ],
+)  # fmt: skip
+def test_who_is_more_harmful_is_not_who_is_better(question: str, kept: str) -> None:
+    for label in ("answer1", "A is better"):
+        [found] = read(task([choices(question, label)]))
+        assert (found.question, [vote.tiers for vote in found.votes]) == (kept, [FIRST])
 
 
 def test_labels_in_other_words_are_read_with_their_strength() -> None:
@@ -201,3 +215,6 @@ def test_two_preference_questions_stop_an_import_with_a_sentence(tmp_path: Any, 
     with pytest.raises(UsageError, match=r'two.json: 2 questions .* --question "more_helpful". Nothing was imported.'):
         import_preferences(store, str(tmp_path / "two.json"))
     assert import_preferences(store, str(tmp_path / "two.json"), question="more_helpful").pairs == 1
+    harm = import_preferences(store, str(tmp_path / "two.json"), question="more_harmful")
+    assert (harm.pairs, "“more_harmful” is kept as a question of its own" in str(harm)) == (1, True)
+    assert {each.question for each in store.tasks()} == {DEFAULT_QUESTION, "more_harmful"}

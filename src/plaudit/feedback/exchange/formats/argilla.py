@@ -70,7 +70,7 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
             lost.append("it is a draft" if drafts else ballot.why_silent)
     tags = fields.tags(about) if isinstance(about, dict) else {}
     messages = prompt_in(shown, answers, len(votes) + len(lost))
-    return Comparison(messages, tuple(answers.values()), tuple(votes), tags, lost=tuple(lost))
+    return Comparison(messages, tuple(answers.values()), tuple(votes), tags, ballot.question, tuple(lost))
 
 
 def _parts(record: dict[str, Any]) -> tuple[dict[str, Any], list[_Answer], Any]:

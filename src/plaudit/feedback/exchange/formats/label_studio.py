@@ -73,7 +73,7 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
     messages, tags = prompt_in(shown, answers, len(votes) + len(lost)), fields.tags(record["data"])
     newest = _newest(votes)
     lost += ["the same person annotated the task again later"] * (len(votes) - len(newest))
-    return Comparison(messages, tuple(answers.values()), newest, tags, lost=tuple(lost))
+    return Comparison(messages, tuple(answers.values()), newest, tags, ballot.question, tuple(lost))
 
 
 def _newest(votes: list[Vote]) -> tuple[Vote, ...]:

@@ -6,6 +6,7 @@
 - A ranking orders all answers. A label chooses one, by the field's name, number, letter or side, or says that they are
   alike (`options`). A question is the preference question if all its values over the file do so: an order before a
   choice of two sides before a label. Where two questions remain, whoever imports says which.
+- Such a question that by its name asks for something else ("more harmful", "safer") stays a question of its own.
 - A rating's question names its answer; what is left of its name is the attribute.
 - A text is a better answer where its question says so about an answer (`corrected response`), else the reason.
 
@@ -34,7 +35,7 @@ from plaudit.feedback.exchange.formats.options import (
     place_of,
     split_name,
 )
-from plaudit.types import Message, Role
+from plaudit.types import DEFAULT_QUESTION, Message, Role
 
 _PROMPTS = ("prompt", "instruction", "question", "query", "input", "user_message", "message", "conversation",
             "dialogue", "messages", "chat", "request", "task", "user", "post", "context", "text")  # fmt: skip
@@ -48,6 +49,10 @@ _NO_ANSWER = re.compile(
 )
 _ASKS_WHICH = re.compile(
     r"(?i)prefer|better|best|which|winner|wins|chosen|choose|choice|compar|overall|rank|order|pick"
+)
+_ASKS_OTHER = re.compile(  # who is chosen there is not the better one
+    r"(?i)harm|toxic|safe|danger|worse|worst|least|offens|bias|risk|wrong|halluc|incorrect|error|problem|issue|bad|"
+    r"refus|longer|shorter|verbos"
 )
 _BETTER = re.compile(r"(?i)better|best|correct|improv|rewrit|revis|ideal|demonstrat|edit|gold")
 _ASKS_WHY = re.compile(r"(?i)\b(why|reason|rationale|comment|explain|explanation|justif\w*|notes?|feedback|because)\b")
@@ -135,6 +140,12 @@ class Ballot:
     _options: defaultdict[tuple[str, ...], set[str]] = field(default_factory=lambda: defaultdict(set))
     _chosen: tuple[Way, str] | None = None
     _backing: str | None = None  # a label question beside a choice of sides
+
+    @property
+    def question(self) -> str:
+        """What the chosen question asks: which answer is better, or by its name something that is not that."""
+        name = self._chosen[1] if self._chosen else ""
+        return name if _ASKS_OTHER.search(name) else DEFAULT_QUESTION
 
     @property
     def why_silent(self) -> str:
