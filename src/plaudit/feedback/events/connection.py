@@ -18,7 +18,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,9 @@ def _prepare_file(path: Path, create: bool) -> None:
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    # SQLite refuses to change the journal at once, without waiting, where another process opens the file for the first
+    # time just then.
+    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
@@ -191,21 +193,24 @@ def _begin_in_turn(connection: Connection) -> None:
     SQLite itself asks ever more rarely, in the end ten times a second, and misses the moments between the transactions
     of a bulk import: a labeller would wait for a second though none of them takes a tenth.
     """
-    until = time.monotonic() + BUSY_SECONDS
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:
-        while True:
-            try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                return
-            except OperationalError as error:
-                if "locked" not in str(error.orig):
-                    raise
-                if time.monotonic() >= until:
-                    raise busy(connection.engine) from error
-            time.sleep(ASKED_EVERY)
+        _patiently(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     finally:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
+
+def _patiently(statement: Callable[[], Any]) -> None:
+    """Execute `statement` again until nothing locks it out, for BUSY_SECONDS; then what refused it."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            statement()
+            return
+        except (OperationalError, sqlite3.OperationalError) as error:
+            if "locked" not in str(getattr(error, "orig", error)) or time.monotonic() >= until:
+                raise
+        time.sleep(ASKED_EVERY)
 
 
 def _configure_postgresql(connection: Any, _record: Any) -> None:
