@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, Table, func, insert, select
+from sqlalchemy import Column, Connection, Row, Select, Table, func, select
 
 from plaudit.errors import NotThereError
-from plaudit.feedback.events.projection import Event, apply, chunks
+from plaudit.feedback.events.projection import Event, apply, chunks, insert_rows
 from plaudit.feedback.events.schema import EventKind, events
 from plaudit.feedback.events.schema import actions as table
 
@@ -62,7 +62,8 @@ def add(
     at: Mapping[str, datetime] | None = None,
 ) -> None:
     """Add facts (key -> payload) that are known to be new, in order; they happened now, unless `at` says when."""
-    times = {key: timestamp((at or {}).get(key, now)) for key in new}
+    times = dict.fromkeys(new, timestamp(now))
+    times |= {key: timestamp(moment) for key, moment in (at or {}).items() if key in new}
     numbered = enumerate(new.items(), last_seq(connection) + 1)
     happened = [Event(seq, times[key], kind, payload) for seq, (key, payload) in numbered]
     rows = [
@@ -76,7 +77,7 @@ def add(
         }
         for key, event in zip(new, happened, strict=True)
     ]
-    connection.execute(insert(events), rows)
+    insert_rows(connection, events, rows)
     apply(connection, kind, happened)
 
 

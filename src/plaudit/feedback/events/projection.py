@@ -70,10 +70,10 @@ class Event:
 def apply(connection: Connection, kind: EventKind, happened: Sequence[Event]) -> None:
     """Write what `happened` (all of one kind, in order) into the projections."""
     if kind in _ADDED:
-        connection.execute(insert(_ADDED[kind]), [event.row() for event in happened])
+        insert_rows(connection, _ADDED[kind], [event.row() for event in happened])
     elif kind in _ADDED_WITH_TIME:
         rows = [event.row(created_at=event.created_at) for event in happened]
-        connection.execute(insert(_ADDED_WITH_TIME[kind]), rows)
+        insert_rows(connection, _ADDED_WITH_TIME[kind], rows)
     else:
         _EFFECTS[kind](connection, happened)
 
@@ -82,7 +82,7 @@ def _add_tasks(connection: Connection, happened: Sequence[Event]) -> None:
     rows = [event.row() for event in happened]
     for row in rows:
         row["free_places"] = places(row["purpose"], row["overlap"])
-    connection.execute(insert(tasks), rows)
+    insert_rows(connection, tasks, rows)
 
 
 def _raise_overlap(connection: Connection, happened: Sequence[Event]) -> None:
@@ -138,7 +138,7 @@ def _said(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> N
     if edits:  # first, because only one judgement of a task by an annotator may be current at any moment
         mark = update(table).where(table.c.id == bindparam("old")).values(superseded_by=bindparam("new"))
         connection.execute(mark, [{"old": old, "new": new} for old, new in edits.items()])
-    connection.execute(insert(table), [row | {"superseded_by": edits.get(row["id"])} for row in rows])
+    insert_rows(connection, table, [row | {"superseded_by": edits.get(row["id"])} for row in rows])
     done = _lease_of().values(state=AssignmentState.DONE)
     if leases := [_lease(row) for row in rows if row["task_id"]]:
         connection.execute(done, leases)
@@ -203,6 +203,22 @@ def _tasks_of(connection: Connection, assignment_ids: Collection[str]) -> set[st
 def _count_places(connection: Connection, task_ids: Collection[str]) -> None:
     for ids in chunks(task_ids):
         count_free(connection, ids)
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows that all have the same columns, as `insert` does, but without its preparing each of them anew.
+
+    That preparation is a quarter of the time of an import of a hundred thousand records.
+    """
+    names = tuple(rows[0])
+    dialect = connection.dialect
+    statement = insert(table).inline().compile(dialect=dialect, column_keys=list(names))
+    types = [table.c[name].type.dialect_impl(dialect) for name in names]
+    converters = [(name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)]
+    converted = [{n: row[n] if convert is None else convert(row[n]) for n, convert in converters} for row in rows]
+    order = statement.positiontup
+    parameters = converted if order is None else [tuple([row[name] for name in order]) for row in converted]
+    connection.exec_driver_sql(str(statement), parameters)
 
 
 def chunks(values: Collection[str]) -> Iterator[list[str]]:
