@@ -18,11 +18,18 @@ ACTOR = "the command line"  # in the log; who sat at it, it does not know
 
 def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Make everything again from the events.")] = False,
+    security: Annotated[bool, typer.Option("--security", help="Check how the labelling app is deployed.")] = False,
+    public_url: Annotated[str | None, typer.Option(metavar="URL", help="With --security: what people open.")] = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
     from plaudit.stages.inputs import open_feedback
 
     opened = Workspace.open(workspace)
+    if public_url is not None and not security:
+        raise UsageError("--public-url is looked at with --security; add that, or leave it out.")
+    if security:
+        _verify_deployment(opened, public_url)
+        return
     with open_feedback(opened) as store:
         differences = store.verify()
         for sentence in differences[:SHOWN]:
@@ -39,6 +46,22 @@ def verify(
                 f"`plaudit verify --repair -w {opened.path}` makes it again from them."
             )
         print(f"Sound: {store.counts()['events']:,} events say exactly what is stored.")
+
+
+def _verify_deployment(workspace: Workspace, public_url: str | None) -> None:
+    from plaudit.web.deployment import find_weaknesses
+    from plaudit.web.serving import check_url
+
+    check_url(public_url)
+    found = find_weaknesses(workspace, public_url)
+    for sentence in found:
+        print(make_printable(sentence))
+    if found:
+        raise PlauditError(
+            f"The deployment has {counted(len(found), 'weakness', 'weaknesses')}. SECURITY.md says more."
+        )
+    looked = "Modes of files, key, database" + (f", versions and {public_url}" if public_url else " and versions")
+    print(f"No weakness found. {looked} were looked at.")
 
 
 def withdraw(

@@ -42,7 +42,7 @@ class Serving:
 
 def serve(settings: Serving) -> None:
     """Serve until Ctrl-C or SIGTERM. UsageError, PlauditError: it cannot be served like that."""
-    _check_url(settings.public_url)
+    check_url(settings.public_url)
     database = str(settings.workspace.database)
     if settings.workers > 1 and "://" not in database:
         raise UsageError(
@@ -150,7 +150,8 @@ def _announce(site: Site, address: str, host: str, owner_link: bool) -> None:
     print("\n".join(lines), flush=True)
 
 
-def _check_url(url: str | None) -> None:
+def check_url(url: str | None) -> None:
+    """UsageError where it is not a site's address."""
     parts = urlsplit(url or "http://localhost")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
         raise UsageError(f"--public-url {url} must be an address such as https://label.example.org, without a path.")
