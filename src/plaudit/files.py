@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from plaudit.errors import PlauditError
 
@@ -24,13 +24,21 @@ AGAIN = "run the same command again"
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Replace `path` by `data`, durably. PlauditError when the disk refuses: the old file stays, nothing else does."""
+def create_private(path: Path) -> IO[bytes]:
+    """A new file that only its owner may read, open for writing. FileExistsError where there is one."""
+    return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def write_atomically(path: Path, data: bytes | str, is_private: bool = False) -> None:
+    """Replace `path` by `data`, durably. PlauditError when the disk refuses: the old file stays, nothing else does.
+
+    What is private only its owner may read.
+    """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
         try:
-            with temporary.open("xb") as file:
+            with create_private(temporary) if is_private else temporary.open("xb") as file:
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())

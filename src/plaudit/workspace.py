@@ -83,7 +83,8 @@ class Workspace(Settings):
         lines = [
             f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in asdict(settings).items() if value != {}
         ]
-        write_atomically(path / SETTINGS_FILE, "\n".join(lines) + "\n")
+        is_private = "://" in feedback  # it may hold the database's password
+        write_atomically(path / SETTINGS_FILE, "\n".join(lines) + "\n", is_private)
         return cls.open(path)
 
     @classmethod

@@ -111,4 +111,7 @@ def restore(
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
     with FeedbackStore.open(opened.database) as store:
-        print(f"Restored {store.restore(file):,} events into {opened.path}, and checked them.")
+        print(
+            f"Restored {store.restore(file):,} events into {opened.path}, and checked them. "
+            "Everybody signs in again, with the password that they had then."
+        )

@@ -32,11 +32,16 @@ STRANGE_HOST = "elsewhere.invalid"  # RFC 6761: nobody's name
 
 def find_weaknesses(workspace: Workspace, public_url: str | None = None) -> list[str]:
     """A sentence for each, with what to do; none where nothing was found."""
-    found = [*_readable(workspace), *_key(workspace), *_database(workspace), *outdated(requires("plaudit") or ())]
+    found = [
+        *readable_by_others(workspace),
+        *_key(workspace),
+        *_database(workspace),
+        *outdated(requires("plaudit") or ()),
+    ]
     return found + (list(_public(public_url)) if public_url else [])
 
 
-def _readable(workspace: Workspace) -> Iterator[str]:
+def readable_by_others(workspace: Workspace) -> Iterator[str]:
     """Files with secrets that others on this machine may read, and a folder that they may write into."""
     if os.name != "posix":
         return

@@ -17,6 +17,7 @@ import uvicorn
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.web.app import create_app, environment
+from plaudit.web.deployment import readable_by_others
 from plaudit.web.security import answered_names
 from plaudit.web.site import Site
 from plaudit.workspace import Workspace
@@ -56,6 +57,7 @@ def serve(settings: Serving) -> None:
     signals = (signal.SIGINT, signal.SIGTERM) if settings.workers == 1 else ()
     before = {number: signal.signal(number, server.handle_exit) for number in signals}
     try:
+        print("".join(f"Warning: {sentence}\n" for sentence in readable_by_others(settings.workspace)), end="")
         _announce(site, settings.public_url or _address(settings.host, listening), settings.host, settings.owner_link)
         if settings.workers == 1:
             server.run([listening])

@@ -2,9 +2,10 @@
 
     manifest.json     format, revision, and for every part its rows and its SHA-256
     events.jsonl      the event log: everything else that is not a secret is made from it
-    accounts.jsonl …  what stands beside the log (`schema.SECRETS`): keep a backup as you keep a password file
+    accounts.jsonl    who may sign in: keep a backup as you keep a password file
 
-A ZIP file of JSON lines: nothing is needed to read it but a program from any decade.
+A ZIP file of JSON lines: nothing is needed to read it but a program from any decade. Sessions, one-time links and the
+counts of wrong passwords are no part of it: a restore must not revive what had ended, and everybody signs in again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,15 @@ from sqlalchemy.exc import CompileError, DataError, IntegrityError
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.events import replay
 from plaudit.feedback.events.projection import Event
-from plaudit.feedback.events.schema import REVISION, SECRETS, EventKind, events
-from plaudit.files import writing
+from plaudit.feedback.events.schema import REVISION, SECRETS, EventKind, accounts, events
+from plaudit.files import create_private, writing
 
 FORMAT = "plaudit-feedback-1"
-PARTS = (events, *SECRETS)
+PARTS = (events, accounts)
 ROWS_AT_ONCE = 5_000
+LARGEST_MANIFEST = 1 << 20  # bytes
+LONGEST_LINE = 1 << 25  # bytes: somebody's withdrawal of half a million entries
+BYTES_AT_ONCE = 1 << 25
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError)
 _NO_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, IntegrityError, DataError, CompileError)
 
@@ -49,7 +52,7 @@ def back_up(connection: Connection, file: Path) -> int:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.parent / f".{file.name}.{uuid.uuid4().hex}"
         try:
-            with temporary.open("xb") as raw:
+            with create_private(temporary) as raw:
                 with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
                     parts = {table.name: _write(connection, table, archive) for table in PARTS}
                     manifest = {"format": FORMAT, "revision": REVISION, "parts": parts}
@@ -82,7 +85,7 @@ def restore(connection: Connection, file: Path) -> int:
         UsageError: the store is not empty, or the file is no backup, damaged, or of a newer Plaudit.
         PlauditError: the restored store is not what its events say.
     """
-    if any(connection.execute(select(func.count()).select_from(table)).scalar() for table in PARTS):
+    if any(connection.execute(select(func.count()).select_from(table)).scalar() for table in (events, *SECRETS)):
         raise UsageError("A backup is restored into an empty feedback store only, and this one holds something.")
     try:
         with zipfile.ZipFile(file) as archive:
@@ -102,7 +105,11 @@ def restore(connection: Connection, file: Path) -> int:
 
 
 def _manifest(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads(archive.read("manifest.json"))
+    with archive.open("manifest.json") as part:
+        text = part.read(LARGEST_MANIFEST + 1)
+    if len(text) > LARGEST_MANIFEST:
+        raise UsageError(f"{file} is no backup of a feedback store: its manifest is too large. Nothing was restored.")
+    manifest: dict[str, Any] = json.loads(text)
     if manifest["format"] != FORMAT or manifest["revision"] > REVISION:
         raise UsageError(f"{file} was written by a newer Plaudit. Update Plaudit to restore it.")
     return manifest
@@ -120,7 +127,17 @@ def _compare(table: Table, archive: zipfile.ZipFile, manifest: dict[str, Any], f
 
 def _batches(table: Table, archive: zipfile.ZipFile) -> Iterator[list[bytes]]:
     with archive.open(f"{table.name}.jsonl") as part:
-        while batch := list(islice(part, ROWS_AT_ONCE)):
+        batch: list[bytes] = []
+        size = 0
+        while line := part.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise ValueError("a line is longer than any that is written")
+            batch.append(line)
+            size += len(line)
+            if len(batch) == ROWS_AT_ONCE or size > BYTES_AT_ONCE:
+                yield batch
+                batch, size = [], 0
+        if batch:
             yield batch
 
 

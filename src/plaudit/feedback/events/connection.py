@@ -19,7 +19,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.events.schema import REVISION, metadata, versions
-from plaudit.files import writing
+from plaudit.files import create_private, writing
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: an import writes millions
 BUSY_SECONDS = 20.0  # a bulk import of tens of thousands of rows holds the lock for a few
@@ -129,7 +129,7 @@ def engine_for(place: str | Path, create: bool) -> Engine:
     if url.get_backend_name() == POSTGRESQL:
         pool = {"max_overflow": POSTGRESQL_CONNECTIONS - 5, "pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
     try:
-        engine = create_engine(url, json_serializer=_JSON.encode, **pool)
+        engine = create_engine(url, json_serializer=_JSON.encode, hide_parameters=True, **pool)
     except ModuleNotFoundError as error:
         if error.name == "psycopg":
             raise UsageError("A PostgreSQL database needs its driver: install `plaudit[postgres]`.") from error
@@ -168,6 +168,8 @@ def _prepare_file(path: Path, create: bool) -> None:
         raise UsageError(f"{path} is a folder, not a feedback store. Name the file in it.")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # before SQLite makes it: it holds secrets, and its -wal and -shm take its mode
+            create_private(path).close()
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

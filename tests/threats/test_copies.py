@@ -1,0 +1,123 @@
+"""Whoever gets at a copy: another user of the machine, who reads files; a former member, whom a restore might revive;
+the author of a file that is said to be a backup.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from plaudit.cli import main
+from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.schema import accounts, invitations, sessions, throttles
+from plaudit.types import Prompt
+from plaudit.web.label_store import LabelStore
+from plaudit.workspace import Workspace
+
+LATER = "2999-01-01T00:00:00.000000+00:00"
+MOST_MEMORY = 150e6  # bytes beyond what the program itself takes
+MEASURED = """
+import resource, sys
+from plaudit.cli import main
+from plaudit.feedback.store import FeedbackStore
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+code = main(["restore", sys.argv[1], "-w", sys.argv[2]])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    before = os.umask(0o022)
+    yield Workspace.create(tmp_path / "w")
+    os.umask(before)
+
+
+def open_to_others(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o077)
+
+
+def test_nobody_else_reads_the_store_or_a_backup(workspace: Workspace, tmp_path: Path) -> None:
+    with LabelStore.open(workspace.database) as store:
+        store.add_prompts([Prompt.from_text("What is hidden?")])
+        store.back_up(tmp_path / "backup.zip")
+        files = [*workspace.path.glob("feedback.db*"), tmp_path / "backup.zip"]
+        assert {file.name for file in files} >= {"feedback.db", "feedback.db-wal", "feedback.db-shm"}
+        assert [file for file in files if open_to_others(file)] == []
+
+
+def test_nobody_else_reads_the_password_of_a_database(workspace: Workspace, tmp_path: Path) -> None:
+    made = Workspace.create(tmp_path / "p", feedback="postgresql://labels:secret@localhost/labels")
+    assert not open_to_others(made.path / "plaudit.toml")
+    assert open_to_others(workspace.path / "plaudit.toml")  # a team shares what holds no secret
+
+
+def test_a_restore_revives_no_session_no_link_and_no_lockout(workspace: Workspace, tmp_path: Path) -> None:
+    now = timestamp(datetime.now(UTC))
+    with LabelStore.open(tmp_path / "source.db") as source:
+        with source.writing() as connection:
+            person = {"role": "owner", "password_hash": "x", "language": "en", "created_at": now}
+            connection.execute(insert(accounts).values(annotator_id="mallory", **person))
+            visit = {"annotator_id": "mallory", "csrf": "c", "created_at": now, "seen_at": now}
+            connection.execute(insert(sessions).values(id="cookie", **visit))
+            link = {"role": "owner", "created_by": "mallory", "created_at": now, "expires_at": LATER}
+            connection.execute(insert(invitations).values(id="link", **link))
+            connection.execute(insert(throttles).values(id="name", failures=11, since=now))
+        source.back_up(tmp_path / "backup.zip")
+    with LabelStore.open(workspace.database) as store:
+        store.restore(tmp_path / "backup.zip")
+        with store.reading() as connection:
+            left = [len(connection.execute(select(t)).all()) for t in (accounts, sessions, invitations, throttles)]
+    assert left == [1, 0, 0, 0]
+    with zipfile.ZipFile(tmp_path / "backup.zip") as archive:
+        assert sorted(archive.namelist()) == ["accounts.jsonl", "events.jsonl", "manifest.json"]
+
+
+def test_a_restore_says_that_everybody_signs_in_again(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LabelStore.open(tmp_path / "source.db") as source:
+        source.add_prompts([Prompt.from_text("What is hidden?")])
+        source.back_up(tmp_path / "backup.zip")
+    assert main(["restore", str(tmp_path / "backup.zip"), "-w", str(workspace.path)]) == 0
+    assert "Everybody signs in again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "events.jsonl"])
+def test_a_small_archive_that_unpacks_to_much_is_refused_in_little_memory(
+    workspace: Workspace, tmp_path: Path, name: str
+) -> None:
+    bomb = tmp_path / "bomb.zip"
+    parts = '{"format": "plaudit-feedback-1", "revision": "0001", "parts": {"events": {}, "accounts": {}}}'
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open(name, "w", force_zip64=True) as part:
+            for _ in range(300):
+                part.write(b" " * 1_000_000)
+        if name != "manifest.json":
+            archive.writestr("manifest.json", parts)
+    assert bomb.stat().st_size < 400_000
+    command = [sys.executable, "-c", MEASURED, str(bomb), str(workspace.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
+    assert int(done.stdout.split()[-1]) < MOST_MEMORY
+
+
+def test_what_a_broken_statement_held_is_in_no_traceback(tmp_path: Path) -> None:
+    with LabelStore.open(tmp_path / "f.db") as store:
+        person = {"role": "owner", "password_hash": "$argon2id$secret", "language": "en", "created_at": "2026"}
+        row = insert(accounts).values(annotator_id="olga", **person)
+        with store.writing() as connection:
+            connection.execute(row)
+            with pytest.raises(IntegrityError) as caught:
+                connection.execute(row)
+    assert "secret" not in str(caught.value)
