@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.web.people import Role
 from plaudit.web.sessions import ATTEMPTS_BY_NAME
 from plaudit.web.site import Site
@@ -76,6 +77,7 @@ def test_sessions_are_shared_and_end_everywhere(site: Site, other: Site) -> None
 
 def test_the_whole_round(site: Site, join: Any) -> None:
     add_tasks(site, 3)
+    site.store.change_settings(ProjectSettings(flags=("\0?",)), "lea")
     ann, lead = join("ann"), join("lea", Role.LEAD)
     task, first, second = ann.task(), str(uuid.uuid4()), str(uuid.uuid4())
     said = {"reason": "nul \0 here", "better_answer": "\0", "flags": {"0": ["\0?"]}}

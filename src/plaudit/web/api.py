@@ -5,7 +5,7 @@ A submit carries an id that the browser made: sent again, after an answer was lo
 
 What a browser sends is checked as strictly as it can be without ever losing what somebody took the time to say. Answers
 are named by the place at which they are shown (0 to K-1). Words that the project no longer asks for (a lead changed it
-while somebody was offline) are kept as they came.
+while somebody was offline) are kept as they came; those that it never asked for are refused.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from plaudit.feedback.labelling.leases import assignment_id
-from plaudit.feedback.labelling.settings import LONGEST_NAME
+from plaudit.feedback.labelling.settings import LONGEST_NAME, MOST_NAMES
 from plaudit.types import Assignment, Demonstration, Judgement, Ranking, Task
 from plaudit.web import annotator_view
 from plaudit.web.texts import RefusalError
@@ -28,6 +28,7 @@ from plaudit.web.visitors import Member, Visitor
 
 HANDLE = re.compile(r"[0-9A-Za-z-]{1,64}")
 LONGEST_SECONDS = 7 * 24 * 3600.0
+MOST_VERSIONS = 100  # of what somebody says about a task: each is kept, so there must be an end of them
 
 
 def _without_surrogates(text: str) -> str:
@@ -51,18 +52,35 @@ Rating = Annotated[int, Field(ge=1, le=7)]
 Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)]
 
 
+def _few(container: Any) -> Any:
+    """Refuse what holds too much before each of it is looked at: a megabyte of mistakes takes seconds to tell."""
+    if isinstance(container, (dict, list)) and len(container) > MOST_NAMES:
+        raise ValueError(f"has more than {MOST_NAMES} entries")
+    return container
+
+
+Few = BeforeValidator(_few)
+
+
 class Sent(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_size(cls, fields: Any) -> Any:
+        return _few(fields)
 
 
 class JudgementSent(Sent):
     id: UUID
     assignment: Handle
-    tiers: Annotated[list[Annotated[list[Place], Field(min_length=1, max_length=9)]], Field(min_length=1, max_length=9)]
+    tiers: Annotated[
+        list[Annotated[list[Place], Few, Field(min_length=1, max_length=9)]], Few, Field(min_length=1, max_length=9)
+    ]
     all_bad: bool = False
     strength: Annotated[int, Field(ge=1, le=4)] | None = None
-    ratings: Annotated[dict[PlaceKey, dict[Name, Rating]], Field(max_length=9)] = {}
-    flags: Annotated[dict[PlaceKey, list[Name]], Field(max_length=9)] = {}
+    ratings: Annotated[dict[PlaceKey, Annotated[dict[Name, Rating], Few]], Few, Field(max_length=9)] = {}
+    flags: Annotated[dict[PlaceKey, Annotated[list[Name], Few]], Few, Field(max_length=9)] = {}
     reason: Words = ""
     better_answer: LongText = ""
     seconds: Seconds | None = None
@@ -156,6 +174,10 @@ def task(visitor: Member) -> Response:
 def judge(sent: JudgementSent, visitor: Member) -> Response:
     store = visitor.site.store
     assignment, task = _own(visitor, sent.assignment)
+    words = [name for named in (*sent.ratings.values(), *sent.flags.values()) for name in named]
+    if strange := store.strange_words(words):
+        raise _malformed_error(f"nobody ever asked for “{min(strange)[:40]}” here")
+    _check_versions(visitor, task, sent.id)
     judgement = judgement_from(sent, task, annotator_view.shown_order(task, assignment), visitor.name)
     if (judgement.guidelines_version or 0) > (store.version_read(visitor.name) or 0):
         judgement = replace(judgement, guidelines_version=None)  # never a version that its author has not read
@@ -166,6 +188,7 @@ def judge(sent: JudgementSent, visitor: Member) -> Response:
 def demonstrate(sent: DemonstrationSent, visitor: Member) -> Response:
     store = visitor.site.store
     _, task = _own(visitor, sent.assignment)
+    _check_versions(visitor, task, sent.id)
     return JSONResponse({"stored": store.write(demonstration_from(sent, task, visitor.name))})
 
 
@@ -213,6 +236,14 @@ def entry(entry_id: EntryId, visitor: Member) -> Response:
 
 def _own(visitor: Visitor, handle: str) -> tuple[Assignment, Task]:
     return annotator_view.own_assignment(visitor.site.store, visitor.site.secret.assignment_of(handle), visitor.name)
+
+
+def _check_versions(visitor: Visitor, task: Task, entry_id: UUID) -> None:
+    """RefusalError (409) where somebody has edited the entry so often that no person did. Sent again is no edit."""
+    store = visitor.site.store
+    many = store.versions_of(task.id, visitor.name) >= MOST_VERSIONS
+    if many and store.own_entry(str(entry_id), visitor.name) is None:
+        raise RefusalError(409, "too-many-versions", most=MOST_VERSIONS)
 
 
 def _with_draft(visitor: Visitor, assignment: str, entry: Judgement | Demonstration, is_lease: bool) -> Response:

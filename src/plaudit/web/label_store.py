@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -9,12 +10,15 @@ from sqlalchemy import Connection, func, select
 
 from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.events.schema import assignments, demonstrations, judgements, readings
+from plaudit.feedback.labelling.settings import ProjectSettings, words_asked_for
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Demonstration, Judgement
 
 
 class LabelStore(FeedbackStore):
     """A feedback store whose transactions also reach the tables beside the log (accounts, sessions, throttles)."""
+
+    _asked: tuple[ProjectSettings, frozenset[str]] | None = None  # settings, with what was asked for up to them
 
     def writing(self) -> AbstractContextManager[Connection]:
         return self._writing()
@@ -31,6 +35,27 @@ class LabelStore(FeedbackStore):
         """Whether it still stands: neither edited, nor taken back, nor withdrawn since."""
         rows = [self._maybe(table, entry_id) for table in (judgements, demonstrations)]
         return any(row is not None and row.superseded_by is None and not row.withdrawn for row in rows)
+
+    def strange_words(self, words: Iterable[str]) -> set[str]:
+        """Those that the project never asked for, as an attribute or as a flag."""
+        settings = self.settings()
+        strange = set(words) - {*settings.attributes, *settings.flags}
+        if not strange:
+            return strange
+        if self._asked is None or self._asked[0] != settings:  # the log is read once a change, not once a request
+            with self._reading() as connection:
+                self._asked = settings, words_asked_for(connection)
+        return strange - self._asked[1]
+
+    def versions_of(self, task_id: str, annotator_id: str) -> int:
+        """How often the annotator has said something about the task, edits and what was taken back included."""
+        with self._reading() as connection:
+            return sum(
+                connection.execute(
+                    select(func.count()).where(table.c.task_id == task_id, table.c.annotator_id == annotator_id)
+                ).scalar_one()
+                for table in (judgements, demonstrations)
+            )
 
     def skip_reason(self, assignment_id: str) -> str:
         row = self._maybe(assignments, assignment_id)

@@ -32,6 +32,10 @@ SENTENCES: dict[str, dict[str, str]] = {
         "ja": "保存されている内容と一致しません。別の場所で変更または回答された可能性があります。",
     },
     "too-large": {"en": "This is too large: at most {limit} KB.", "ja": "大きすぎます。上限は {limit} KB です。"},
+    "too-many-versions": {
+        "en": "This was changed {most} times already. It stays as it is.",
+        "ja": "すでに {most} 回変更されています。これ以上は変更できません。",
+    },
     "malformed": {"en": "This cannot be read: {what}.", "ja": "内容を読み取れません：{what}"},
     "slow-down": {
         "en": "Too many attempts. Wait {minutes} minutes and try again.",

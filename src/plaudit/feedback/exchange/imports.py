@@ -8,9 +8,8 @@ people who label meanwhile hardly wait. An import that is cut is made whole by r
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -283,47 +282,25 @@ def _keep(store: FeedbackStore, reading: _Reading, summary: ImportSummary, heldo
     summary.notes += _notes_on_scales(reading.spans)
     if reading.ballot.question != DEFAULT_QUESTION:
         summary.notes.append(f"“{reading.ballot.question}” is kept as a question of its own, beside the project's.")
-    keeper, batches = Keeper(store, summary, heldout_share), _batches(reading, summary.name, foreign)
-    with ThreadPoolExecutor(1) as reader:  # reads on while the database writes
-        coming = reader.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = reader.submit(next, batches, None)
-            summary.records += batch.records
-            summary.skipped.update(batch.skipped)
-            summary.unjudged.update(batch.unjudged)
-            keeper.keep(batch.labelled)
-
-
-@dataclass
-class _Batch:
-    """Some records in a row, and what is in them."""
-
-    records: int = 0
-    labelled: list[Labelled] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)  # as in `ImportSummary`
-    unjudged: Counter[str] = field(default_factory=Counter)
-
-
-def _batches(reading: _Reading, name: str, foreign: set[str]) -> Iterator[_Batch]:
-    batch, said_by_all = _Batch(), reading.said()
-    if reading.records >= LONG:
-        said_by_all = track(said_by_all, f"Importing {make_printable(name)}", reading.records, "records")
+    keeper, batch = Keeper(store, summary, heldout_share), list[Labelled]()
+    what = f"Importing {make_printable(summary.name)}"
+    said_by_all = track(reading.said(), what, reading.records, "records") if reading.records >= LONG else reading.said()
     for _, said in said_by_all:
-        batch.records += 1
+        summary.records += 1
         for item in said:
             if isinstance(item, Comparison) and not item.votes:
-                batch.skipped.update(item.lost)
+                summary.skipped.update(item.lost)
             elif isinstance(item, Comparison):
                 kept = _without(item, foreign) if foreign else item
-                batch.labelled.append(make_records(kept, reading.format.name, name))
+                batch.append(make_records(kept, reading.format.name, summary.name))
             elif item.votes:
-                batch.skipped[str(item)] += item.votes
+                summary.skipped[str(item)] += item.votes
             else:
-                batch.unjudged[str(item)] += 1
-        if len(batch.labelled) >= BATCH:
-            yield batch
-            batch = _Batch()
-    yield batch
+                summary.unjudged[str(item)] += 1
+        if len(batch) >= BATCH:
+            keeper.keep(batch)
+            batch.clear()
+    keeper.keep(batch)
 
 
 def _notes_on_scales(spans: Mapping[str, tuple[int, int]]) -> Iterator[str]:

@@ -18,11 +18,12 @@ from sqlalchemy import Connection, Row, func, select
 from plaudit.config import config_from
 from plaudit.errors import NotThereError, UsageError
 from plaudit.feedback.events.log import add, append, moment_of, require, rows_with
-from plaudit.feedback.events.schema import EventKind, annotators, judgements, project, readings
+from plaudit.feedback.events.schema import EventKind, annotators, events, judgements, project, readings
 from plaudit.feedback.events.schema import guidelines as table
 from plaudit.types import DEFAULT_QUESTION, content_id
 
 LONGEST_NAME = 200  # characters, of an attribute or a flag
+MOST_NAMES = 50  # attributes, and as many flags: what can be asked of somebody, and looked at on a page
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class ProjectSettings:
         for what, names in (("attribute", self.attributes), ("flag", self.flags)):
             if len(set(names)) != len(names) or not all(name.strip() for name in names):
                 raise ValueError(f"every {what} needs a name of its own")
+            if len(names) > MOST_NAMES:
+                raise ValueError(f"there are at most {MOST_NAMES} {what}s, not {len(names)}")
             if any(len(name) > LONGEST_NAME for name in names):
                 raise ValueError(f"the name of a {what} has at most {LONGEST_NAME} characters")
         if not self.question.strip():
@@ -71,6 +74,13 @@ def change(connection: Connection, settings: ProjectSettings, actor: str, now: d
         whole = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
         payload = {"id": "project", "settings": whole}
         add(connection, EventKind.PROJECT, {str(uuid.uuid4()): payload}, now, actor)
+
+
+def words_asked_for(connection: Connection) -> frozenset[str]:
+    """Attributes and flags that the project asks for, or ever did."""
+    changes = connection.execute(select(events.c.payload).where(events.c.kind == str(EventKind.PROJECT))).scalars()
+    every = [asdict(ProjectSettings()), *(payload["settings"] for payload in changes)]
+    return frozenset(name for settings in every for key in ("attributes", "flags") for name in settings.get(key, ()))
 
 
 @dataclass(frozen=True)

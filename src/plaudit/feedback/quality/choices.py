@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Select, Text, cast, func, select
 
 from plaudit.feedback.aggregate import question_asked
 from plaudit.feedback.events.schema import judgements, prompts, responses, tasks
+from plaudit.feedback.labelling.settings import MOST_NAMES, settings_in
 from plaudit.feedback.store import FeedbackStore
 from plaudit.stats.intervals import Floats
 from plaudit.stats.ratings import Bools, Ints, Ratings
@@ -196,10 +197,12 @@ class _Reader:
         self._judged: list[tuple[Ints, ...]] = []  # seq, annotator, task, answers, version
         self._floats: list[tuple[Floats, ...]] = []  # seconds, characters
         self._chosen: list[tuple[Ints, ...]] = []  # judgement, unit, said, shown, answer, answer
+        self._attributes: dict[str, None] = {}  # that are looked at: the project's, then others as they come
         self._rated: dict[str, list[tuple[Ints, ...]]] = {}  # attribute -> answer, annotator, value − 1
         self._count = 0
 
     def read(self, connection: Connection, tags: Mapping[str, tuple[tuple[str, ...], Ints]], question: str) -> Choices:
+        self._attributes = dict.fromkeys(settings_in(connection).attributes)
         table = judgements.c
         columns = [table.seq, table.annotator_id, table.task_id, table.seconds, table.guidelines_version]
         texts = [cast(column, Text) for column in (table.ranking, table.shown_order, table.ratings)]
@@ -259,7 +262,10 @@ class _Reader:
             return
         of_row, answers, given = zip(*flat, strict=True)
         answer, who = self._places(self._answer_at, answers), annotator[list(of_row)].astype(np.int32)
-        for attribute in set().union(*given):
+        found = set().union(*given)
+        others = sorted(found - self._attributes.keys())
+        self._attributes |= dict.fromkeys(others[: max(0, MOST_NAMES - len(self._attributes))])
+        for attribute in found & self._attributes.keys():
             value = np.array([values.get(attribute, 0) for values in given], dtype=np.int8)
             kept = value > 0
             self._rated.setdefault(attribute, []).append((answer[kept], who[kept], value[kept] - 1))

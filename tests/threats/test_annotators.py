@@ -1,0 +1,107 @@
+"""An annotator whose browser is a script: it floods the store, the dashboard, or the server's one process."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from plaudit.feedback.labelling.settings import MOST_NAMES, ProjectSettings
+from plaudit.feedback.quality.choices import read_choices
+from plaudit.types import Annotator, Judgement, Ranking
+from plaudit.web.api import MOST_VERSIONS
+from plaudit.web.site import Site
+from tests.web.conftest import add_tasks
+
+LONGEST_WAIT = 0.25  # seconds that one request may keep others waiting
+MOST_MEMORY = 20e6  # bytes
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        {"ratings": {"0": {str(n): 1 for n in range(80_000)}}},
+        {"ratings": {"0": {str(n): 99 for n in range(80_000)}}},
+        {"ratings": {str(n): {} for n in range(80_000)}},
+        {"flags": {"0": [""] * 200_000}},
+        {"flags": {"0": ["x"] * 200_000}},
+        {"tiers": [[0]] * 150_000},
+        {"tiers": [[0] * 300_000]},
+        {f"unknown{n}": 1 for n in range(50_000)},
+    ],
+    ids=lambda flood: f"{next(iter(flood))}, {len(str(flood)):,} characters",
+)
+def test_a_megabyte_of_anything_is_refused_at_once(site: Site, join: Any, flood: dict[str, Any]) -> None:
+    add_tasks(site, 1)
+    ann = join("ann")
+    task = ann.task()
+    ann.judge(task, strength=9)  # what is imported and compiled at first use
+    tracemalloc.start()
+    answer = ann.judge(task, **flood)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    began = time.process_time()
+    ann.judge(task, **flood)
+    took = time.process_time() - began
+    assert (answer.status_code, answer.json()["error"]) == (422, "malformed")
+    assert len(answer.content) < 500
+    assert peak < MOST_MEMORY + 40 * MEGABYTE, "the request itself, as it is written and parsed, is most of it"
+    assert took < 2 * LONGEST_WAIT, "half of it is the browser's"
+    assert site.store.judgements() == []
+
+
+def test_words_that_nobody_asked_for_are_refused(site: Site, join: Any) -> None:
+    add_tasks(site, 1)
+    ann = join("ann")
+    task = ann.task()
+    for said in ({"ratings": {"0": {"invented": 1}}}, {"flags": {"1": ["invented"]}}):
+        answer = ann.judge(task, **said)
+        assert (answer.status_code, "“invented”" in answer.json()["message"]) == (422, True)
+
+
+def test_words_that_the_project_asked_for_once_are_kept(site: Site, join: Any) -> None:
+    add_tasks(site, 1)
+    ann = join("ann")
+    task = ann.task()
+    site.store.change_settings(replace(ProjectSettings(), attributes=("brief",)), "lea")
+    site.store.change_settings(replace(ProjectSettings(), attributes=("kind",)), "lea")
+    assert ann.judge(task, ratings={"0": {"helpful": 3, "brief": 4, "kind": 5}}).status_code == 200
+    [said] = site.store.judgements()
+    assert [set(rated) for rated in said.ratings.values()] == [{"helpful", "brief", "kind"}]
+
+
+def test_an_entry_cannot_be_edited_without_end(site: Site, join: Any) -> None:
+    add_tasks(site, 1)
+    ann = join("ann")
+    task, before = ann.task(), None
+    for _ in range(MOST_VERSIONS):
+        key = str(uuid.uuid4())
+        assert ann.judge(task, id=key, supersedes=before).status_code == 200
+        before = key
+    answer = ann.judge(task, supersedes=before)
+    assert (answer.status_code, answer.json()["error"]) == (409, "too-many-versions")
+    assert ann.judge(task, id=before, supersedes=None).status_code != 500
+    assert site.store.versions_of(site.store.tasks()[0].id, "ann") == MOST_VERSIONS
+
+
+def test_the_dashboard_looks_at_no_more_attributes_than_a_project_may_have(site: Site) -> None:
+    """Also where the words came by a file."""
+    [task] = add_tasks(site, 1)
+    site.store.add_annotators([Annotator("ann")])
+    strange = {f"strange {n:05}": 1 for n in range(4_000)}
+    rated = {task.response_ids[0]: strange | {"helpful": 7}}
+    ranking = Ranking(tuple((response,) for response in task.response_ids))
+    site.store.submit(Judgement(str(uuid.uuid4()), task.id, "ann", ranking, ratings=rated))
+    choices = read_choices(site.store)
+    assert len(choices.rated) <= MOST_NAMES
+    assert "helpful" in choices.rated
+
+
+def test_a_project_has_no_more_attributes_than_fit_on_a_page() -> None:
+    with pytest.raises(ValueError, match="at most 50 attributes, not 51"):
+        ProjectSettings(attributes=tuple(str(n) for n in range(MOST_NAMES + 1)))
