@@ -22,13 +22,13 @@ from plaudit.feedback.events.log import Action, timestamp
 from plaudit.feedback.events.schema import invitations, sessions, throttles
 from plaudit.types import Prompt, Response, Task
 from plaudit.web import people
+from plaudit.web.accounts import INVITATION_LASTS
 from plaudit.web.app import create_app
 from plaudit.web.people import Account, Role
 from plaudit.web.site import Site
 from plaudit.web.visitors import cookie_name
 
 PASSWORD = "correct horse battery"
-OWNER = Account("the test", Role.OWNER, "en", "")
 CSRF = re.compile(r'<meta name="csrf" content="([^"]+)"')
 
 
@@ -101,13 +101,18 @@ def join(site: Site, app: FastAPI) -> Callable[..., Browser]:
     """A browser signed in as a new person."""
 
     def joined(name: str, role: Role = Role.ANNOTATOR, language: str = "en") -> Browser:
-        token = site.accounts.invite(OWNER, role)
+        token = invite(site, role)
         return signed_in(app, site.accounts.join(token, name, PASSWORD, language))
 
     return joined
 
 
 _addresses = count(1)
+
+
+def invite(site: Site, role: Role) -> str:
+    """A one-time link's token that no account has made."""
+    return site.accounts._invitation(role, "the test", INVITATION_LASTS)
 
 
 def browser_of(app: FastAPI) -> Browser:

@@ -22,13 +22,13 @@ from plaudit.web.people import Role, proper_name
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import own_path
-from tests.web.conftest import OWNER, PASSWORD, Browser, browser_of, days_pass, done, fill_in, sign_in
+from tests.web.conftest import PASSWORD, Browser, browser_of, days_pass, done, fill_in, invite, sign_in
 
 
 def test_the_database_holds_no_token_and_no_password(
     site: Site, browser: Callable[[], Browser], tmp_path: Path
 ) -> None:
-    token = site.accounts.invite(OWNER, Role.ANNOTATOR)
+    token = invite(site, Role.ANNOTATOR)
     ann = browser()
     fill_in(ann, token)
     [signed] = [value for name, value in ann.client.cookies.items() if "session" in name]

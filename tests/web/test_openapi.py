@@ -16,7 +16,7 @@ from plaudit.types import Prompt, Task
 from plaudit.web.app import create_app
 from plaudit.web.people import Role
 from plaudit.web.site import Site
-from tests.web.conftest import OWNER, PASSWORD, add_tasks, signed_in
+from tests.web.conftest import PASSWORD, add_tasks, invite, signed_in
 
 schemathesis = pytest.importorskip("schemathesis", reason="Schemathesis is not installed")
 
@@ -32,7 +32,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     prompt = Prompt.from_text("Write!", "made")
     site.store.add_prompts([prompt])
     site.store.add_tasks([Task(prompt.id, ())])
-    token = site.accounts.invite(OWNER, Role.OWNER)
+    token = invite(site, Role.OWNER)
     site.accounts.join(token, "olga", PASSWORD, "en")
     yield create_app(site)
     site.close()

@@ -15,7 +15,7 @@ from plaudit.web.people import Role
 from plaudit.web.sessions import ATTEMPTS_BY_NAME
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
-from tests.web.conftest import OWNER, PASSWORD, add_tasks
+from tests.web.conftest import PASSWORD, add_tasks, invite
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def at_once(*calls: Any) -> list[Any]:
 
 
 def test_a_link_serves_once_and_guesses_are_counted_across_workers(site: Site, other: Site) -> None:
-    token = site.accounts.invite(OWNER, Role.ANNOTATOR)
+    token = invite(site, Role.ANNOTATOR)
     joins = [
         lambda s=s, n=n: s.accounts.join(token, f"p{n}", PASSWORD, "en").name for n, s in enumerate([site, other] * 3)
     ]
@@ -65,7 +65,7 @@ def test_a_link_serves_once_and_guesses_are_counted_across_workers(site: Site, o
 
 
 def test_sessions_are_shared_and_end_everywhere(site: Site, other: Site) -> None:
-    token = site.accounts.invite(OWNER, Role.ANNOTATOR)
+    token = invite(site, Role.ANNOTATOR)
     ann = site.accounts.join(token, "ann", PASSWORD, "en")
     cookie = site.sessions.begin(ann)
     assert other.sessions.find(cookie) is not None

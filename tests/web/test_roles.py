@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from plaudit.web.app import create_app
 from plaudit.web.people import Role
 from plaudit.web.site import Site
-from tests.web.conftest import OWNER, PASSWORD, Browser, add_tasks, browser_of, signed_in
+from tests.web.conftest import PASSWORD, Browser, add_tasks, browser_of, invite, signed_in
 
 ANONYMOUS = "anonymous"
 ROLES = (ANONYMOUS, *map(str, Role))
@@ -110,7 +110,7 @@ def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     folder = tmp_path_factory.mktemp("matrix")
     site = Site.open(str(folder / "feedback.db"), folder)
     for role in Role:
-        token = site.accounts.invite(OWNER, role)
+        token = invite(site, role)
         site.accounts.join(token, f"the {role}", PASSWORD, "en")
     yield create_app(site)
     site.close()

@@ -17,9 +17,10 @@ import pytest
 
 from plaudit.cli import main
 from plaudit.web import serving
-from plaudit.web.people import Account, Role
+from plaudit.web.people import Role
 from plaudit.web.site import Site
 from plaudit.workspace import Workspace
+from tests.web.conftest import invite
 
 PLAUDIT = [sys.executable, "-c", "import sys; from plaudit.cli import main; sys.exit(main())"]
 FIRST_PAGE_SECONDS = 2.0
@@ -173,7 +174,7 @@ def test_several_workers_share_people_and_replace_each_other(
     workspace = Workspace.create(tmp_path / "large", feedback=postgresql_url)
     process, address = start("--workers", "2", folder=workspace.path)
     site = Site.open(workspace.database, workspace.path)
-    token = site.accounts.invite(Account("the test", Role.OWNER, "en", ""), Role.ANNOTATOR)
+    token = invite(site, Role.ANNOTATOR)
     ann = site.accounts.join(token, "ann", "a long password", "en")
     cookie = site.secret.sign("session", site.sessions.begin(ann))
     name = f"plaudit_session_{site.secret.cookie_suffix}"

@@ -36,6 +36,9 @@ def import_(
     skip_bad: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Set malformed records aside there, with their reason.")
     ] = None,
+    trust_names: Annotated[
+        bool, typer.Option("--trust-names", help="What Plaudit exported may speak for people with an account here.")
+    ] = False,
     workspace: WorkspaceDir = HERE,
 ) -> None:
     from plaudit.feedback.exchange.formats.declared import table_of
@@ -58,6 +61,7 @@ def import_(
             print(import_prompts(store, source, name, limit, opened.heldout_share))
         else:
             more: dict[str, Any] = {"columns": mapping, "question": question, "bad_file": skip_bad}
+            more["trust_names"] = trust_names
             print(import_preferences(store, source, kind, name, limit, opened.heldout_share, **more))
 
 

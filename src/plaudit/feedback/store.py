@@ -21,7 +21,17 @@ from plaudit.feedback.events import backup, log, replay, rows
 from plaudit.feedback.events.log import Action, append, require, rows_with
 from plaudit.feedback.events.places import for_people
 from plaudit.feedback.events.projection import chunks
-from plaudit.feedback.events.schema import EventKind, prompts, responses, tasks
+from plaudit.feedback.events.schema import (
+    AssignmentState,
+    EventKind,
+    accounts,
+    assignments,
+    demonstrations,
+    judgements,
+    prompts,
+    responses,
+    tasks,
+)
 from plaudit.feedback.labelling import settings as project_settings
 from plaudit.feedback.labelling import withdrawal
 from plaudit.feedback.labelling.annotating import Annotating
@@ -108,6 +118,24 @@ class FeedbackStore(Annotating):
             facts = [(annotator.id, rows.annotator_payload(annotator)) for annotator in added]
             return append(connection, EventKind.ANNOTATOR, facts, self._now())
 
+    def people(self) -> dict[str, set[str]]:
+        """Everybody who has an account -> ids of what they have said here, and of the tasks that they have skipped."""
+        with self._reading() as connection:
+            said: dict[str, set[str]] = {
+                name: set() for name in connection.execute(select(accounts.c.annotator_id)).scalars()
+            }
+            for table in (judgements, demonstrations) if said else ():
+                for row in connection.execute(select(table.c.id, table.c.annotator_id)):
+                    if row.annotator_id in said:
+                        said[row.annotator_id].add(row.id)
+            skipped = select(assignments.c.task_id, assignments.c.annotator_id)
+            for row in (
+                connection.execute(skipped.where(assignments.c.state == AssignmentState.SKIPPED)) if said else ()
+            ):
+                if row.annotator_id in said:
+                    said[row.annotator_id].add(row.task_id)
+        return said
+
     def settings(self) -> ProjectSettings:
         """What the project asks of its annotators."""
         with self._reading() as connection:
@@ -128,6 +156,11 @@ class FeedbackStore(Annotating):
             if version is None:
                 return project_settings.newest_in(connection)
             return project_settings.version_in(connection, version)
+
+    def published(self) -> list[Guidelines]:
+        """All versions, newest first."""
+        with self._reading() as connection:
+            return project_settings.published_in(connection)
 
     def read_guidelines(self, annotator_id: str, version: int) -> None:
         """Record that the annotator has read that version. NotThereError where there is none."""

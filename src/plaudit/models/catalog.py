@@ -21,6 +21,7 @@ from plaudit.models.runtime import tune
 from plaudit.models.trunk import Trunk
 
 NOT_FOUND = 404
+OWN_CODE = {"trust_remote_code": False}  # else transformers asks on the terminal whether to run what came with a model
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def load(
     quiet_transformers()
     path = locate(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, **OWN_CODE)
         model: Any = load_whole(AutoModelForCausalLM, path, name, DTYPES[arithmetic.dtype])
     except UsageError:
         raise
@@ -94,12 +95,13 @@ def load_whole(auto: Any, path: str, name: str, dtype: torch.dtype) -> Any:
     """
     from transformers import AutoConfig
 
-    config: Any = AutoConfig.from_pretrained(path)
+    config: Any = AutoConfig.from_pretrained(path, **OWN_CODE)
     if getattr(config, "quantization_config", None) or getattr(config.get_text_config(), "quantization_config", None):
         raise UsageError(f"The weights of {name} are quantised, which adapters cannot be added to: name the original.")
     model, info = auto.from_pretrained(
-        path, config=config, dtype=dtype, attn_implementation="eager", output_loading_info=True
-    )
+        path, config=config, dtype=dtype, attn_implementation="eager", output_loading_info=True,
+        use_safetensors=True, **OWN_CODE,
+    )  # fmt: skip
     lacking = sorted({*info["missing_keys"], *(key for key, *_ in info.get("mismatched_keys", ()))})
     if lacking:
         others = f", but has {_few(sorted(info['unexpected_keys']))}" if info["unexpected_keys"] else ""

@@ -17,7 +17,7 @@ from torch import Tensor
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.arithmetic import DTYPES
-from plaudit.models.catalog import load_whole, quiet_transformers
+from plaudit.models.catalog import OWN_CODE, load_whole, quiet_transformers
 from plaudit.models.chat import beginning, render
 from plaudit.models.packing import Packed, microbatches
 from plaudit.types import Message, Prompt, Response, Role
@@ -55,7 +55,7 @@ class ExternalReward:
         if not Path(name).is_dir():
             hub.ready()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name)
+            tokenizer = AutoTokenizer.from_pretrained(name, **OWN_CODE)
             network: Any = load_whole(AutoModelForSequenceClassification, name, name, DTYPES[dtype])
         except UsageError:
             raise

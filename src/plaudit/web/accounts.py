@@ -78,7 +78,7 @@ class Accounts:
     def change_role(self, by: Account, name: str, role: Role) -> None:
         with self._store.writing() as connection:
             account = self.changeable(by, name)
-            if role not in by.role.may_give:
+            if role not in self.acting(by).role.may_give:
                 raise RefusalError(403, "not-yours-to-change")
             self._set(account.name, role=str(role))
             _end_links(connection, _for_or_by(account.name))
@@ -102,21 +102,33 @@ class Accounts:
 
     def changeable(self, by: Account, name: str) -> Account:
         """The account, where `by` may change it as things are now. Nobody may change themselves: an owner remains."""
-        account, acting = self.known(name), self.known(by.name)
-        if acting.disabled_at is not None or not acting.may_change(account):
+        account = self.known(name)
+        if not self.acting(by).may_change(account):
             raise RefusalError(403, "not-yours-to-change")
         return account
 
+    def acting(self, by: Account) -> Account:
+        """The account as it is now: between a request and its turn to write, somebody may have put it out.
+
+        RefusalError (403) where it is disabled, or leads no more and did.
+        """
+        now = self.find(by.name)
+        if now is None or now.disabled_at is not None or (by.role.leads and not now.role.leads):
+            raise RefusalError(403, "role")
+        return now
+
     def invite(self, by: Account, role: Role) -> str:
         """A one-time link's token. Only its hash is kept: it can be shown now and never again."""
-        if role not in by.role.may_give:
-            raise RefusalError(403, "not-yours-to-change")
-        return self._invitation(role, by.name, INVITATION_LASTS)
+        with self._store.writing():
+            if role not in self.acting(by).role.may_give:
+                raise RefusalError(403, "not-yours-to-change")
+            return self._invitation(role, by.name, INVITATION_LASTS)
 
     def invite_again(self, by: Account, name: str) -> str:
         """A one-time link's token for somebody who forgot the password."""
-        account = self.changeable(by, name)
-        return self._invitation(account.role, by.name, INVITATION_LASTS, known=account.name)
+        with self._store.writing():
+            account = self.changeable(by, name)
+            return self._invitation(account.role, by.name, INVITATION_LASTS, known=account.name)
 
     def first_invitation(self) -> str:
         """A one-time link's token for an owner; earlier ones that the program made serve no more."""
@@ -151,10 +163,10 @@ class Accounts:
         ]
 
     def uninvite(self, by: Account, invitation_id: str) -> Invitation:
-        invitation = next((it for it in self.invitations() if it.id == invitation_id), None)
-        if invitation is None or invitation.role not in by.role.may_give:
-            raise RefusalError(404, "not-found")
         with self._store.writing() as connection:
+            invitation = next((it for it in self.invitations() if it.id == invitation_id), None)
+            if invitation is None or invitation.role not in self.acting(by).role.may_give:
+                raise RefusalError(404, "not-found")
             _end_links(connection, invitations.c.id == invitation.id)
         return invitation
 
@@ -176,11 +188,9 @@ class Accounts:
             return self.known(name)
 
     def _note(self, invitation: Invitation, name: str) -> None:
-        """A lead or owner who came, or came back by a new password, stands in the log of what leads do."""
-        if invitation.role.leads:
-            what = "set a new password" if invitation.known else "joined"
-            details = {"role": str(invitation.role), "invited by": invitation.by}
-            self._store.act(name, what, name, details)
+        """Every use of a link stands in the log: who made a link for somebody else may have used it themselves."""
+        what = "set a new password" if invitation.known else "joined"
+        self._store.act(name, what, name, {"role": str(invitation.role), "invited by": invitation.by})
 
     def _refuse_taken(self, connection: Connection, name: str) -> None:
         """Also a name that gave feedback some other way is taken: nobody may speak for somebody else."""

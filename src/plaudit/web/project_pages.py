@@ -59,6 +59,7 @@ def publish(visitor: Leader, filled: Annotated[NewGuidelines, Form()]) -> Respon
         problem = sentence("guidelines-empty", visitor.language)
         return _guidelines_page(visitor, typed, 422, problem=problem)
     with store.transaction():
+        visitor.site.accounts.acting(visitor.account)
         before = store.guidelines()
         version = store.publish_guidelines(texts, visitor.name)
         if before is not None and before.version == version:
@@ -69,8 +70,7 @@ def publish(visitor: Leader, filled: Annotated[NewGuidelines, Form()]) -> Respon
 
 def _guidelines_page(visitor: Visitor, texts: dict[str, str], status: int = 200, **context: Any) -> Response:
     store = visitor.site.store
-    newest, readers = store.guidelines(), store.readers_by_version()
-    published = [] if newest is None else [store.guidelines(version) for version in range(newest.version, 0, -1)]
+    readers = store.readers_by_version()
     versions = [
         {
             "version": it.version,
@@ -78,8 +78,7 @@ def _guidelines_page(visitor: Visitor, texts: dict[str, str], status: int = 200,
             "published": when(it.created_at.isoformat()),
             "readers": readers.get(it.version, 0),
         }
-        for it in published
-        if it is not None
+        for it in store.published()
     ]
     return visitor.page("lead_guidelines.html", status, versions=versions, texts=texts, **context)
 
@@ -93,14 +92,15 @@ def project(visitor: Leader, notice: Field = "") -> Response:
 @router.post("/project")
 def change_project(visitor: Leader, filled: Annotated[NewSettings, Form()]) -> Response:
     store = visitor.site.store
-    before = store.settings()
     try:
         settings = _settings_from(filled)
     except (ValueError, PlauditError) as error:
         problem = sentence("settings-wrong", visitor.language, what=str(error))
         return _project_page(visitor, filled.model_dump(), 422, problem=problem)
-    changed = {key: value for key, value in asdict(settings).items() if value != asdict(before)[key]}
     with store.transaction():
+        visitor.site.accounts.acting(visitor.account)
+        before = asdict(store.settings())
+        changed = {key: value for key, value in asdict(settings).items() if value != before[key]}
         store.change_settings(settings, visitor.name)
         store.act(visitor.name, "changed settings", "project", changed)
     visitor.site.figures.forget()  # what an hour costs is among them

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -48,12 +48,37 @@ from plaudit.types import (
 VERSION = 1  # of the rows
 
 LONGEST_ID = 64  # characters
+MOST_VERSIONS = 100_000  # of guidelines
+_CLAIMED = "its annotator has an account here and did not say it here (--trust-names believes the file)"
 _INT64 = 2**63 - 1  # the largest integer that a database holds
 
 _TEXTS = {"kind", "id", "at", "annotator", "annotator_kind", "annotator_note", "source", "split", "question", "purpose",
           "reason", "better_answer", "text", "text_source", "supersedes"}  # fmt: skip
 _NEEDED = ("kind", "id", "source", "split", "tags")
 _Row = dict[str, Any]
+
+
+def without_claims(labelled: Labelled, people: Mapping[str, Collection[str]]) -> Labelled:
+    """Without what would speak for the people of this store, or check them.
+
+    `people`: as `FeedbackStore.people` gives them. A task that checks people comes in as work:
+    its answer is the file's, not the project's.
+    """
+
+    def is_claim(said: Judgement | Demonstration | Skip) -> bool:
+        known = people.get(said.annotator_id or "")
+        return known is not None and (said.task_id if isinstance(said, Skip) else said.id) not in known
+
+    said: list[Judgement | Demonstration | Skip]
+    said = [*labelled.judgements, *labelled.demonstrations, *labelled.skips]
+    return replace(
+        labelled,
+        task=labelled.task and replace(labelled.task, gold=None, purpose=TaskPurpose.WORK),
+        judgements=tuple(it for it in labelled.judgements if not is_claim(it)),
+        demonstrations=tuple(it for it in labelled.demonstrations if not is_claim(it)),
+        skips=tuple(it for it in labelled.skips if not is_claim(it)),
+        lost=(*labelled.lost, *(_CLAIMED for it in said if is_claim(it))),
+    )
 
 
 def _is_int(value: Any, least: int = 0) -> bool:
@@ -105,7 +130,7 @@ _COLUMNS: dict[str, Callable[[Any], bool]] = {  # what each may hold, where it h
     "flags": _is_list_of(_or_none(_is_list_of(_is_text))),
     "all_bad": _is_bool,
     "seconds": _is_seconds,
-    "guidelines_version": _is_int,
+    "guidelines_version": lambda value: _is_int(value) and value <= MOST_VERSIONS,
     "current": _is_bool,
     "surplus": _is_bool,
 }

@@ -24,16 +24,16 @@ from plaudit.feedback.exchange.formats.fields import names
 from plaudit.feedback.exchange.formats.oasst import trees
 from plaudit.feedback.exchange.formats.prompts import read_prompt
 from plaudit.feedback.exchange.formats.questionnaire import Ballot
-from plaudit.feedback.exchange.history import read_row
+from plaudit.feedback.exchange.history import read_row, without_claims
 from plaudit.feedback.exchange.keeping import ImportSummary, Keeper
 from plaudit.feedback.exchange.readers import Bad, Placed, malformed_error
 from plaudit.feedback.exchange.records import Labelled, make_records
 from plaudit.feedback.exchange.sources import name_of, records, whole
 from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
 from plaudit.files import to_json, write_atomically
-from plaudit.printable import make_printable
+from plaudit.printable import counted, make_printable
 from plaudit.progress import track
-from plaudit.types import DEFAULT_QUESTION, Prompt
+from plaudit.types import DEFAULT_QUESTION, Prompt, TaskPurpose
 
 SCALE = (1, 7)  # of our ratings
 LOOK_AT = 20  # records that decide which format a source has
@@ -97,6 +97,7 @@ def import_preferences(
     columns: Mapping[str, Any] | None = None,
     question: str | None = None,
     bad_file: Path | None = None,
+    trust_names: bool = False,
 ) -> ImportSummary:
     """Import what people preferred from a file, a folder or a Hugging Face data set
     (`ORGANISATION/NAME[:[CONFIG/]SPLIT]`).
@@ -105,13 +106,14 @@ def import_preferences(
     stops after so many comparisons that can be used. `question` names the preference question of a labelling tool's
     file that has several. UsageError for a source that cannot be read or is malformed ("FILE, line 17: … Nothing was
     imported."), and then nothing is; with `bad_file`, malformed records are written there with their reason instead.
+    `trust_names`: what Plaudit exported may speak for people who have an account here, and bring checks for them.
     """
     reading = _open(source, format, columns, question, limit, bad_file is not None)
     if reading.format.name == PLAUDIT:
         if name is not None:
             raise UsageError("What Plaudit exported keeps the names it has; leave --name out.")
         summary = ImportSummary(name_of(source), reading.format.description)
-        _keep_history(store, reading, summary, heldout_share)
+        _keep_history(store, reading, summary, heldout_share, trust_names)
     else:
         summary = ImportSummary(name or name_of(source), reading.format.description)
         _survey(reading)
@@ -331,7 +333,9 @@ def _without(comparison: Comparison, foreign: set[str]) -> Comparison:
     return replace(comparison, votes=votes)
 
 
-def _keep_history(store: FeedbackStore, reading: _Reading, summary: ImportSummary, heldout_share: float) -> None:
+def _keep_history(
+    store: FeedbackStore, reading: _Reading, summary: ImportSummary, heldout_share: float, trust_names: bool
+) -> None:
     """Our own rows, as a whole: an edit may stand far from what it edits."""
     kept: list[Labelled] = []
     for where, row in reading.placed():
@@ -344,4 +348,10 @@ def _keep_history(store: FeedbackStore, reading: _Reading, summary: ImportSummar
             reading.refuse(where, str(error), row)
         if reading.limit is not None and len(kept) >= reading.limit:
             break
+    if not trust_names and (people := store.people()):
+        checks = {it.task.id for it in kept if it.task and it.task.purpose is not TaskPurpose.WORK}
+        if checks:
+            noun = counted(len(checks), "task that checks people", "tasks that check people")
+            summary.notes.append(f"{noun} came in as work, without the answer (--trust-names keeps it).")
+        kept = [without_claims(labelled, people) for labelled in kept]
     Keeper(store, summary, heldout_share).keep(kept, is_history=True)

@@ -113,6 +113,10 @@ def newest_in(connection: Connection) -> Guidelines | None:
     return None if row is None else _guidelines(row)
 
 
+def published_in(connection: Connection) -> list[Guidelines]:
+    return [_guidelines(row) for row in connection.execute(select(table).order_by(table.c.seq.desc()))]
+
+
 def version_in(connection: Connection, version: int) -> Guidelines | None:
     row = connection.execute(select(table).where(table.c.id == str(version))).first()
     return None if row is None else _guidelines(row)

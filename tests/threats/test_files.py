@@ -1,0 +1,105 @@
+"""The author of a file that somebody imports: it may bring data, and speak for nobody who is here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plaudit.errors import UsageError
+from plaudit.feedback.exchange.exports import export_judgements
+from plaudit.feedback.exchange.imports import import_preferences
+from plaudit.feedback.store import FeedbackStore
+from plaudit.types import TaskPurpose
+from plaudit.web.people import Role
+from plaudit.web.site import Site
+from tests.web.conftest import PASSWORD, add_tasks, invite
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def rows(site: Site, join: Any, tmp_path: Path) -> Rows:
+    """What ann has said here, exported; ben has an account, and has said nothing."""
+    add_tasks(site, 3)
+    ann = join("ann")
+    join("ben")
+    for _ in range(2):
+        ann.judge(ann.task())
+    ann.post("/api/skips", {"assignment": ann.task()["assignment"], "reason": "cannot tell"})
+    export_judgements(site.store, tmp_path / "said.jsonl")
+    return [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+
+
+def bring(store: FeedbackStore, folder: Path, rows: Rows, **how: Any) -> Any:
+    file = folder / "brought.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return import_preferences(store, str(file), **how)
+
+
+def test_a_file_does_not_change_what_somebody_here_has_said(site: Site, tmp_path: Path, rows: Rows) -> None:
+    before = site.store.judgements()
+    forged = rows[0] | {"id": "forged", "ranking": rows[0]["ranking"][::-1]}
+    summary = bring(site.store, tmp_path, [forged])
+    assert summary.skipped.total() == summary.votes == 1
+    assert "has an account here" in str(summary)
+    assert site.store.judgements(current_only=False) == before
+
+
+def test_a_file_says_nothing_for_somebody_here_who_said_nothing(site: Site, tmp_path: Path, rows: Rows) -> None:
+    kinds = {row["kind"] for row in rows}
+    assert kinds == {"judgement", "skip"}
+    forged = [row | {"id": f"forged {n}", "annotator": "ben"} for n, row in enumerate(rows)]
+    summary = bring(site.store, tmp_path, forged)
+    assert summary.skipped.total() == summary.votes == len(rows)
+    assert {said.annotator_id for said in site.store.judgements()} == {"ann"}
+    assert site.store.settled_tasks("ben") == set()
+
+
+def test_a_file_that_is_trusted_may(site: Site, tmp_path: Path, rows: Rows) -> None:
+    forged = rows[0] | {"id": "not-forged", "annotator": "ben"}
+    assert bring(site.store, tmp_path, [forged], trust_names=True).pairs == 1
+    assert {said.annotator_id for said in site.store.judgements()} == {"ann", "ben"}
+
+
+def test_what_was_exported_here_is_there_already(site: Site, tmp_path: Path, rows: Rows) -> None:
+    summary = bring(site.store, tmp_path, rows)
+    assert (summary.duplicates, summary.skipped.total(), summary.votes) == (len(rows), 0, len(rows))
+
+
+def test_names_stay_where_nobody_has_an_account(tmp_path: Path, rows: Rows) -> None:
+    with FeedbackStore.open(tmp_path / "elsewhere.db") as store:
+        checking = [row | {"purpose": "gold", "gold": row["ranking"]} for row in rows if row["kind"] == "judgement"]
+        bring(store, tmp_path, checking)
+        assert {said.annotator_id for said in store.judgements()} == {"ann"}
+        assert {task.purpose for task in store.tasks()} == {TaskPurpose.GOLD}
+
+
+@pytest.mark.parametrize("purpose", ["qualification", "gold", "sentinel"])
+def test_a_file_brings_no_checks_for_people_here(site: Site, tmp_path: Path, rows: Rows, purpose: str) -> None:
+    site.accounts.join(invite(site, Role.ANNOTATOR), "cat", PASSWORD, "en")
+    row = rows[0]
+    new = [{"text": f"another answer {n}"} | {k: v for k, v in answer.items() if k not in ("id", "text")}
+           for n, answer in enumerate(row["answers"])]  # fmt: skip
+    strange = row | {"id": "x", "annotator": "mallory", "annotator_kind": "dataset", "answers": new}
+    strange |= {"purpose": purpose, "gold": row["ranking"]}
+    assert "1 task that checks people came in as work" in str(bring(site.store, tmp_path, [strange]))
+    assert len(site.store.tasks()) == 4
+    assert {task.purpose for task in site.store.tasks()} == {TaskPurpose.WORK}
+    assert [task.gold for task in site.store.tasks()] == [None] * 4
+
+
+def test_a_version_of_guidelines_far_in_the_future_is_refused(tmp_path: Path, rows: Rows) -> None:
+    with FeedbackStore.open(tmp_path / "elsewhere.db") as store, pytest.raises(UsageError, match="guidelines_version"):
+        bring(store, tmp_path, [rows[0] | {"guidelines_version": 2**31 - 1}])
+
+
+def test_versions_of_guidelines_elsewhere_cost_nothing_here(site: Site, join: Any, tmp_path: Path, rows: Rows) -> None:
+    strange = rows[0] | {"id": "x", "annotator": "mallory", "annotator_kind": "dataset", "guidelines_version": 99_999}
+    bring(site.store, tmp_path, [strange])
+    lea = join("lea", Role.LEAD)
+    assert lea.send("/lead/guidelines", text_en="Be kind.").status_code == 303
+    assert "100000" in lea.get("/lead/guidelines").text.replace(",", "")
+    assert [it.version for it in site.store.published()] == [100_000]
