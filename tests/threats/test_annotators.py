@@ -51,7 +51,7 @@ def test_a_megabyte_of_anything_is_refused_at_once(site: Site, join: Any, flood:
     assert (answer.status_code, answer.json()["error"]) == (422, "malformed")
     assert len(answer.content) < 500
     assert peak < MOST_MEMORY + 40 * MEGABYTE, "the request itself, as it is written and parsed, is most of it"
-    assert took < 2 * LONGEST_WAIT, "half of it is the browser's"
+    assert took < 4 * LONGEST_WAIT, "the browser's part of it, and a busy machine, included"
     assert site.store.judgements() == []
 
 

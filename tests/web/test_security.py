@@ -28,7 +28,7 @@ def test_every_answer_carries_the_headers(path: str, browser: Callable[[], Brows
     assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
-    assert headers["referrer-policy"] == "same-origin"
+    assert headers["referrer-policy"] == ("no-referrer" if path.startswith("/join") else "same-origin")
     assert headers["cache-control"] == ("no-cache" if path.startswith("/static") else "no-store")
     assert "server" not in headers
     assert "x-powered-by" not in headers

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 import plaudit
 from plaudit.errors import ConflictError, NotThereError, PlauditError, UsageError
@@ -28,7 +30,7 @@ from plaudit.web import api, lead_pages, pages, people, project_pages
 from plaudit.web.security import HEADERS, Guard
 from plaudit.web.site import FOLDER, Site
 from plaudit.web.texts import RefusalError
-from plaudit.web.visitors import Visitor, language_of, site_of
+from plaudit.web.visitors import Visitor, cookie_name, language_of, site_of
 
 DATABASE, WORKSPACE, PUBLIC_URL, NAMES = (f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES"))
 RETRY_SECONDS = 5
@@ -57,8 +59,13 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",)) -> FastAPI:
     for router in (api.router, pages.router, lead_pages.router, project_pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
-    app.add_middleware(Guard, names=names)
+    app.add_middleware(Guard, names=names, is_https=site.is_https, is_known=partial(_is_signed, site))
     return app
+
+
+def _is_signed(site: Site, request: HTTPConnection) -> bool:
+    """Whether the request has a session's cookie with our signature; whether that has ended is seen later."""
+    return site.secret.read_signed("session", request.cookies.get(cookie_name(site, "session"))) is not None
 
 
 def serving() -> FastAPI:

@@ -204,13 +204,13 @@ def account(visitor: Member, notice: Field = "") -> Response:
 @router.post("/account/password")
 def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> Response:
     """All other sessions end: whoever knew the old password is out."""
-    site = visitor.site
-    try:
-        site.throttle.attempt(visitor.name, visitor.address)
+    site, whose = visitor.site, f"session {visitor.session.id if visitor.session else ''}"
+    try:  # counted by the session: who guesses at the sign-in keeps nobody from changing a password
+        site.throttle.attempt(whose, visitor.address)
         site.accounts.change_password(visitor.name, filled.current, filled.new)
     except RefusalError as refusal:
         return _account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
-    site.throttle.forgive(visitor.name, visitor.address)
+    site.throttle.forgive(whose, visitor.address)
     site.sessions.end_all(visitor.name, but=visitor.session.id if visitor.session else None)
     return visitor.sent_to("/account?notice=notice-password")
 

@@ -6,21 +6,27 @@ written into it. Were the sanitising of a model's answer ever to fail, the answe
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plaudit.web.texts import RefusalError
 
-LARGEST_BODY_BYTES = 1 << 20
+LARGEST_BODY_BYTES = 1 << 20  # of documents and judgements, by who has a session
+LARGEST_FORM_BYTES = 1 << 14  # of names and passwords: forms are parsed slowly, and before anybody is known
+LARGE_PATHS = ("/api/", "/lead/guidelines", "/lead/project")
+BODY_SECONDS = 30.0  # in which a request must have come whole
 STATIC = "/static/"
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]+)(:[0-9]{1,5})?")
+PORT = re.compile(r":[0-9]{1,5}$")
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -61,10 +67,17 @@ class Guard:
     in to. Its requests carry that name. A request that names an address cannot have come about that way.
     """
 
-    def __init__(self, app: ASGIApp, names: Iterable[str], largest_body_bytes: int = LARGEST_BODY_BYTES) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        names: Iterable[str],
+        is_https: bool = False,
+        is_known: Callable[[HTTPConnection], bool] = lambda _: True,
+    ) -> None:
         self._app = app
         self._names = frozenset(names)
-        self._largest = largest_body_bytes
+        self._is_https = is_https
+        self._is_known = is_known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # the server's own start and stop; there are no web sockets here
@@ -73,53 +86,65 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                add_headers(MutableHeaders(scope=message), scope)
+                add_headers(MutableHeaders(scope=message), scope, self._is_https)
             await send(message)
 
         refusal = None if self._answers(Headers(scope=scope).get("host", "")) else RefusalError(400, "host")
+        largest, body = self._largest(scope), None
         try:
-            body = None if refusal else await self._whole_body(scope, receive)
+            async with asyncio.timeout(BODY_SECONDS):
+                body = None if refusal else await _whole_body(scope, receive, largest)
+            if refusal is None and body is None:
+                refusal = RefusalError(413, "too-large", limit=largest // 1024)
         except ClientDisconnect:
             return  # nobody waits for an answer, and half a request asks for nothing
-        if refusal is None and body is None:
-            refusal = RefusalError(413, "too-large", limit=self._largest // 1024)
+        except TimeoutError:
+            refusal = RefusalError(408, "too-slow")
         if refusal is not None or body is None:
             await _answer(refusal or RefusalError(400, "host"))(scope, receive, send_with_headers)
             return
         await self._app(scope, _replay(body, receive), send_with_headers)
 
     def _answers(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        if not HOST.fullmatch(host):
             return False
+        name = host.rpartition(":")[0] if PORT.search(host) else host
+        name = name.strip("[]").lower()
         return name in self._names or _is_address(name)
 
-    async def _whole_body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The request's body, read before an endpoint waits for it; None where it is too large.
+    def _largest(self, scope: Scope) -> int:
+        """How many bytes the request may have."""
+        is_large = scope["path"].startswith(LARGE_PATHS) and self._is_known(HTTPConnection(scope))
+        return LARGEST_BODY_BYTES if is_large else LARGEST_FORM_BYTES
 
-        ClientDisconnect where it ended before its end: half a form is often a proper form, that says something else.
-        """
-        declared = Headers(scope=scope).get("content-length", "0")
-        if not re.fullmatch(r"[0-9]{1,12}", declared) or int(declared) > self._largest:
+
+async def _whole_body(scope: Scope, receive: Receive, largest: int) -> bytes | None:
+    """The request's body, read before an endpoint waits for it; None where it is too large.
+
+    ClientDisconnect where it ended before its end: half a form is often a proper form, that says something else.
+    """
+    declared = Headers(scope=scope).get("content-length", "0")
+    if not re.fullmatch(r"[0-9]{1,12}", declared) or int(declared) > largest:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > largest:
             return None
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            body += message.get("body", b"")
-            if len(body) > self._largest:
-                return None
-            if not message.get("more_body", False):
-                return bytes(body)
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
-def add_headers(headers: MutableHeaders, scope: Scope) -> None:
+def add_headers(headers: MutableHeaders, scope: Scope, is_https: bool) -> None:
     """What every answer carries; an endpoint may have set its own."""
     is_static = scope["path"].startswith(STATIC)
-    for name, value in (HEADERS | (HTTPS_ONLY if scope["scheme"] == "https" else {})).items():
+    for name, value in (HEADERS | (HTTPS_ONLY if is_https or scope["scheme"] == "https" else {})).items():
         headers.setdefault(name, "no-cache" if is_static and name == "Cache-Control" else value)
+    if scope["path"].startswith("/join/"):
+        headers["Referrer-Policy"] = "no-referrer"  # its address is a secret, also from this server's proxy's log
 
 
 def _is_address(name: str) -> bool:

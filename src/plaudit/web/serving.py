@@ -25,6 +25,7 @@ from plaudit.workspace import Workspace
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERYWHERE = ("0.0.0.0", "::")
 WAITING = 1024  # connections that wait to be accepted
+MOST_CONNECTIONS = 1_000  # at a moment, a worker: whoever opens more is told that the server is busy
 GOODBYE_SECONDS = 5  # for answers that are under way when it ends
 HEALTH_SECONDS = 30  # a worker that is busy for less is not taken for dead
 
@@ -82,6 +83,7 @@ def _config(app: object, workers: int = 1) -> uvicorn.Config:
         access_log=False,  # addresses of one-time links must not stand in a log
         log_level="warning",
         server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
         timeout_worker_healthcheck=HEALTH_SECONDS,
     )

@@ -94,6 +94,11 @@ class Site:
     templates: jinja2.Environment
     public_url: str | None = None  # where people reach it, when that is not where it listens
 
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach it by HTTPS alone."""
+        return (self.public_url or "").startswith("https:")
+
     @classmethod
     def open(cls, database: str | Path, folder: Path, public_url: str | None = None) -> Site:
         """The site of the workspace in `folder`, whose feedback store is `database`. PlauditError as that one."""

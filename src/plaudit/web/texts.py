@@ -36,6 +36,10 @@ SENTENCES: dict[str, dict[str, str]] = {
         "en": "This was changed {most} times already. It stays as it is.",
         "ja": "すでに {most} 回変更されています。これ以上は変更できません。",
     },
+    "too-slow": {
+        "en": "This took too long to arrive. Try again.",
+        "ja": "受信に時間がかかりすぎました。もう一度お試しください。",
+    },
     "malformed": {"en": "This cannot be read: {what}.", "ja": "内容を読み取れません：{what}"},
     "slow-down": {
         "en": "Too many attempts. Wait {minutes} minutes and try again.",

@@ -10,7 +10,6 @@ import hmac
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -105,10 +104,8 @@ class Visitor:
 
     @property
     def _is_https(self) -> bool:
-        """Also where a proxy that does not say so has taken the HTTPS off."""
-        public = urlsplit(self.site.public_url or "")
-        behind_proxy = public.scheme == "https" and public.hostname == self.request.url.hostname
-        return self.request.url.scheme == "https" or behind_proxy
+        """Also where a proxy that does not say so has taken the HTTPS off, and under whatever name it asks."""
+        return self.request.url.scheme == "https" or self.site.is_https
 
 
 def site_of(request: Request) -> Site:

@@ -1,0 +1,144 @@
+"""Anybody on the network: who guesses passwords, keeps others from signing in, listens, or keeps the server busy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from starlette.requests import HTTPConnection
+
+from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.schema import throttles
+from plaudit.web import security
+from plaudit.web.app import create_app
+from plaudit.web.security import LARGEST_FORM_BYTES, Guard
+from plaudit.web.sessions import ATTEMPTS_BY_NAME, ATTEMPTS_BY_NAME_ANYWHERE
+from plaudit.web.site import Site
+from plaudit.web.texts import RefusalError
+from tests.web.conftest import PASSWORD, Browser, browser_of
+
+Sends = list[dict[str, Any]]
+
+
+def guess(site: Site, name: str, address: str) -> int | None:
+    """The refusal's status, or None where the password is looked at."""
+    try:
+        site.throttle.attempt(name, address)
+    except RefusalError as refusal:
+        return refusal.status
+    return None
+
+
+def test_who_guesses_a_name_locks_its_person_out_nowhere_else(
+    site: Site, join: Any, browser: Callable[[], Browser]
+) -> None:
+    ann = join("ann")
+    assert [guess(site, "ann", "203.0.113.7") for _ in range(ATTEMPTS_BY_NAME + 1)][-2:] == [None, 429]
+    elsewhere = browser()
+    elsewhere.get("/signin")
+    assert elsewhere.send("/signin", name="ann", password=PASSWORD).status_code == 303
+    changed = ann.send("/account/password", current=PASSWORD, new="another battery horse")
+    assert (changed.status_code, changed.headers.get("location")) == (303, "/account?notice=notice-password")
+
+
+def test_who_guesses_from_many_addresses_is_stopped(site: Site) -> None:
+    tries = [guess(site, "ann", f"203.0.113.{n}") for n in range(ATTEMPTS_BY_NAME_ANYWHERE + 1)]
+    assert tries == [None] * ATTEMPTS_BY_NAME_ANYWHERE + [429]
+
+
+def test_one_network_of_ipv6_is_one_guesser(site: Site) -> None:
+    tries = [guess(site, "ann", f"2001:db8::{n:x}") for n in range(ATTEMPTS_BY_NAME + 1)]
+    assert tries[-2:] == [None, 429]
+    assert guess(site, "ann", "2001:db8:0:1::1") is None
+
+
+def test_who_is_over_the_limit_waits_for_no_turn_to_write(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(ATTEMPTS_BY_NAME):
+        guess(site, "ann", "203.0.113.7")
+    monkeypatch.setattr(type(site.store), "writing", lambda _: pytest.fail("waits for the turn to write"))
+    assert guess(site, "ann", "203.0.113.7") == 429
+
+
+def test_a_clock_that_was_wrong_once_locks_nobody_out(site: Site) -> None:
+    for _ in range(ATTEMPTS_BY_NAME):
+        guess(site, "ann", "203.0.113.7")
+    with site.store.writing() as connection:
+        connection.execute(update(throttles).values(since=timestamp(datetime.now(UTC) + timedelta(days=900))))
+    assert guess(site, "ann", "203.0.113.7") is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8911", "label.example.org"])
+def test_behind_https_cookies_and_browsers_stay_with_https(tmp_path: Path, host: str) -> None:
+    """Also behind a proxy that passes neither the Host nor the scheme on."""
+    site = Site.open(str(tmp_path / "feedback.db"), tmp_path, "https://label.example.org")
+    page = browser_of(create_app(site, ["localhost", "label.example.org"])).get("/signin", headers={"Host": host})
+    assert page.status_code == 200
+    assert "Strict-Transport-Security" in page.headers
+    assert "; Secure" in page.headers["set-cookie"]
+    site.close()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost/x", "localhost#@evil.example", "user:pw@localhost", "localhost:", "localhost?", "[::1", ""]
+)
+def test_a_host_that_is_more_than_a_name_is_not_answered(browser: Callable[[], Browser], host: str) -> None:
+    assert browser().get("/signin", headers={"Host": host}).status_code == 400
+
+
+def test_the_address_of_a_link_is_told_to_nobody(browser: Callable[[], Browser]) -> None:
+    answer = browser().get("/join/nothing")
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", ["/signin", "/join/x", "/account/password", "/api/judgements", "/lead/project"])
+def test_who_is_not_signed_in_sends_little(browser: Callable[[], Browser], path: str) -> None:
+    stranger = browser()
+    stranger.get("/signin")
+    assert stranger.client.post(path, content=b"&" * (LARGEST_FORM_BYTES + 1)).status_code == 413
+
+
+def test_who_is_signed_in_sends_a_long_answer(site: Site, join: Any) -> None:
+    ann = join("ann")
+    assert ann.post("/api/judgements", {"reason": "x" * 100_000}).status_code == 422
+
+
+def test_half_a_request_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security, "BODY_SECONDS", 0.05)
+    sent: Sends = []
+
+    async def app(*_: Any) -> None:
+        pytest.fail("half a request is no request")
+
+    async def receive() -> dict[str, Any]:
+        if not sent_half:
+            sent_half.append(1)
+            return {"type": "http.request", "body": b"name=ol", "more_body": True}
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    sent_half: list[int] = []
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/signin",
+        "scheme": "http",
+        "headers": [(b"host", b"localhost")],
+    }
+    asyncio.run(Guard(app, ["localhost"])(scope, receive, send))
+    assert sent[0]["status"] == 408
+
+
+def test_a_cookie_with_another_signature_is_nobody(site: Site) -> None:
+    forged = site.secret.sign("form", "x").encode()
+    cookie = b"plaudit_session_" + site.secret.cookie_suffix.encode() + b"=" + forged
+    from plaudit.web.app import _is_signed
+
+    assert not _is_signed(site, HTTPConnection({"type": "http", "headers": [(b"cookie", cookie)]}))
