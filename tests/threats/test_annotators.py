@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import time
 import tracemalloc
 import uuid
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest
 
+from plaudit.feedback.labelling import queue
 from plaudit.feedback.labelling.settings import MOST_NAMES, ProjectSettings
 from plaudit.feedback.quality.choices import read_choices
 from plaudit.types import Annotator, Judgement, Ranking
@@ -100,6 +103,22 @@ def test_the_dashboard_looks_at_no_more_attributes_than_a_project_may_have(site:
     choices = read_choices(site.store)
     assert len(choices.rated) <= MOST_NAMES
     assert "helpful" in choices.rated
+
+
+def test_checks_do_not_come_in_one_run_when_the_work_is_used_up(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads carelessly until little is left, and carefully then, would pass every check."""
+    monkeypatch.setattr(queue, "random", random.Random(3))
+    for purpose, number in (("work", 20), ("shared", 12), ("gold", 6), ("sentinel", 4)):
+        add_tasks(site, number, purpose=purpose)
+    purposes = {task.id: task.purpose for task in site.store.tasks()}
+    ann = join("ann")
+    for _ in range(42):
+        assert ann.judge(ann.task()).status_code == 200
+    last = [purposes[said.task_id] for said in site.store.judgements()][-15:]
+    runs = [purpose for purpose, _ in groupby(last)]
+    assert len(runs) > len(set(runs)), "some purpose comes, goes, and comes again"
 
 
 def test_a_project_has_no_more_attributes_than_fit_on_a_page() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from plaudit.feedback.store import FeedbackStore
 from plaudit.types import TaskPurpose
 from plaudit.web.people import Role
 from plaudit.web.site import Site
+from plaudit.workspace import Workspace
 from tests.web.conftest import PASSWORD, add_tasks, invite
 
 Rows = list[dict[str, Any]]
@@ -31,6 +35,42 @@ def rows(site: Site, join: Any, tmp_path: Path) -> Rows:
     ann.post("/api/skips", {"assignment": ann.task()["assignment"], "reason": "cannot tell"})
     export_judgements(site.store, tmp_path / "said.jsonl")
     return [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+
+
+MOST_MEMORY = 150e6  # bytes beyond what the program itself takes
+MEASURED = """
+import resource, sys
+import plaudit.feedback.exchange.imports
+from plaudit.cli import main
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+code = main(["import", sys.argv[1], "-w", sys.argv[2]])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+sys.exit(code)
+"""
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused_in_little_memory(tmp_path: Path) -> None:
+    workspace, bomb = Workspace.create(tmp_path / "w"), tmp_path / "bomb.jsonl.gz"
+    with gzip.open(bomb, "wb") as file:
+        file.write(b'{"prompt": "')
+        for _ in range(300):
+            file.write(b"a" * 1_000_000)
+        file.write(b'", "chosen": "a", "rejected": "b"}\n')
+    assert bomb.stat().st_size < 400_000
+    command = [sys.executable, "-c", MEASURED, str(bomb), str(workspace.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
+    assert int(done.stdout.split()[-1]) < MOST_MEMORY
+
+
+def test_an_answer_that_nobody_could_read_is_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "p", "chosen": "a" * 1_000_001, "rejected": "b"},
+        {"prompt": "p" * 1_000_001, "chosen": "a", "rejected": "b"},
+    ]
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        summary = bring(store, tmp_path, rows)
+        assert (summary.skipped.total(), summary.votes, store.counts()["judgements"]) == (2, 2, 0)
 
 
 def bring(store: FeedbackStore, folder: Path, rows: Rows, **how: Any) -> Any:

@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,8 @@ from plaudit.files import one_line
 Placed = tuple[str, Any]  # where a record is ("FILE, line 17"), and the record
 
 LONGEST_CELL = 100_000_000  # characters of a CSV file's cell; Python's own limit is shorter than a long conversation
+LONGEST_RECORD = 1 << 25  # bytes of a line: what is small when packed may be large
+LARGEST_DOCUMENT = 1 << 30  # bytes of a file that is one JSON document, and so is read as a whole
 _ENVELOPES = ("data", "rows", "records", "items", "examples", "results", "train", "test", "validation")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -44,12 +47,15 @@ def reader_for(suffix: str) -> Callable[[str, IO[bytes]], Iterator[Placed]]:
 
 
 def _json_lines(name: str, file: IO[bytes]) -> Iterator[Placed]:
-    lines: Any = file
     encoding = _encoding(file)
-    if encoding == "utf-16":
-        lines = (line.encode() for line in io.TextIOWrapper(file, encoding))
-    for number, line in enumerate(lines, 1):
+    wide = io.TextIOWrapper(file, encoding) if encoding == "utf-16" else None
+    for number in count(1):
+        line = wide.readline(LONGEST_RECORD + 1).encode() if wide else file.readline(LONGEST_RECORD + 1)
+        if not line:
+            return
         where = f"{name}, line {number}"
+        if len(line) > LONGEST_RECORD:
+            raise malformed_error(where, f"longer than {LONGEST_RECORD >> 20} MB, which no record is")
         text = _decoded(line)
         if isinstance(text, Bad):
             yield where, text
@@ -64,7 +70,10 @@ def _json(name: str, file: IO[bytes]) -> Iterator[Placed]:
         yield from _json_lines(name, file)
         return
     try:
-        whole = file.read().decode(encoding)
+        content = file.read(LARGEST_DOCUMENT + 1)
+        if len(content) > LARGEST_DOCUMENT:
+            raise malformed_error(name, f"unpacks to more than {LARGEST_DOCUMENT >> 20} MB; make it a record a line")
+        whole = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise malformed_error(name, f"not UTF-8 text (byte {error.start + 1})") from error
     parsed = _parsed(whole)

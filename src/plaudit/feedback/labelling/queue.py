@@ -84,7 +84,10 @@ def _waits_for(annotator_id: str) -> ColumnElement[bool]:
 
 
 def purposes_to_try() -> Iterator[TaskPurpose]:
-    """The purposes in the order in which to try them: a check by its share, otherwise work; then all the others."""
+    """The purposes in the order in which to try them: a check by its share, otherwise work; then all the others.
+
+    The others are mixed: when the work is used up, checks that came one kind after the other would be known by it.
+    """
     drawn = random.random()
     first = TaskPurpose.WORK
     for purpose, share in SHARE.items():
@@ -92,7 +95,9 @@ def purposes_to_try() -> Iterator[TaskPurpose]:
             first = purpose
         drawn -= share
     yield first
-    yield from (purpose for purpose in (TaskPurpose.WORK, *SHARE) if purpose is not first)
+    if first is not TaskPurpose.WORK:
+        yield TaskPurpose.WORK
+    yield from random.sample(others := [purpose for purpose in SHARE if purpose is not first], len(others))
 
 
 def purposes(connection: Connection, annotator_id: str, needed: float) -> tuple[TaskPurpose, ...]:

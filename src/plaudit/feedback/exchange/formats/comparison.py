@@ -19,6 +19,7 @@ Messages = tuple[Message, ...]
 Tiers = tuple[tuple[int, ...], ...]  # places of the answers, best first; who is in one tier is as good as the other
 
 MOST_ANSWERS = 9  # that a task may show
+MOST_CHARACTERS = 1_000_000  # of a text: more than anybody reads, and sent to everybody who is asked about it
 
 
 class MalformedError(Exception):
@@ -90,6 +91,9 @@ class Comparison:
             "both answers are the same": number == 2 and different < 2,
             "two of the answers are the same": number > 2 and different < number,
             f"there are more than {MOST_ANSWERS} answers": number > MOST_ANSWERS,
+            f"an answer has more than {MOST_CHARACTERS:,} characters": any(
+                len(answer) > MOST_CHARACTERS for answer in self.answers
+            ),
             "nobody has judged it": not said,
         }
         for problem, is_so in problems.items():
@@ -113,3 +117,5 @@ def check_prompt(messages: Messages) -> None:
         raise UnusableError("the conversation has no question before the answer")
     if not messages[-1].content.strip():
         raise UnusableError("the prompt is empty")
+    if any(len(message.content) > MOST_CHARACTERS for message in messages):
+        raise UnusableError(f"the prompt has more than {MOST_CHARACTERS:,} characters")
