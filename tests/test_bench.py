@@ -158,7 +158,8 @@ def test_without_data_reward_folds_is_one_sentence(tmp_path, monkeypatch, capsys
     monkeypatch.setenv("PLAUDIT_DATA", str(tmp_path))
     assert __main__.main(["reward-folds"]) == 2
     said = capsys.readouterr().err
-    assert said.splitlines()[-1].startswith(f"bench: There is no {tmp_path}/preferences/hh-harmless/test.jsonl.gz: set PLAUDIT_DATA to")
+    lacking = f"{tmp_path}/preferences/hh-harmless/test.jsonl.gz"
+    assert said.splitlines()[-1].startswith(f"bench: There is no {lacking}: set PLAUDIT_DATA to")
     assert said.count("\n") == 1
 
 
