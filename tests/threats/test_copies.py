@@ -17,10 +17,12 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from plaudit.cli import main
+from plaudit.errors import PlauditError
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, invitations, sessions, throttles
 from plaudit.types import Prompt
 from plaudit.web.label_store import LabelStore
+from plaudit.web.secret import FILE, key_of
 from plaudit.workspace import Workspace
 
 LATER = "2999-01-01T00:00:00.000000+00:00"
@@ -28,6 +30,7 @@ MOST_MEMORY = 150e6  # bytes beyond what the program itself takes
 MEASURED = """
 import resource, sys
 from plaudit.cli import main
+from plaudit.errors import PlauditError
 from plaudit.feedback.store import FeedbackStore
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 code = main(["restore", sys.argv[1], "-w", sys.argv[2]])
@@ -121,3 +124,11 @@ def test_what_a_broken_statement_held_is_in_no_traceback(tmp_path: Path) -> None
             with pytest.raises(IntegrityError) as caught:
                 connection.execute(row)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "00ff", "no key at all"])
+def test_a_key_that_anybody_could_guess_signs_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE).write_text(content)
+    (tmp_path / FILE).chmod(0o600)
+    with pytest.raises(PlauditError, match="must hold 32 bytes"):
+        key_of(tmp_path)

@@ -48,7 +48,21 @@ def key_of(folder: Path) -> bytes:
                 f"Others may read {path}, which signs the cookies of everybody: `chmod 600 {path}`, or delete it if "
                 "somebody may have copied it (everybody then signs in again)."
             )
-        return bytes.fromhex(path.read_text(encoding="ascii").strip())
+        return _checked(path)
+
+
+def _checked(path: Path) -> bytes:
+    """The key in the file. An empty or short one would let anybody sign cookies."""
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != TOKEN_BYTES:
+        raise PlauditError(
+            f"{path} must hold {TOKEN_BYTES} bytes as hexadecimal digits. Restore it from a copy, or delete it "
+            "(everybody then signs in again)."
+        )
+    return key
 
 
 def _make(path: Path) -> None:
