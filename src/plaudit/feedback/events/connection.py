@@ -168,8 +168,9 @@ def _prepare_file(path: Path, create: bool) -> None:
         raise UsageError(f"{path} is a folder, not a feedback store. Name the file in it.")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):  # before SQLite makes it: it holds secrets, and its -wal and -shm take its mode
-            create_private(path).close()
+        if not path.exists():  # before SQLite makes it: it holds secrets, and its -wal and -shm take its mode
+            with suppress(FileExistsError):
+                create_private(path).close()
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
