@@ -78,6 +78,18 @@ def test_words_that_the_project_asked_for_once_are_kept(site: Site, join: Any) -
     assert [set(rated) for rated in said.ratings.values()] == [{"helpful", "brief", "kind"}]
 
 
+def test_words_asked_for_between_two_times_of_the_same_settings_are_kept(site: Site, join: Any) -> None:
+    """Also where somebody's invention made the server look at the log before."""
+    add_tasks(site, 1)
+    ann = join("ann")
+    task = ann.task()
+    site.store.change_settings(replace(ProjectSettings(), attributes=("kind",)), "lea")
+    assert ann.judge(task, ratings={"0": {"invented": 1}}).status_code == 422
+    for attribute in ("brief", "kind"):
+        site.store.change_settings(replace(ProjectSettings(), attributes=(attribute,)), "lea")
+    assert ann.judge(task, ratings={"0": {"brief": 4}}).status_code == 200
+
+
 def test_an_entry_cannot_be_edited_without_end(site: Site, join: Any) -> None:
     add_tasks(site, 1)
     ann = join("ann")

@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from plaudit.feedback.events.log import moment_of
-from plaudit.feedback.events.schema import assignments, demonstrations, judgements, readings
-from plaudit.feedback.labelling.settings import ProjectSettings, words_asked_for
+from plaudit.feedback.events.schema import assignments, demonstrations, judgements, project, readings
+from plaudit.feedback.labelling.settings import words_asked_for
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Demonstration, Judgement
 
@@ -18,7 +18,7 @@ from plaudit.types import Demonstration, Judgement
 class LabelStore(FeedbackStore):
     """A feedback store whose transactions also reach the tables beside the log (accounts, sessions, throttles)."""
 
-    _asked: tuple[ProjectSettings, frozenset[str]] | None = None  # settings, with what was asked for up to them
+    _asked: tuple[int | None, frozenset[str]] | None = None  # the settings' event, with what was asked for up to it
 
     def writing(self) -> AbstractContextManager[Connection]:
         return self._writing()
@@ -42,9 +42,10 @@ class LabelStore(FeedbackStore):
         strange = set(words) - {*settings.attributes, *settings.flags}
         if not strange:
             return strange
-        if self._asked is None or self._asked[0] != settings:  # the log is read once a change, not once a request
-            with self._reading() as connection:
-                self._asked = settings, words_asked_for(connection)
+        with self._reading() as connection:
+            changed = connection.execute(select(project.c.seq)).scalar()
+            if self._asked is None or self._asked[0] != changed:  # the log is read once a change, not once a request
+                self._asked = changed, words_asked_for(connection)
         return strange - self._asked[1]
 
     def versions_of(self, task_id: str, annotator_id: str) -> int:
