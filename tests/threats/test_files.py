@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.errors import UsageError
+from plaudit.errors import ConflictError, UsageError
 from plaudit.feedback.exchange.exports import export_judgements
 from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.feedback.store import FeedbackStore
@@ -96,6 +96,74 @@ def test_a_file_says_nothing_for_somebody_here_who_said_nothing(site: Site, tmp_
     assert summary.skipped.total() == summary.votes == len(rows)
     assert {said.annotator_id for said in site.store.judgements()} == {"ann"}
     assert site.store.settled_tasks("ben") == set()
+
+
+@pytest.mark.parametrize("name", ["Ann", " ann", "ＡＮＮ", "a\u200bnn", "ann\u3000"])
+def test_a_file_speaks_for_nobody_whose_name_reads_as_one_here(
+    site: Site, tmp_path: Path, rows: Rows, name: str
+) -> None:
+    summary = bring(site.store, tmp_path, [rows[0] | {"id": "forged", "annotator": name}])
+    assert summary.skipped.total() == summary.votes == 1
+    assert {said.annotator_id for said in site.store.judgements()} == {"ann"}
+
+
+def test_a_file_supersedes_nothing_that_somebody_else_said(site: Site, tmp_path: Path, rows: Rows) -> None:
+    before = site.store.judgements(current_only=False)
+    forged = rows[0] | {"id": "forged", "annotator": "mallory", "supersedes": rows[0]["id"]}
+    with pytest.raises(ConflictError, match="is not what mallory says"):
+        bring(site.store, tmp_path, [forged])
+    assert site.store.judgements(current_only=False) == before
+
+
+TOO_LONG = "x" * 1_000_001
+MANY = {str(number): 1 for number in range(51)}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"reason": TOO_LONG},
+        {"better_answer": TOO_LONG},
+        {"question": TOO_LONG},
+        {"tags": {"topic": TOO_LONG}},
+        {"tags": {"x" * 201: "law"}},
+        {"prompt": [{"role": "user", "content": "x" * 600_000}, {"role": "user", "content": "x" * 600_000}]},
+        {"annotator": "x" * 201},
+        {"annotator": "mallory\x1b]0;owned"},
+        {"annotator": "mallory\nann"},
+        {"ratings": [MANY, None]},
+        {"flags": [list(MANY), None]},
+        {"overlap": 10**9},
+    ],
+    ids=lambda column: next(iter(column)),
+)
+def test_a_row_holds_no_more_than_people_say(site: Site, tmp_path: Path, rows: Rows, column: dict[str, Any]) -> None:
+    before = site.store.counts()
+    with pytest.raises(UsageError, match="not a row as plaudit writes it"):
+        bring(site.store, tmp_path, [rows[0] | {"id": "strange", "annotator": "mallory"} | column])
+    assert site.store.counts() == before
+
+
+def test_an_answer_in_a_row_is_no_longer_than_anybody_reads(site: Site, tmp_path: Path, rows: Rows) -> None:
+    answers = [rows[0]["answers"][0] | {"text": TOO_LONG}, rows[0]["answers"][1]]
+    with pytest.raises(UsageError, match="not a row as plaudit writes it"):
+        bring(site.store, tmp_path, [rows[0] | {"id": "strange", "annotator": "mallory", "answers": answers}])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"prompt": [{"role": "user", "content": "x" * 900_000}] * 2},
+        {"tags": {"topic": TOO_LONG}},
+        {"tags": {"x" * 201: "law"}},
+        {"tags": dict.fromkeys(MANY, "law")},
+    ],
+    ids=["prompt", "tag", "name of a tag", "tags"],
+)
+def test_a_preference_holds_no_more_than_people_say(tmp_path: Path, column: dict[str, Any]) -> None:
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        summary = bring(store, tmp_path, [{"prompt": "p", "chosen": "a", "rejected": "b"} | column])
+        assert (summary.skipped.total(), summary.votes, store.counts()["prompts"]) == (1, 1, 0)
 
 
 def test_a_file_that_is_trusted_may(site: Site, tmp_path: Path, rows: Rows) -> None:

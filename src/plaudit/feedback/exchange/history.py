@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,12 +26,19 @@ from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.events.rows import demonstration_from
 from plaudit.feedback.events.schema import AssignmentState, EventKind, assignments, demonstrations, events
 from plaudit.feedback.exchange.formats import fields
-from plaudit.feedback.exchange.formats.comparison import MalformedError, UnusableError
+from plaudit.feedback.exchange.formats.comparison import (
+    LONGEST_NAME,
+    MOST_CHARACTERS,
+    MOST_NAMES,
+    MalformedError,
+    UnusableError,
+)
 from plaudit.feedback.exchange.records import Labelled, Skip
 from plaudit.feedback.exchange.tables import Row
 from plaudit.feedback.labelling.submitting import check
 from plaudit.feedback.store import FeedbackStore
 from plaudit.files import one_line
+from plaudit.printable import make_printable
 from plaudit.types import (
     Annotator,
     AnnotatorKind,
@@ -49,12 +57,15 @@ VERSION = 1  # of the rows
 
 LONGEST_ID = 64  # characters
 MOST_VERSIONS = 100_000  # of guidelines
+MOST_PEOPLE = 10_000  # a task
+LARGEST_ROW = 1 << 24  # bytes: a backup has to take back every event that is made from a row
 _CLAIMED = "its annotator has an account here and did not say it here (--trust-names believes the file)"
 _INT64 = 2**63 - 1  # the largest integer that a database holds
 
 _TEXTS = {"kind", "id", "at", "annotator", "annotator_kind", "annotator_note", "source", "split", "question", "purpose",
           "reason", "better_answer", "text", "text_source", "supersedes"}  # fmt: skip
 _NEEDED = ("kind", "id", "source", "split", "tags")
+_BREAKS = str.maketrans("\n\t", "  ")
 _Row = dict[str, Any]
 
 
@@ -62,12 +73,15 @@ def without_claims(labelled: Labelled, people: Mapping[str, Collection[str]]) ->
     """Without what would speak for the people of this store, or check them.
 
     `people`: as `FeedbackStore.people` gives them. A task that checks people comes in as work:
-    its answer is the file's, not the project's.
+    its answer is the file's, not the project's. A name that reads as somebody's here is theirs.
     """
+    read_as = {_as_read(name) for name in people}
 
     def is_claim(said: Judgement | Demonstration | Skip) -> bool:
-        known = people.get(said.annotator_id or "")
-        return known is not None and (said.task_id if isinstance(said, Skip) else said.id) not in known
+        name = said.annotator_id or ""
+        if name not in people:
+            return _as_read(name) in read_as
+        return (said.task_id if isinstance(said, Skip) else said.id) not in people[name]
 
     said: list[Judgement | Demonstration | Skip]
     said = [*labelled.judgements, *labelled.demonstrations, *labelled.skips]
@@ -79,6 +93,12 @@ def without_claims(labelled: Labelled, people: Mapping[str, Collection[str]]) ->
         skips=tuple(it for it in labelled.skips if not is_claim(it)),
         lost=(*labelled.lost, *(_CLAIMED for it in said if is_claim(it))),
     )
+
+
+def _as_read(name: str) -> str:
+    """A name without what the eye passes over: capitals, widths, spaces, characters that nobody sees."""
+    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c)[0] not in "CZ")
+    return unicodedata.normalize("NFKC", seen.casefold())
 
 
 def _is_int(value: Any, least: int = 0) -> bool:
@@ -98,7 +118,17 @@ def _is_record_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and len(value) <= MOST_CHARACTERS
+
+
+def _is_name(value: Any) -> bool:
+    """Short, and nothing in it steers a terminal."""
+    return isinstance(value, str) and len(value) <= LONGEST_NAME and make_printable(value) == value.translate(_BREAKS)
+
+
+def _is_small(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Few names in it, each of them short."""
+    return lambda value: fits(value) and len(value) <= MOST_NAMES and all(len(name) <= LONGEST_NAME for name in value)
 
 
 def _is_bool(value: Any) -> bool:
@@ -119,15 +149,16 @@ _ANSWER: dict[str, Callable[[Any], bool]] = {
 }
 _COLUMNS: dict[str, Callable[[Any], bool]] = {  # what each may hold, where it holds anything
     **dict.fromkeys(_TEXTS, _is_text),
-    "tags": _is_record_of(_is_text),
-    "overlap": lambda value: _is_int(value, least=1),
+    "annotator": _is_name,
+    "tags": _is_small(_is_record_of(_is_text)),
+    "overlap": lambda value: _is_int(value, least=1) and value <= MOST_PEOPLE,
     "gold": _is_list_of(_is_list_of(_is_int)),
     "answers": _is_list_of(lambda answer: isinstance(answer, dict) and _fits(answer, _ANSWER)),
     "ranking": _is_list_of(_is_list_of(_is_int)),
     "shown": _is_list_of(_is_int),
     "strength": _is_int,
-    "ratings": _is_list_of(_or_none(_is_record_of(_is_int))),
-    "flags": _is_list_of(_or_none(_is_list_of(_is_text))),
+    "ratings": _is_list_of(_or_none(_is_small(_is_record_of(_is_int)))),
+    "flags": _is_list_of(_or_none(_is_small(_is_list_of(_is_text)))),
     "all_bad": _is_bool,
     "seconds": _is_seconds,
     "guidelines_version": lambda value: _is_int(value) and value <= MOST_VERSIONS,
@@ -168,13 +199,17 @@ def _check(row: _Row) -> None:
     for name, fits in _COLUMNS.items():
         if (row[name] is None and name in _NEEDED) or not (row[name] is None or fits(row[name])):
             raise ValueError(f'"{name}" cannot be {json.dumps(row[name], default=str)[:60]}')
-    json.dumps(row, ensure_ascii=False, allow_nan=False).encode()  # nor half of a character, nor a number that is none
+    whole = json.dumps(row, ensure_ascii=False, allow_nan=False).encode()  # no half of a character, nor a number that
+    if len(whole) > LARGEST_ROW:  # is none
+        raise ValueError(f"it has more than {LARGEST_ROW >> 20} MB")
     if not 1 <= len(row["id"]) <= LONGEST_ID:
         raise ValueError(f"an id has 1 to {LONGEST_ID} characters")
 
 
 def _nouns(row: _Row) -> Labelled:
     prompt = Prompt(fields.messages(row["prompt"], "prompt"), row["source"], row["tags"])
+    if sum(len(message.content) for message in prompt.messages) > MOST_CHARACTERS:
+        raise ValueError(f"the prompt has more than {MOST_CHARACTERS:,} characters")
     who = (
         Annotator(row["annotator"], AnnotatorKind(row["annotator_kind"]), row["annotator_note"] or "")
         if row["annotator"]

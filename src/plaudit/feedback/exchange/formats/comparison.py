@@ -9,7 +9,7 @@ Two ways to be wrong are kept apart. `MalformedError`: the record is not of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,6 +20,8 @@ Tiers = tuple[tuple[int, ...], ...]  # places of the answers, best first; who is
 
 MOST_ANSWERS = 9  # that a task may show
 MOST_CHARACTERS = 1_000_000  # of a text: more than anybody reads, and sent to everybody who is asked about it
+LONGEST_NAME = 200  # characters of an annotator's name, an attribute, a flag, a tag
+MOST_NAMES = 50  # attributes, flags or tags in one place
 
 
 class MalformedError(Exception):
@@ -94,12 +96,34 @@ class Comparison:
             f"an answer has more than {MOST_CHARACTERS:,} characters": any(
                 len(answer) > MOST_CHARACTERS for answer in self.answers
             ),
+            f"another text has more than {MOST_CHARACTERS:,} characters": any(
+                len(text) > MOST_CHARACTERS for text in self._other_texts()
+            ),
+            f"a name has more than {LONGEST_NAME} characters": any(len(name) > LONGEST_NAME for name in self._names()),
+            f"there are more than {MOST_NAMES} ratings, flags or tags in one place": any(
+                len(named) > MOST_NAMES
+                for named in (
+                    self.tags,
+                    *(it for vote in self.votes for it in (*vote.ratings.values(), *vote.flags.values())),
+                )
+            ),
             "nobody has judged it": not said,
         }
         for problem, is_so in problems.items():
             if is_so:
                 raise UnusableError(problem, said)
         return self
+
+    def _other_texts(self) -> Iterator[str]:
+        yield from (self.question, *self.tags.values())
+        for vote in self.votes:
+            yield from (vote.reason, vote.better_answer)
+
+    def _names(self) -> Iterator[str]:
+        yield from self.tags
+        for vote in self.votes:
+            yield vote.annotator
+            yield from (name for named in (*vote.ratings.values(), *vote.flags.values()) for name in named)
 
 
 @dataclass(frozen=True)
@@ -117,5 +141,5 @@ def check_prompt(messages: Messages) -> None:
         raise UnusableError("the conversation has no question before the answer")
     if not messages[-1].content.strip():
         raise UnusableError("the prompt is empty")
-    if any(len(message.content) > MOST_CHARACTERS for message in messages):
+    if sum(len(message.content) for message in messages) > MOST_CHARACTERS:
         raise UnusableError(f"the prompt has more than {MOST_CHARACTERS:,} characters")

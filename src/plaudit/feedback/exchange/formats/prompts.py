@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
-from plaudit.feedback.exchange.formats.comparison import Asked, MalformedError, Messages, check_prompt
+from plaudit.feedback.exchange.formats.comparison import (
+    LONGEST_NAME,
+    MOST_CHARACTERS,
+    Asked,
+    MalformedError,
+    Messages,
+    UnusableError,
+    check_prompt,
+)
 from plaudit.feedback.exchange.formats.oasst import best_reply, is_tree
 from plaudit.types import Message, Role
 
@@ -21,7 +29,10 @@ def read_prompt(record: Any) -> Asked:
         raise MalformedError(f"{fields.kind(record)} where a prompt should be")
     messages, reference = _conversation(record)
     check_prompt(messages)
-    return Asked(messages, reference, fields.tags(record))
+    tags = fields.tags(record)
+    if max(map(len, (reference, *tags.values()))) > MOST_CHARACTERS or any(len(name) > LONGEST_NAME for name in tags):
+        raise UnusableError(f"its answer or a tag has more than {MOST_CHARACTERS:,} characters")
+    return Asked(messages, reference, tags)
 
 
 def _conversation(record: dict[str, Any]) -> tuple[Messages, str]:
