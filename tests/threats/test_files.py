@@ -6,9 +6,11 @@ import gzip
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from plaudit.errors import ConflictError, UsageError
@@ -39,28 +41,66 @@ def rows(site: Site, join: Any, tmp_path: Path) -> Rows:
 
 MOST_MEMORY = 150e6  # bytes beyond what the program itself takes
 MEASURED = """
-import resource, sys
+import sys
+import pyarrow.parquet
 import plaudit.feedback.exchange.imports
 from plaudit.cli import main
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak():  # of this process alone: what getrusage says, a process has from the one that started it
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+
+before = peak()
 code = main(["import", sys.argv[1], "-w", sys.argv[2]])
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(peak() - before)
 sys.exit(code)
 """
+HEAD = {"jsonl": b'{"prompt": "', "json": b'[{"prompt": "', "csv": b'prompt,chosen,rejected\n"', "parquet": b""}
+TAIL = {
+    "jsonl": b'", "chosen": "a", "rejected": "b"}\n',
+    "json": b'", "chosen": "a", "rejected": "b"}]',
+    "csv": b'",a,b\n',
+    "parquet": b"",
+}
 
 
-def test_a_small_file_that_unpacks_to_much_is_refused_in_little_memory(tmp_path: Path) -> None:
-    workspace, bomb = Workspace.create(tmp_path / "w"), tmp_path / "bomb.jsonl.gz"
-    with gzip.open(bomb, "wb") as file:
-        file.write(b'{"prompt": "')
-        for _ in range(300):
-            file.write(b"a" * 1_000_000)
-        file.write(b'", "chosen": "a", "rejected": "b"}\n')
+def write_bomb(folder: Path, kind: str) -> Path:
+    suffix, _, packed = kind.partition(".")
+    if suffix == "parquet":
+        answers = ["a" * 900_000] * 600  # stands there once
+        prompts = [str(number) for number in range(len(answers))]
+        table = pyarrow.table({"prompt": prompts, "chosen": answers, "rejected": ["b"] * len(answers)})
+        pyarrow.parquet.write_table(table, folder / "bomb.parquet", compression="zstd")
+        return folder / "bomb.parquet"
+    content = HEAD[suffix], *(b"a" * 1_000_000 for _ in range(300)), TAIL[suffix]
+    if packed == "gz":
+        with gzip.open(folder / f"bomb.{suffix}.gz", "wb") as file:
+            file.writelines(content)
+        return folder / f"bomb.{suffix}.gz"
+    with (
+        zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(f"bomb.{suffix}", "w", force_zip64=True) as part,
+    ):
+        part.writelines(content)
+    return folder / "bomb.zip"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.parametrize("kind", ["jsonl.gz", "json.gz", "csv.gz", "jsonl.zip", "json.zip", "csv.zip", "parquet"])
+def test_a_small_file_that_unpacks_to_much_is_refused_in_little_memory(tmp_path: Path, kind: str) -> None:
+    workspace, bomb = Workspace.create(tmp_path / "w"), write_bomb(tmp_path, kind)
     assert bomb.stat().st_size < 400_000
     command = [sys.executable, "-c", MEASURED, str(bomb), str(workspace.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
     assert int(done.stdout.split()[-1]) < MOST_MEMORY
+
+
+def test_data_that_repeat_themselves_are_no_bomb(tmp_path: Path) -> None:
+    row = {"chosen": "I can help with that. " * 50, "rejected": "No. " * 50}
+    with gzip.open(tmp_path / "data.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(row | {"prompt": f"Question {number}"}) + "\n" for number in range(2_000))
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        assert import_preferences(store, str(tmp_path / "data.jsonl.gz")).pairs == 2_000
 
 
 def test_an_answer_that_nobody_could_read_is_left_out_and_counted(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ Placed = tuple[str, Any]  # where a record is ("FILE, line 17"), and the record
 LONGEST_CELL = 100_000_000  # characters of a CSV file's cell; Python's own limit is shorter than a long conversation
 LONGEST_RECORD = 1 << 25  # bytes of a line: what is small when packed may be large
 LARGEST_DOCUMENT = 1 << 30  # bytes of a file that is one JSON document, and so is read as a whole
+MOST_EXPANSION = 100  # times: data are unpacked to some 3 to 20 times their size
+ROWS_AT_ONCE = 64  # of a table: a value that stands in it once may be repeated in every row
 _ENVELOPES = ("data", "rows", "records", "items", "examples", "results", "train", "test", "validation")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -39,6 +41,11 @@ class Bad:
 def malformed_error(where: str, what: str) -> UsageError:
     """The error for a record that is not what its file promises."""
     return UsageError(f"{where}: {what}. Nothing was imported.")
+
+
+def largest_unpacked(size: int) -> int:
+    """How many bytes may come out of so many that are packed."""
+    return max(LONGEST_RECORD, MOST_EXPANSION * size)
 
 
 def reader_for(suffix: str) -> Callable[[str, IO[bytes]], Iterator[Placed]]:
@@ -213,9 +220,15 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[Placed]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = 0
+    number, left = 0, largest_unpacked(file.seek(0, io.SEEK_END))
     try:
-        for batch in pq.ParquetFile(file).iter_batches(1_000):
+        table = pq.ParquetFile(file)
+        if any(_is_inflated(table.metadata.row_group(group)) for group in range(table.num_row_groups)):
+            raise malformed_error(name, "unpacks to far more than data do")
+        for batch in table.iter_batches(ROWS_AT_ONCE):
+            left -= batch.nbytes
+            if left < 0:
+                raise malformed_error(f"{name}, after row {number}", "unpacks to far more than data do")
             for record in batch.to_pylist():
                 number += 1
                 yield f"{name}, row {number}", record
@@ -223,6 +236,12 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[Placed]:
         raise malformed_error(
             f"{name}, after row {number}", f"not Parquet that can be read ({one_line(error)})"
         ) from error
+
+
+def _is_inflated(group: Any) -> bool:
+    """Whether a column of a Parquet file's group of rows is small when packed and large in memory."""
+    columns = [group.column(place) for place in range(group.num_columns)]
+    return any(it.total_uncompressed_size > largest_unpacked(it.total_compressed_size) for it in columns)
 
 
 _READERS: dict[str, Callable[[str, IO[bytes]], Iterator[Placed]]] = {

@@ -18,10 +18,20 @@ from typing import IO, Any, cast
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.exchange.readers import SUFFIXES, Bad, Placed, is_hidden, malformed_error, reader_for, suffix_of
+from plaudit.feedback.exchange.readers import (
+    SUFFIXES,
+    Bad,
+    Placed,
+    is_hidden,
+    largest_unpacked,
+    malformed_error,
+    reader_for,
+    suffix_of,
+)
 from plaudit.files import one_line, writing
 
 ARCHIVE = ".zip"
+LONGEST_READ = 1 << 20  # bytes at once of what is packed
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:((?P<config>[\w.-]+)/)?(?P<split>[\w.\[\]%-]+))?")
 _READABLE = f"{', '.join(SUFFIXES)} (or those with .gz) or {ARCHIVE}"
 
@@ -96,15 +106,60 @@ def _archive(path: Path) -> Iterator[Placed]:
         readable = sorted(name for name in names if suffix_of(name) and not is_hidden(Path(PurePosixPath(name))))
         if not readable:
             raise UsageError(f"The archive {path} holds none of {', '.join(SUFFIXES)} (or those with .gz).")
+        left = largest_unpacked(path.stat().st_size)
         for name in readable:
             packed = name.lower().endswith(".gz")
             with archive.open(name) as member, gzip.open(member) if packed else nullcontext(member) as content:
-                file = cast(IO[bytes], io.BufferedReader(cast(Any, content)))
-                yield from reader_for(suffix_of(name))(f"{path}/{name}", file)
+                unpacking = _Unpacking(cast(IO[bytes], content), left, f"{path}/{name}")
+                yield from reader_for(suffix_of(name))(f"{path}/{name}", _buffered(unpacking))
+                left -= unpacking.reached
 
 
 def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")
+    if not path.name.lower().endswith(".gz"):
+        return path.open("rb")
+    limit = largest_unpacked(path.stat().st_size)
+    return _buffered(_Unpacking(cast(IO[bytes], gzip.GzipFile(path)), limit, str(path)))
+
+
+def _buffered(content: io.RawIOBase) -> IO[bytes]:
+    return io.BufferedReader(content, 1 << 16)
+
+
+class _Unpacking(io.RawIOBase):
+    """What is packed, read up to a limit: small when packed may be large, also where the archive says otherwise."""
+
+    def __init__(self, content: IO[bytes], limit: int, where: str) -> None:
+        self._content, self._limit, self._where = content, limit, where
+        self.reached = 0  # bytes from the beginning, the most so far
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._reach(moved := self._content.seek(offset, whence))
+        return moved
+
+    def tell(self) -> int:
+        return self._content.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._content.read(min(len(buffer), LONGEST_READ))
+        self._reach(self._content.tell())
+        buffer[: len(read)] = read
+        return len(read)
+
+    def close(self) -> None:
+        self._content.close()
+        super().close()
+
+    def _reach(self, position: int) -> None:
+        self.reached = max(self.reached, position)
+        if self.reached > self._limit:
+            raise malformed_error(self._where, "unpacks to far more than data do; if it is right, unpack it yourself")
 
 
 @contextmanager
