@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import subprocess
@@ -251,3 +252,23 @@ def test_versions_of_guidelines_elsewhere_cost_nothing_here(site: Site, join: An
     assert lea.send("/lead/guidelines", text_en="Be kind.").status_code == 303
     assert "100000" in lea.get("/lead/guidelines").text.replace(",", "")
     assert [it.version for it in site.store.published()] == [100_000]
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "\r", "＝"])
+def test_a_text_is_no_formula_in_a_file_for_a_spreadsheet(site: Site, tmp_path: Path, rows: Rows, begins: str) -> None:
+    formula = f'{begins}HYPERLINK("http://evil.example")'
+    new = rows[0] | {"id": "x", "annotator": "mallory", "reason": formula, "seconds": 1.5}
+    bring(site.store, tmp_path, [new])
+    export_judgements(site.store, tmp_path / "open.csv", spreadsheet=True)
+    with (tmp_path / "open.csv").open(newline="") as file:
+        cells = [cell for row in csv.DictReader(file) for cell in row.values()]
+    assert [cell for cell in cells if cell.startswith(begins)] == []
+    assert {f"'{formula}", "1.5"} <= set(cells)
+
+
+@pytest.mark.parametrize("name", ["open.jsonl", "open.parquet", "open.csv.gz"])
+def test_only_a_table_of_texts_is_for_a_spreadsheet(site: Site, tmp_path: Path, rows: Rows, name: str) -> None:
+    with pytest.raises(UsageError, match="--spreadsheet"):
+        export_judgements(site.store, tmp_path / name, spreadsheet=True)
+    assert rows
+    assert not (tmp_path / name).exists()

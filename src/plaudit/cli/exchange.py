@@ -106,6 +106,9 @@ def export(
     question: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only answers to this question. Default: the project's.")
     ] = None,
+    spreadsheet: Annotated[
+        bool, typer.Option("--spreadsheet", help="A .csv in which no text is a formula; no import reads it back.")
+    ] = False,
     card: Annotated[bool, typer.Option("--card", help="Write the data set's card beside it: README.md.")] = False,
     licenses: Annotated[
         list[str] | None, typer.Option("--license", metavar="TEXT", help="For the card: TEXT, or SOURCE=TEXT, again.")
@@ -137,7 +140,7 @@ def export(
         name = None if annotator is None else annotator_named(annotator, known)
         selection = Selection(split, source, question, _tags(tags or [], language), name)
         given = _licences(licenses or [], store.sources())
-        summary = _write(store, what, file, selection, plain, weighted)
+        summary = _write(store, what, file, selection, plain, weighted, spreadsheet)
         if card:
             from plaudit.feedback.exchange.card import write_card
 
@@ -147,12 +150,13 @@ def export(
     print(summary)
 
 
-def _write(store: Any, what: What, file: Path, selection: Any, plain: bool, weighted: bool) -> Any:
+def _write(store: Any, what: What, file: Path, selection: Any, plain: bool, weighted: bool, spreadsheet: bool) -> Any:
     from plaudit.feedback.exchange import exports as trl
     from plaudit.feedback.exchange import rewardbench
 
     how: dict[str, Any] = {"layout": trl.Layout.PLAIN} if plain else {}
     how |= {"weighted": True} if weighted else {}
+    how |= {"spreadsheet": True} if spreadsheet else {}
     write: Any = {
         What.PREFERENCES: trl.export_preferences,
         What.PROMPTS: trl.export_prompts,

@@ -54,14 +54,15 @@ def export_preferences(
     selection: Selection = EVERYTHING,
     layout: Layout = Layout.CONVERSATIONAL,
     weighted: bool = False,
+    spreadsheet: bool = False,
 ) -> ExportSummary:
     """Write `prompt`, `chosen`, `rejected` for every pair that is not tied.
 
     Beside them: `probability` that `chosen` is better, `votes`, `source`, `split`, `tags`, and `simulated`, whether a
     simulated annotator judged the pair. They are answers to one question (None: the project's), and what others were
     asked is counted. `weighted`: votes count by how reliable their annotator is. JSON lines, CSV or
-    Parquet by the suffix of `path`, which is replaced as a whole. UsageError when there is nothing to write,
-    PlauditError when it cannot be written.
+    Parquet by the suffix of `path`, which is replaced as a whole. `spreadsheet`: no cell of the CSV is a formula.
+    UsageError when there is nothing to write, PlauditError when it cannot be written.
     """
     shared = _prompt_rows(store, selection, layout)
     text = {response.id: response.text for response in store.responses(shared.keys())}
@@ -79,7 +80,7 @@ def export_preferences(
         }
         for p in chosen_first(preferences(store, selection, weights))
     )
-    return write(path, rows, _read_pair, f"preferences{selection}", left_aside(store, selection))
+    return write(path, rows, _read_pair, f"preferences{selection}", left_aside(store, selection), spreadsheet)
 
 
 def export_prompts(
@@ -87,11 +88,12 @@ def export_prompts(
     path: Path,
     selection: Selection = EVERYTHING,
     layout: Layout = Layout.CONVERSATIONAL,
+    spreadsheet: bool = False,
 ) -> ExportSummary:
     """Write `prompt` for every prompt that is not only a check's. Raises as `export_preferences` does."""
     rows = _prompt_rows(store, selection, layout)
     kept = [rows[prompt.id] for prompt in without_checks(store, selection.prompts(store))]
-    return write(path, kept, _read_prompt, f"prompts{selection}")
+    return write(path, kept, _read_prompt, f"prompts{selection}", spreadsheet=spreadsheet)
 
 
 def export_sft(
@@ -99,6 +101,7 @@ def export_sft(
     path: Path,
     selection: Selection = EVERYTHING,
     layout: Layout = Layout.CONVERSATIONAL,
+    spreadsheet: bool = False,
 ) -> ExportSummary:
     """Write `prompt` and `completion` for every answer that a person wrote: demonstrations, and the better answers in
     current judgements, whatever those were asked unless a question is selected. Raises as `export_preferences` does.
@@ -115,19 +118,27 @@ def export_sft(
         (id, j.better_answer) for id, j in better if id in prompts and selection.has(j, prompts[id])
     )
     rows = ({**shared[id], "completion": _answer(text, layout)} for id, text in written)
-    return write(path, rows, _read_prompt, f"written answers{selection}")
+    return write(path, rows, _read_prompt, f"written answers{selection}", spreadsheet=spreadsheet)
 
 
-def export_judgements(store: FeedbackStore, path: Path, selection: Selection = EVERYTHING) -> ExportSummary:
+def export_judgements(
+    store: FeedbackStore, path: Path, selection: Selection = EVERYTHING, spreadsheet: bool = False
+) -> ExportSummary:
     """Write all that was said, with its provenance (`History`). Raises as `export_preferences` does."""
-    return write(path, History(store, selection).rows(), lambda row: None, f"judgements{selection}")
+    rows = History(store, selection).rows()
+    return write(path, rows, lambda row: None, f"judgements{selection}", spreadsheet=spreadsheet)
 
 
 def write(
-    path: Path, rows: Iterable[Row], read_back: Callable[[Row], object], what: str, left_out: Counter[str] | None = None
+    path: Path,
+    rows: Iterable[Row],
+    read_back: Callable[[Row], object],
+    what: str,
+    left_out: Counter[str] | None = None,
+    spreadsheet: bool = False,
 ) -> ExportSummary:
     """Write the rows that `read_back` does not refuse (UnusableError), by the path's suffix."""
-    check_suffix(path)
+    check_suffix(path, spreadsheet)
     summary = ExportSummary(path, left_out=left_out or Counter())
     kept = []
     for row in rows:
@@ -139,7 +150,7 @@ def write(
             kept.append(row)
     if not kept:
         raise UsageError(f"There are no {what} to export; nothing was written.")
-    write_rows(path, kept)
+    write_rows(path, kept, spreadsheet)
     summary.rows = len(kept)
     return summary
 

@@ -26,7 +26,9 @@ _SUBSETS = ("subset", "group", "topic")
 _AS_GOOD = 1e-9
 
 
-def export_rewardbench(store: FeedbackStore, path: Path, selection: Selection = EVERYTHING) -> ExportSummary:
+def export_rewardbench(
+    store: FeedbackStore, path: Path, selection: Selection = EVERYTHING, spreadsheet: bool = False
+) -> ExportSummary:
     """Write RewardBench 1's rows, one for every pair that is not tied. Raises as `export_preferences` does."""
     left_out = left_aside(store, selection)
     prompts = _questions(store, selection, left_out)
@@ -41,10 +43,12 @@ def export_rewardbench(store: FeedbackStore, path: Path, selection: Selection = 
         for p in chosen_first(preferences(store, selection))
         if p.prompt_id in prompts
     )
-    return write(path, rows, lambda row: _check(row, "trl"), f"preferences{selection}", left_out)
+    return write(path, rows, lambda row: _check(row, "trl"), f"preferences{selection}", left_out, spreadsheet)
 
 
-def export_rewardbench2(store: FeedbackStore, path: Path, selection: Selection = EVERYTHING) -> ExportSummary:
+def export_rewardbench2(
+    store: FeedbackStore, path: Path, selection: Selection = EVERYTHING, spreadsheet: bool = False
+) -> ExportSummary:
     """Write RewardBench 2's rows, one for every task of which some answers are best. Raises as `export_preferences`.
 
     Best is who wins the largest share of votes against the others of the task, on average; equals are all chosen.
@@ -67,7 +71,7 @@ def export_rewardbench2(store: FeedbackStore, path: Path, selection: Selection =
         answers = {"chosen": [text[r] for r in best], "rejected": [text[r] for r in rest]}
         numbers = {"num_correct": len(best), "total_completions": len(scores)}
         rows.append({**row, **answers, **numbers, "subset": _subset(prompts[task.prompt_id])})
-    return write(path, rows, lambda row: _check(row, "rewardbench2"), f"rankings{selection}", left_out)
+    return write(path, rows, lambda row: _check(row, "rewardbench2"), f"rankings{selection}", left_out, spreadsheet)
 
 
 def _questions(store: FeedbackStore, selection: Selection, left_out: Counter[str]) -> dict[str, Prompt]:

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,32 @@ Row = dict[str, Any]
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows that all have the same columns. UsageError for another suffix, PlauditError when the disk refuses."""
-    write_atomically(path, _writer(path)(rows))
+# What a spreadsheet takes for the beginning of a formula, also in the width of East Asian type, or skips before one.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def check_suffix(path: Path) -> None:
+def write_rows(path: Path, rows: Sequence[Row], spreadsheet: bool = False) -> None:
+    """Write rows that all have the same columns. UsageError for another suffix, PlauditError when the disk refuses.
+
+    `spreadsheet`: no cell of a CSV file is a formula to the program that opens it.
+    """
+    write_atomically(path, _writer(path, spreadsheet)(rows))
+
+
+def check_suffix(path: Path, spreadsheet: bool = False) -> None:
     """UsageError unless rows can be written to a file of this name."""
-    _writer(path)
+    _writer(path, spreadsheet)
 
 
-def _writer(path: Path) -> Callable[[Sequence[Row]], bytes]:
+def _writer(path: Path, spreadsheet: bool) -> Callable[[Sequence[Row]], bytes]:
     name = path.name.lower()
+    if spreadsheet and path.suffix.lower() != ".csv":
+        raise UsageError(f"--spreadsheet is about .csv files, and {path} is none; name it so, or leave the option out.")
     if name.endswith(".jsonl.gz"):
         return lambda rows: gzip.compress(_json_lines(rows), mtime=0)
-    writers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
+    csv_writer = partial(_csv, cell=_harmless if spreadsheet else _cell)
+    writers: dict[str, Callable[[Sequence[Row]], bytes]]
+    writers = {".jsonl": _json_lines, ".csv": csv_writer, ".parquet": _parquet}
     if path.suffix.lower() not in writers:
         raise UsageError(f"{path} is none of {', '.join(SUFFIXES)} (or .jsonl.gz). Name the file so.")
     return writers[path.suffix.lower()]
@@ -46,11 +58,11 @@ def _json_lines(rows: Sequence[Row]) -> bytes:
     return "".join(f"{to_json(row)}\n" for row in rows).encode()
 
 
-def _csv(rows: Sequence[Row]) -> bytes:
+def _csv(rows: Sequence[Row], cell: Callable[[Any], str]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow(rows[0])
-    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    writer.writerows([cell(value) for value in row.values()] for row in rows)
     return text.getvalue().encode()
 
 
@@ -58,6 +70,11 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else to_json(value)
+
+
+def _harmless(value: Any) -> str:
+    """The cell as text: a number stays one."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else _cell(value)
 
 
 def _parquet(rows: Sequence[Row]) -> bytes:
