@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import json
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,10 @@ import pytest
 
 from plaudit.errors import ConflictError, UsageError
 from plaudit.feedback.exchange.exports import export_judgements
-from plaudit.feedback.exchange.imports import import_preferences
+from plaudit.feedback.exchange.formats import FORMATS, recognise
+from plaudit.feedback.exchange.formats.options import place_of
+from plaudit.feedback.exchange.formats.questionnaire import Ballot
+from plaudit.feedback.exchange.imports import import_preferences, show_records
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import TaskPurpose
 from plaudit.web.people import Role
@@ -272,3 +278,50 @@ def test_only_a_table_of_texts_is_for_a_spreadsheet(site: Site, tmp_path: Path, 
         export_judgements(site.store, tmp_path / name, spreadsheet=True)
     assert rows
     assert not (tmp_path / name).exists()
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+@pytest.mark.parametrize("filler", ["_", " ", "a_", "id_"])
+def test_a_name_made_to_be_slow_is_read_at_once(tmp_path: Path, filler: str) -> None:
+    name = filler * 20_000 + "\n!"
+    row = {"prompt": "p", "response_a": "a", "response_b": "b", "better": "response_a", name: "x"}
+    file = tmp_path / "slow.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+
+    def work() -> None:
+        with contextlib.suppress(UsageError):
+            show_records(str(file))
+        place_of(name, ["response_a", "response_b"])
+
+    assert seconds_of(work) < 1
+
+
+@pytest.mark.parametrize("filler", ["<", "\n", "\n "])
+def test_a_page_made_to_be_slow_is_read_at_once(filler: str) -> None:
+    shown = {"displayed_text": f"What?\nA. Yes\nB. No{filler * 100_000}"}
+    record = {"instance_id": "1", "user": "u", "label_annotations": {"better": {"A": 1}}} | shown
+    assert recognise(record)
+    assert seconds_of(lambda: FORMATS["potato"].said(record, Ballot())) < 1
+
+
+@pytest.mark.parametrize("length", [3_000, 30_000])
+def test_a_thread_without_end_is_left_out(tmp_path: Path, length: int) -> None:
+    thread = [
+        {
+            "message_id": str(number),
+            "parent_id": str(number - 1) if number else None,
+            "role": "assistant" if number % 2 else "prompter",
+            "text": f"message {number}",
+            "rank": 0,
+        }
+        for number in range(length)
+    ]
+    thread.append(thread[1] | {"message_id": "other", "text": "another answer", "rank": 1})
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        summary = bring(store, tmp_path, thread)
+        assert (summary.pairs, summary.unjudged.total()) == (1, 1)

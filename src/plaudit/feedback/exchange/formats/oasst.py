@@ -16,6 +16,7 @@ from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedEr
 from plaudit.types import Message, Role
 
 Node = dict[str, Any]
+LONGEST_THREAD = 500  # messages
 
 
 def is_tree(record: Any) -> bool:
@@ -51,7 +52,7 @@ def rankings(record: Any) -> list[Comparison | UnusableError]:
     """What people ranked in a tree, and why the rest of it teaches nothing. MalformedError."""
     if not is_tree(record):
         raise MalformedError('no "prompt" with "replies" where a message tree should be')
-    ranked = list(_below((), record["prompt"]))
+    ranked = list(_ranked_in(record["prompt"]))
     return ranked or [UnusableError("no replies in the tree are ranked")]
 
 
@@ -61,16 +62,22 @@ def best_reply(node: Node) -> str:
     return ranked[0]["text"] if ranked else ""
 
 
-def _below(before: Messages, node: Node) -> Iterator[Comparison | UnusableError]:
-    messages = (*before, _message(node))
-    ranked = _ranked_replies(node) if messages[-1].role is Role.USER else []
-    if len(ranked) > 1:
-        try:
-            yield _ranking(messages, node, ranked).check()
-        except UnusableError as reason:
-            yield reason
-    for reply in _replies(node):
-        yield from _below(messages, reply)
+def _ranked_in(root: Node) -> Iterator[Comparison | UnusableError]:
+    """In a loop, for a thread may be as long as its author likes."""
+    waiting: list[tuple[Messages, Node]] = [((), root)]
+    while waiting:
+        before, node = waiting.pop()
+        messages = (*before, _message(node))
+        if len(messages) > LONGEST_THREAD:
+            yield UnusableError(f"a thread has more than {LONGEST_THREAD} messages", votes=0)
+            continue
+        ranked = _ranked_replies(node) if messages[-1].role is Role.USER else []
+        if len(ranked) > 1:
+            try:
+                yield _ranking(messages, node, ranked).check()
+            except UnusableError as reason:
+                yield reason
+        waiting += [(messages, reply) for reply in reversed(_replies(node))]
 
 
 def _ranking(messages: Messages, node: Node, ranked: list[Node]) -> Comparison:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from plaudit.feedback.exchange.formats.comparison import Tiers
+from plaudit.feedback.exchange.formats.comparison import LONGEST_NAME, Tiers
 
 ANSWERS = ("response", "answer", "completion", "reply", "generation", "output", "candidate", "summary", "text", "model",
            "assistant", "option", "choice", "chatbot", "bot")  # fmt: skip
@@ -153,7 +153,7 @@ def _strength(lowered: str) -> int | None:
 
 def split_name(name: str) -> tuple[str, str]:
     """`Response B` -> `("response", "b")`, `summary` -> `("summary", "")`"""
-    match = _NUMBERED.fullmatch(name.strip())
+    match = _NUMBERED.fullmatch(name.strip()) if len(name) <= LONGEST_NAME else None  # longer, it takes too long
     if not match:
         return name.strip().lower(), ""
     return (match["stem"] or match["words"] or "").strip().lower(), (match["number"] or match["letter"]).lower()

@@ -21,6 +21,7 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import (
+    LONGEST_NAME,
     Comparison,
     MalformedError,
     Messages,
@@ -98,7 +99,7 @@ def prompt_columns(record: dict[str, Any]) -> tuple[str, ...]:
     if known is not None:
         beside = next((name for name in others if name.lower() == "input"), None)
         return (known, beside) if known.lower() == "instruction" and beside else (known,)
-    strangers = [name for name in others if not _ABOUT.fullmatch(name)]
+    strangers = [name for name in others if len(name) > LONGEST_NAME or not _ABOUT.fullmatch(name)]
     both_texts = isinstance(record.get("chosen"), str) and isinstance(record.get("rejected"), str)
     if strangers and both_texts and not fields.is_transcript(record["chosen"]):
         raise MalformedError(

@@ -19,8 +19,8 @@ from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedEr
 from plaudit.feedback.exchange.formats.questionnaire import Ballot
 
 _BREAK = re.compile(r"(?i)<br\s*/?>|</(p|div|li)>")
-_TAG = re.compile(r"<[^>]*>")
-_LETTER = re.compile(r"(?:^|\n)\s*([A-I])[.:)]\s+")
+_TAG = re.compile(r"<[^<>]*>")
+_LETTER = re.compile(r"(?:^|\n)[^\S\n]*([A-I])[.:)]\s+")
 _SCALE = re.compile(r"scale_(\d+)")
 
 
