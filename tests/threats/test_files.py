@@ -325,3 +325,29 @@ def test_a_thread_without_end_is_left_out(tmp_path: Path, length: int) -> None:
     with FeedbackStore.open(tmp_path / "f.db") as store:
         summary = bring(store, tmp_path, thread)
         assert (summary.pairs, summary.unjudged.total()) == (1, 1)
+
+
+@pytest.mark.parametrize("shape", ["alone", "list", "record"])
+def test_a_saved_data_set_opens_no_file_of_this_machine(
+    tmp_path: Path, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    path = {"bytes": None, "path": str(tmp_path / "diary.png")}
+    shapes: dict[str, tuple[Any, Any]] = {
+        "alone": (datasets.Image(), path),
+        "list": (datasets.List(datasets.Image()), [path]),
+        "record": ({"picture": datasets.Image()}, {"picture": path}),
+    }
+    feature, value = shapes[shape]
+    texts = dict.fromkeys(("prompt", "chosen", "rejected"), datasets.Value("string"))
+    features = datasets.Features(texts | {"picture": feature})
+    row = {"prompt": "p", "chosen": "a", "rejected": "b", "picture": value}
+    table = pyarrow.Table.from_pylist([row], schema=features.arrow_schema)
+    (tmp_path / "diary.png").write_bytes(b"private")
+    datasets.Dataset(table).save_to_disk(str(tmp_path / "saved"))
+    opened: list[object] = []
+    monkeypatch.setattr(datasets.Image, "decode_example", lambda *given, **more: opened.append(given))
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        assert import_preferences(store, str(tmp_path / "saved")).pairs == 1
+    assert opened == []

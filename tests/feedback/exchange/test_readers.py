@@ -128,11 +128,11 @@ def test_a_configuration_or_a_directory_of_the_hub(monkeypatch: pytest.MonkeyPat
 
     asked: list[Any] = []
 
-    def load(name: str, *config: str, **how: str) -> list[Any]:
+    def load(name: str, *config: str, **how: str) -> datasets.Dataset:
         asked.append((name, *config, how))
         if config == ("harmless-base",):
             raise ValueError("BuilderConfig 'harmless-base' not found")
-        return ROWS
+        return datasets.Dataset.from_list(ROWS)
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     for source in ("some/set:all/test", "Anthropic/hh-rlhf:harmless-base/train"):

@@ -110,11 +110,20 @@ def test_a_data_set_saved_by_datasets(tmp_path: Path, parts: bool) -> None:
     assert values(tmp_path / "saved") == ROWS
 
 
+def test_records_in_a_saved_data_set_are_kept(tmp_path: Path) -> None:
+    import datasets
+
+    rows = [{"prompt": "p", "meta": {"a": 1}}, {"prompt": "q", "meta": {"b": [1]}}]
+    features = datasets.Features({"prompt": datasets.Value("string"), "meta": datasets.Json()})
+    datasets.Dataset.from_list(rows, features=features).save_to_disk(str(tmp_path / "saved"))
+    assert values(tmp_path / "saved") == rows
+
+
 def test_a_data_set_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    asked = []
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: asked.append((name, split)) or ROWS)
+    asked, found = [], datasets.Dataset.from_list(ROWS)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: asked.append((name, split)) or found)
     assert next(iter(records("some/set"))) == ("some/set, row 1", ROWS[0])
     assert list(records("some/set:train_prefs")) == [
         (f"some/set:train_prefs, row {i + 1}", r) for i, r in enumerate(ROWS)

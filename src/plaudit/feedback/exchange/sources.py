@@ -185,8 +185,23 @@ def _read_saved_dataset(path: Path) -> Iterator[Placed]:
     except Exception as error:  # whatever a file of another version or a missing part makes it raise
         raise UsageError(f"The data set saved in {path} cannot be read ({one_line(error)}).") from error
     for split, part in loaded.items() if isinstance(loaded, datasets.DatasetDict) else [("", loaded)]:
-        for number, record in enumerate(part, 1):
+        for number, record in enumerate(_of_texts(part), 1):
             yield f"{path}, {split} row {number}".replace("  ", " "), record
+
+
+def _of_texts(loaded: Any) -> Any:
+    """A data set without pictures and sounds: reading one opens it, under whatever path the data set says."""
+    return loaded.remove_columns([name for name, feature in loaded.features.items() if _has_media(feature)])
+
+
+def _has_media(feature: Any) -> bool:
+    """Whether a column is decoded otherwise than from JSON."""
+    import datasets
+
+    inside = feature.values() if isinstance(feature, dict) else feature if isinstance(feature, list) else ()
+    parts = (*inside, *([feature.feature] if hasattr(feature, "feature") else []))
+    is_json = isinstance(feature, getattr(datasets, "Json", ()))
+    return (hasattr(feature, "decode") and not is_json) or any(map(_has_media, parts))
 
 
 def _hub(source: str) -> Iterator[Placed]:
@@ -200,7 +215,7 @@ def _hub(source: str) -> Iterator[Placed]:
             f"There is no file or folder {source}, and no Hugging Face data set of that name could be fetched "
             f"({one_line(error)}). Check the name and the network, or fetch it elsewhere and give the file."
         ) from error
-    for number, record in enumerate(loaded, 1):
+    for number, record in enumerate(_of_texts(loaded), 1):
         yield f"{source}, row {number}", record
 
 
