@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from plaudit.cli import main
 from plaudit.feedback.store import FeedbackStore
@@ -131,3 +134,15 @@ def test_what_cannot_be_checked_is_refused(workspace: Workspace, capsys: pytest.
     assert main(["verify", "--public-url", "https://label.example.org", "-w", str(workspace.path)]) == 2
     assert main(["verify", "--security", "--public-url", "ftp://x", "-w", str(workspace.path)]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("package", "mended"),
+    {"python-multipart": "0.0.34", "starlette": "1.10", "fastapi": "0.165", "jinja2": "3.1.6", "datasets": "4.0",
+     "torch": "2.6"}.items(),
+)  # fmt: skip
+def test_no_version_with_a_known_hole_is_asked_for(package: str, mended: str) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = {found.name: found for found in map(Requirement, project["dependencies"])}[package]
+    assert Version(mended) in asked.specifier
+    assert [floor.version for floor in asked.specifier if Version(floor.version) < Version(mended)] == []
