@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import hashlib
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from plaudit.cli import main
 from plaudit.errors import ConflictError, UsageError
 from plaudit.feedback.exchange.exports import export_judgements
 from plaudit.feedback.exchange.formats import FORMATS, recognise
@@ -351,3 +353,23 @@ def test_a_saved_data_set_opens_no_file_of_this_machine(
     with FeedbackStore.open(tmp_path / "f.db") as store:
         assert import_preferences(store, str(tmp_path / "saved")).pairs == 1
     assert opened == []
+
+
+@pytest.mark.parametrize("option", ["--prompts", "--trust-names"])
+def test_what_was_imported_stands_in_the_log_of_actions(tmp_path: Path, option: str) -> None:
+    workspace, file = Workspace.create(tmp_path / "w"), tmp_path / "data.jsonl"
+    file.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
+    assert main(["import", str(file), option, "-w", str(workspace.path)]) == 0
+    with FeedbackStore.open(workspace.database) as store:
+        (action,) = store.actions()
+    assert (action.action, action.target) == ("imported", str(file))
+    assert action.details["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert action.details["names trusted"] == (option == "--trust-names")
+
+
+def test_what_was_refused_does_not(tmp_path: Path) -> None:
+    workspace, file = Workspace.create(tmp_path / "w"), tmp_path / "data.jsonl"
+    file.write_text("no data")
+    assert main(["import", str(file), "-w", str(workspace.path)]) == 2
+    with FeedbackStore.open(workspace.database) as store:
+        assert store.actions() == []

@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from plaudit.cli.commands import HERE, WorkspaceDir
+from plaudit.cli.store import ACTOR
 from plaudit.errors import UsageError, did_you_mean
+from plaudit.files import content_digest
 from plaudit.printable import make_printable
 from plaudit.types import Split
 from plaudit.workspace import Workspace
@@ -43,26 +45,32 @@ def import_(
 ) -> None:
     from plaudit.feedback.exchange.formats.declared import table_of
     from plaudit.feedback.exchange.imports import import_preferences, import_prompts, show_records
+    from plaudit.feedback.exchange.sources import path_of
     from plaudit.feedback.store import FeedbackStore
 
     mapping = table_of(columns) if columns else None
-    if prompts and (kind != "auto" or mapping or question or show or skip_bad):
+    if prompts and (kind != "auto" or mapping or question or show or skip_bad or trust_names):
         raise UsageError(
-            "--format, --map, --question, --show and --skip-bad are about preferences; not with --prompts."
+            "--format, --map, --question, --show, --skip-bad and --trust-names are about preferences; not with "
+            "--prompts."
         )
     if show:
         print(show_records(source, kind, mapping, question))
         return
     if skip_bad is not None and skip_bad.exists():
         raise UsageError(f"{skip_bad} exists already; name another file for --skip-bad, or remove it first.")
-    opened = Workspace.open(workspace)
+    opened, path = Workspace.open(workspace), path_of(source)
     with FeedbackStore.open(opened.database) as store:
+        digest = {"sha256": content_digest(path)} if path.exists() else {}  # of what is about to be read
         if prompts:
-            print(import_prompts(store, source, name, limit, opened.heldout_share))
+            summary = import_prompts(store, source, name, limit, opened.heldout_share)
         else:
             more: dict[str, Any] = {"columns": mapping, "question": question, "bad_file": skip_bad}
             more["trust_names"] = trust_names
-            print(import_preferences(store, source, kind, name, limit, opened.heldout_share, **more))
+            summary = import_preferences(store, source, kind, name, limit, opened.heldout_share, **more)
+        details = {"as": summary.format, "records": summary.records, "names trusted": trust_names, **digest}
+        store.act(ACTOR, "imported", source, details)
+    print(summary)
 
 
 class What(StrEnum):
