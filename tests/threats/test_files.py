@@ -203,11 +203,12 @@ def test_an_answer_in_a_row_is_no_longer_than_anybody_reads(site: Site, tmp_path
     "column",
     [
         {"prompt": [{"role": "user", "content": "x" * 900_000}] * 2},
+        {"prompt": [{"role": "user", "content": "x"}] * 10_001},
         {"tags": {"topic": TOO_LONG}},
         {"tags": {"x" * 201: "law"}},
         {"tags": dict.fromkeys(MANY, "law")},
     ],
-    ids=["prompt", "tag", "name of a tag", "tags"],
+    ids=["prompt", "messages", "tag", "name of a tag", "tags"],
 )
 def test_a_preference_holds_no_more_than_people_say(tmp_path: Path, column: dict[str, Any]) -> None:
     with FeedbackStore.open(tmp_path / "f.db") as store:

@@ -21,6 +21,7 @@ Tiers = tuple[tuple[int, ...], ...]  # places of the answers, best first; who is
 MOST_ANSWERS = 9  # that a task may show
 MOST_CHARACTERS = 1_000_000  # of a text: more than anybody reads, and sent to everybody who is asked about it
 LONGEST_NAME = 200  # characters of an annotator's name, an attribute, a flag, a tag
+MOST_MESSAGES = 10_000  # of a conversation
 MOST_NAMES = 50  # attributes, flags or tags in one place
 
 
@@ -141,5 +142,7 @@ def check_prompt(messages: Messages) -> None:
         raise UnusableError("the conversation has no question before the answer")
     if not messages[-1].content.strip():
         raise UnusableError("the prompt is empty")
+    if len(messages) > MOST_MESSAGES:
+        raise UnusableError(f"the conversation has more than {MOST_MESSAGES:,} messages")
     if sum(len(message.content) for message in messages) > MOST_CHARACTERS:
         raise UnusableError(f"the prompt has more than {MOST_CHARACTERS:,} characters")
