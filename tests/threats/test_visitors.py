@@ -46,6 +46,16 @@ def test_who_guesses_a_name_locks_its_person_out_nowhere_else(
     assert (changed.status_code, changed.headers.get("location")) == (303, "/account?notice=notice-password")
 
 
+def test_who_guesses_the_current_password_is_told_when_to_go_on(join: Any) -> None:
+    ann = join("ann")
+    tries = [
+        ann.send("/account/password", current="wrong password", new="another battery horse")
+        for _ in range(ATTEMPTS_BY_NAME + 1)
+    ]
+    assert [it.status_code for it in tries[-2:]] == [422, 429]
+    assert int(tries[-1].headers["retry-after"]) > 0
+
+
 def test_who_guesses_from_many_addresses_is_stopped(site: Site) -> None:
     tries = [guess(site, "ann", f"203.0.113.{n}") for n in range(ATTEMPTS_BY_NAME_ANYWHERE + 1)]
     assert tries == [None] * ATTEMPTS_BY_NAME_ANYWHERE + [429]
@@ -95,11 +105,15 @@ def test_the_address_of_a_link_is_told_to_nobody(browser: Callable[[], Browser])
     assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", ["/signin", "/join/x", "/account/password", "/api/judgements", "/lead/project"])
-def test_who_is_not_signed_in_sends_little(browser: Callable[[], Browser], path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/signin", 413), ("/join/x", 413), ("/account/password", 413), ("/api/judgements", 401), ("/lead/project", 401)],
+)
+def test_who_is_not_signed_in_sends_little(browser: Callable[[], Browser], path: str, status: int) -> None:
+    """Where those who are signed in may send much, a browser keeps it until somebody signs in: 401, and not 413."""
     stranger = browser()
     stranger.get("/signin")
-    assert stranger.client.post(path, content=b"&" * (LARGEST_FORM_BYTES + 1)).status_code == 413
+    assert stranger.client.post(path, content=b"&" * (LARGEST_FORM_BYTES + 1)).status_code == status
 
 
 def test_who_is_signed_in_sends_a_long_answer(site: Site, join: Any) -> None:

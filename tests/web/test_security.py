@@ -106,8 +106,8 @@ def test_a_link_follows_the_public_address(site: Site, join: Any) -> None:
     assert "https://label.example.org/join/" in lead.send("/lead/people/invite", role="annotator").text
 
 
-def test_large_bodies_are_turned_away(browser: Callable[[], Browser]) -> None:
-    client = browser().client
+def test_large_bodies_are_turned_away(browser: Callable[[], Browser], join: Any) -> None:
+    client, ann = browser().client, join("ann").client
     headers = {"Content-Type": "application/json"}
     too_much = client.post("/api/judgements", content=b"x" * (LARGEST_BODY_BYTES + 1), headers=headers)
     assert (too_much.status_code, too_much.json()["error"]) == (413, "too-large")
@@ -116,7 +116,7 @@ def test_large_bodies_are_turned_away(browser: Callable[[], Browser]) -> None:
         for _ in range(20):
             yield b"x" * (LARGEST_BODY_BYTES // 10)
 
-    assert client.post("/api/judgements", content=piecemeal(), headers=headers).status_code == 413
+    assert ann.post("/api/judgements", content=piecemeal(), headers=headers).status_code == 413
     assert (
         client.post("/api/judgements", content=b"{}", headers=headers | {"Content-Length": "9" * 5000}).status_code
         == 413

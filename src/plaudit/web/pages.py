@@ -209,7 +209,9 @@ def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> 
         site.throttle.attempt(whose, visitor.address)
         site.accounts.change_password(visitor.name, filled.current, filled.new)
     except RefusalError as refusal:
-        return _account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
+        page = _account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
+        page.headers.update(refusal.headers)
+        return page
     site.throttle.forgive(whose, visitor.address)
     site.sessions.end_all(visitor.name, but=visitor.session.id if visitor.session else None)
     return visitor.sent_to("/account?notice=notice-password")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -90,11 +91,16 @@ class Guard:
             await send(message)
 
         refusal = None if self._answers(Headers(scope=scope).get("host", "")) else RefusalError(400, "host")
-        largest, body = self._largest(scope), None
+        is_large = scope["path"].startswith(LARGE_PATHS)
+        is_known = is_large and self._is_known(HTTPConnection(scope))
+        largest, body = LARGEST_BODY_BYTES if is_known else LARGEST_FORM_BYTES, None
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = None if refusal else await _whole_body(scope, receive, largest)
-            if refusal is None and body is None:
+            may_sign_in = is_large and not is_known and _declared(scope) <= LARGEST_BODY_BYTES
+            if refusal is None and body is None and may_sign_in:
+                refusal = RefusalError(401, "signed-out")  # 413 would be for good, and what is sent waits for a sign-in
+            elif refusal is None and body is None:
                 refusal = RefusalError(413, "too-large", limit=largest // 1024)
         except ClientDisconnect:
             return  # nobody waits for an answer, and half a request asks for nothing
@@ -112,19 +118,13 @@ class Guard:
         name = name.strip("[]").lower()
         return name in self._names or _is_address(name)
 
-    def _largest(self, scope: Scope) -> int:
-        """How many bytes the request may have."""
-        is_large = scope["path"].startswith(LARGE_PATHS) and self._is_known(HTTPConnection(scope))
-        return LARGEST_BODY_BYTES if is_large else LARGEST_FORM_BYTES
-
 
 async def _whole_body(scope: Scope, receive: Receive, largest: int) -> bytes | None:
     """The request's body, read before an endpoint waits for it; None where it is too large.
 
     ClientDisconnect where it ended before its end: half a form is often a proper form, that says something else.
     """
-    declared = Headers(scope=scope).get("content-length", "0")
-    if not re.fullmatch(r"[0-9]{1,12}", declared) or int(declared) > largest:
+    if _declared(scope) > largest:
         return None
     body = bytearray()
     while True:
@@ -136,6 +136,12 @@ async def _whole_body(scope: Scope, receive: Receive, largest: int) -> bytes | N
             return None
         if not message.get("more_body", False):
             return bytes(body)
+
+
+def _declared(scope: Scope) -> float:
+    """How many bytes the request says it has; 0 where it says nothing, and no end of them where that is no number."""
+    declared = Headers(scope=scope).get("content-length", "0")
+    return int(declared) if re.fullmatch(r"[0-9]{1,12}", declared) else math.inf
 
 
 def add_headers(headers: MutableHeaders, scope: Scope, is_https: bool) -> None:
