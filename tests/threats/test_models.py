@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
-from plaudit.errors import PlauditError
+from plaudit.errors import PlauditError, UsageError
 from plaudit.models import catalog
 from plaudit.models.external_reward import ExternalReward
 
@@ -38,6 +40,34 @@ def test_code_in_a_models_folder_is_never_run(evil: Path, tmp_path: Path, load: 
         load(str(evil))  # type: ignore[operator]
     assert not (tmp_path / "was run").exists()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("file", ["weights.bin", "../elsewhere.safetensors"])
+def test_an_index_names_no_pickles_and_no_files_elsewhere(tiny_folder: Path, tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "weights.bin")
+    save_file(tensors, tmp_path / "elsewhere.safetensors", metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(tensors, file)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UsageError, match="safetensors in the model's own folder alone"):
+        catalog.load(str(folder))
+
+
+def test_weights_in_several_files_are_read(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    places = {name: f"model-0000{n % 2 + 1}-of-00002.safetensors" for n, name in enumerate(tensors)}
+    for file in set(places.values()):
+        save_file({name: tensors[name] for name in tensors if places[name] == file}, folder / file, {"format": "pt"})
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    loaded = catalog.load(str(folder)).trunk.head.weight
+    assert torch.equal(loaded, catalog.load(str(tiny_folder)).trunk.head.weight)
 
 
 def test_pickled_weights_are_not_read(tiny_folder: Path, tmp_path: Path) -> None:

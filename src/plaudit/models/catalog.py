@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from plaudit.models.chat import set_template_arguments
 from plaudit.models.embedded import embedded_model
 from plaudit.models.runtime import tune
 from plaudit.models.trunk import Trunk
+from plaudit.printable import make_printable
 
 NOT_FOUND = 404
 OWN_CODE = {"trust_remote_code": False}  # else transformers asks on the terminal whether to run what came with a model
@@ -95,6 +97,7 @@ def load_whole(auto: Any, path: str, name: str, dtype: torch.dtype) -> Any:
     """
     from transformers import AutoConfig
 
+    _check_weights(path, name)
     config: Any = AutoConfig.from_pretrained(path, **OWN_CODE)
     if getattr(config, "quantization_config", None) or getattr(config.get_text_config(), "quantization_config", None):
         raise UsageError(f"The weights of {name} are quantised, which adapters cannot be added to: name the original.")
@@ -110,6 +113,24 @@ def load_whole(auto: Any, path: str, name: str, dtype: torch.dtype) -> Any:
             f"give a complete checkpoint of a {type(model).__name__}."
         )
     return model
+
+
+def _check_weights(path: str, name: str) -> None:
+    """UsageError where the index of the weights names anything but safetensors beside it: torch would unpickle it."""
+    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
+
+    try:
+        index = cached_file(path, SAFE_WEIGHTS_INDEX_NAME)
+    except OSError:  # one file holds all of them, or what is wrong is told by who loads them
+        return
+    files = set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()) if index else set()
+    strange = sorted(file for file in files if not file.endswith(".safetensors") or Path(file).name != file)
+    if strange:
+        where = make_printable(_few(strange))
+        raise UsageError(
+            f"The weights of {name} are in {where}: Plaudit reads safetensors in the model's own "
+            "folder alone. Save the model with `save_pretrained`, which writes them."
+        )
 
 
 def _few(names: list[str]) -> str:
