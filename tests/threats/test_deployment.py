@@ -60,7 +60,7 @@ def test_a_folder_that_others_may_write_into_is_named(workspace: Workspace) -> N
 
 def test_a_key_that_is_none_is_named(workspace: Workspace) -> None:
     (workspace.path / "secret.key").write_text("")
-    assert ["is no key of 32 bytes" in sentence for sentence in find_weaknesses(workspace)] == [True]
+    assert ["must hold 32 bytes" in sentence for sentence in find_weaknesses(workspace)] == [True]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,7 @@ def test_an_address_that_does_not_answer_is_named(workspace: Workspace) -> None:
 def test_what_cannot_be_checked_is_refused(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--public-url", "https://label.example.org", "-w", str(workspace.path)]) == 2
     assert main(["verify", "--security", "--public-url", "ftp://x", "-w", str(workspace.path)]) == 2
+    assert main(["verify", "--security", "--repair", "-w", str(workspace.path)]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 

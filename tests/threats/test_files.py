@@ -7,8 +7,6 @@ import csv
 import gzip
 import hashlib
 import json
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -30,6 +28,7 @@ from plaudit.types import TaskPurpose
 from plaudit.web.people import Role
 from plaudit.web.site import Site
 from plaudit.workspace import Workspace
+from tests.threats.memory import assert_refused_in_little_memory, measurable
 from tests.web.conftest import PASSWORD, add_tasks, invite
 
 Rows = list[dict[str, Any]]
@@ -48,21 +47,6 @@ def rows(site: Site, join: Any, tmp_path: Path) -> Rows:
     return [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
 
 
-MOST_MEMORY = 150e6  # bytes beyond what the program itself takes
-MEASURED = """
-import sys
-import pyarrow.parquet
-import plaudit.feedback.exchange.imports
-from plaudit.cli import main
-
-def peak():  # of this process alone: what getrusage says, a process has from the one that started it
-    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
-
-before = peak()
-code = main(["import", sys.argv[1], "-w", sys.argv[2]])
-print(peak() - before)
-sys.exit(code)
-"""
 HEAD = {"jsonl": b'{"prompt": "', "json": b'[{"prompt": "', "csv": b'prompt,chosen,rejected\n"', "parquet": b""}
 TAIL = {
     "jsonl": b'", "chosen": "a", "rejected": "b"}\n',
@@ -93,15 +77,11 @@ def write_bomb(folder: Path, kind: str) -> Path:
     return folder / "bomb.zip"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@measurable
 @pytest.mark.parametrize("kind", ["jsonl.gz", "json.gz", "csv.gz", "jsonl.zip", "json.zip", "csv.zip", "parquet"])
 def test_a_small_file_that_unpacks_to_much_is_refused_in_little_memory(tmp_path: Path, kind: str) -> None:
     workspace, bomb = Workspace.create(tmp_path / "w"), write_bomb(tmp_path, kind)
-    assert bomb.stat().st_size < 400_000
-    command = [sys.executable, "-c", MEASURED, str(bomb), str(workspace.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
-    assert int(done.stdout.split()[-1]) < MOST_MEMORY
+    assert_refused_in_little_memory("import", bomb, workspace)
 
 
 def test_data_that_repeat_themselves_are_no_bomb(tmp_path: Path) -> None:
@@ -220,6 +200,12 @@ def test_a_file_that_is_trusted_may(site: Site, tmp_path: Path, rows: Rows) -> N
     forged = rows[0] | {"id": "not-forged", "annotator": "ben"}
     assert bring(site.store, tmp_path, [forged], trust_names=True).pairs == 1
     assert {said.annotator_id for said in site.store.judgements()} == {"ann", "ben"}
+
+
+def test_trust_is_refused_where_it_would_do_nothing(tmp_path: Path, site: Site) -> None:
+    row = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    with pytest.raises(UsageError, match="--trust-names is about what Plaudit exported"):
+        bring(site.store, tmp_path, [row], trust_names=True)
 
 
 def test_what_was_exported_here_is_there_already(site: Site, tmp_path: Path, rows: Rows) -> None:
@@ -357,9 +343,10 @@ def test_a_saved_data_set_opens_no_file_of_this_machine(
 
 
 @pytest.mark.parametrize("option", ["--prompts", "--trust-names"])
-def test_what_was_imported_stands_in_the_log_of_actions(tmp_path: Path, option: str) -> None:
-    workspace, file = Workspace.create(tmp_path / "w"), tmp_path / "data.jsonl"
-    file.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
+def test_what_was_imported_stands_in_the_log_of_actions(tmp_path: Path, rows: Rows, option: str) -> None:
+    workspace, file = Workspace.create(tmp_path / "w"), tmp_path / "said.jsonl"
+    if option == "--prompts":
+        file.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
     assert main(["import", str(file), option, "-w", str(workspace.path)]) == 0
     with FeedbackStore.open(workspace.database) as store:
         (action,) = store.actions()

@@ -27,6 +27,8 @@ def verify(
     opened = Workspace.open(workspace)
     if public_url is not None and not security:
         raise UsageError("--public-url is looked at with --security; add that, or leave it out.")
+    if security and repair:
+        raise UsageError("--repair is about the events, and --security about the deployment; do one, then the other.")
     if security:
         _verify_deployment(opened, public_url)
         return

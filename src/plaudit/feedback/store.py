@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,19 +122,18 @@ class FeedbackStore(Annotating):
     def people(self) -> dict[str, set[str]]:
         """Everybody who has an account -> ids of what they have said here, and of the tasks that they have skipped."""
         with self._reading() as connection:
-            said: dict[str, set[str]] = {
-                name: set() for name in connection.execute(select(accounts.c.annotator_id)).scalars()
-            }
-            for table in (judgements, demonstrations) if said else ():
-                for row in connection.execute(select(table.c.id, table.c.annotator_id)):
-                    if row.annotator_id in said:
-                        said[row.annotator_id].add(row.id)
-            skipped = select(assignments.c.task_id, assignments.c.annotator_id)
-            for row in (
-                connection.execute(skipped.where(assignments.c.state == AssignmentState.SKIPPED)) if said else ()
-            ):
-                if row.annotator_id in said:
-                    said[row.annotator_id].add(row.task_id)
+            names = connection.execute(select(accounts.c.annotator_id)).scalars()
+            said: dict[str, set[str]] = {name: set() for name in names}
+            queries = (
+                select(judgements.c.id, judgements.c.annotator_id),
+                select(demonstrations.c.id, demonstrations.c.annotator_id),
+                select(assignments.c.task_id, assignments.c.annotator_id).where(
+                    assignments.c.state == AssignmentState.SKIPPED
+                ),
+            )
+            for key, name in chain.from_iterable(connection.execute(query) for query in queries if said):
+                if name in said:
+                    said[name].add(key)
         return said
 
     def settings(self) -> ProjectSettings:

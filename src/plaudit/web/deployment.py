@@ -7,7 +7,6 @@ and, where people's address is given, what that address answers. It changes noth
 from __future__ import annotations
 
 import os
-import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -19,13 +18,14 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from packaging.requirements import Requirement
 from sqlalchemy import make_url
 
+from plaudit.errors import PlauditError
 from plaudit.files import one_line
 from plaudit.web.secret import FILE as KEY
+from plaudit.web.secret import read_key
 from plaudit.workspace import SETTINGS_FILE, Workspace
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SAFE_TLS = ("verify-full", "verify-ca", "require")
-KEY_FORM = re.compile(r"[0-9a-f]{64}\s*")
 SECONDS = 10.0  # that the public address has to answer
 STRANGE_HOST = "elsewhere.invalid"  # RFC 6761: nobody's name
 
@@ -69,8 +69,11 @@ def _is_backup(path: Path) -> bool:
 
 def _key(workspace: Workspace) -> Iterator[str]:
     path = workspace.path / KEY
-    if path.exists() and not KEY_FORM.fullmatch(path.read_text("ascii", "replace")):
-        yield f"{path} is no key of 32 bytes: delete it (everybody signs in again), and `plaudit label` makes another."
+    try:
+        if path.exists():
+            read_key(path)
+    except PlauditError as error:
+        yield str(error)
 
 
 def _database(workspace: Workspace) -> Iterator[str]:

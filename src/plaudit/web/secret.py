@@ -48,11 +48,11 @@ def key_of(folder: Path) -> bytes:
                 f"Others may read {path}, which signs the cookies of everybody: `chmod 600 {path}`, or delete it if "
                 "somebody may have copied it (everybody then signs in again)."
             )
-        return _checked(path)
+        return read_key(path)
 
 
-def _checked(path: Path) -> bytes:
-    """The key in the file. An empty or short one would let anybody sign cookies."""
+def read_key(path: Path) -> bytes:
+    """The key in the file. PlauditError for one that is empty or short: anybody could sign cookies with it."""
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except ValueError:

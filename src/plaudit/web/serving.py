@@ -17,12 +17,11 @@ import uvicorn
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.web.app import create_app, environment
-from plaudit.web.deployment import readable_by_others
+from plaudit.web.deployment import LOOPBACK, readable_by_others
 from plaudit.web.security import answered_names
 from plaudit.web.site import Site
 from plaudit.workspace import Workspace
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERYWHERE = ("0.0.0.0", "::")
 WAITING = 1024  # connections that wait to be accepted
 MOST_CONNECTIONS = 1_000  # at a moment, a worker: whoever opens more is told that the server is busy

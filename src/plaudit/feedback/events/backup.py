@@ -35,7 +35,8 @@ FORMAT = "plaudit-feedback-1"
 PARTS = (events, accounts)
 ROWS_AT_ONCE = 5_000
 LARGEST_MANIFEST = 1 << 20  # bytes
-LONGEST_LINE = 1 << 25  # bytes: somebody's withdrawal of half a million entries
+LONGEST_LINE = 1 << 25  # bytes, in a small archive
+MOST_EXPANSION = 20  # times the archive: what a line may have in a large one, such as the withdrawal of a data set
 BYTES_AT_ONCE = 1 << 25
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError)
 _NO_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, IntegrityError, DataError, CompileError)
@@ -88,12 +89,13 @@ def restore(connection: Connection, file: Path) -> int:
     if any(connection.execute(select(func.count()).select_from(table)).scalar() for table in (events, *SECRETS)):
         raise UsageError("A backup is restored into an empty feedback store only, and this one holds something.")
     try:
+        longest = max(LONGEST_LINE, MOST_EXPANSION * file.stat().st_size)
         with zipfile.ZipFile(file) as archive:
             manifest = _manifest(archive, file)
             for table in PARTS:  # all of them, before any row is believed
-                _compare(table, archive, manifest["parts"][table.name], file)
+                _compare(table, archive, manifest["parts"][table.name], file, longest)
             for table in PARTS:
-                for lines in _batches(table, archive):
+                for lines in _batches(table, archive, longest):
                     _insert(connection, table, [json.loads(line) for line in lines])
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
@@ -115,9 +117,9 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:
     return manifest
 
 
-def _compare(table: Table, archive: zipfile.ZipFile, manifest: dict[str, Any], file: Path) -> None:
+def _compare(table: Table, archive: zipfile.ZipFile, manifest: dict[str, Any], file: Path, longest: int) -> None:
     digest, rows = hashlib.sha256(), 0
-    for lines in _batches(table, archive):
+    for lines in _batches(table, archive, longest):
         rows += len(lines)
         for line in lines:
             digest.update(line)
@@ -125,12 +127,12 @@ def _compare(table: Table, archive: zipfile.ZipFile, manifest: dict[str, Any], f
         raise UsageError(f"{file} is damaged: its {table.name} are not those that were written; nothing was restored.")
 
 
-def _batches(table: Table, archive: zipfile.ZipFile) -> Iterator[list[bytes]]:
+def _batches(table: Table, archive: zipfile.ZipFile, longest: int) -> Iterator[list[bytes]]:
     with archive.open(f"{table.name}.jsonl") as part:
         batch: list[bytes] = []
         size = 0
-        while line := part.readline(LONGEST_LINE + 1):
-            if len(line) > LONGEST_LINE:
+        while line := part.readline(longest + 1):
+            if len(line) > longest:
                 raise ValueError("a line is longer than any that is written")
             batch.append(line)
             size += len(line)

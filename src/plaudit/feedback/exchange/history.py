@@ -27,14 +27,13 @@ from plaudit.feedback.events.rows import demonstration_from
 from plaudit.feedback.events.schema import AssignmentState, EventKind, assignments, demonstrations, events
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import (
-    LONGEST_NAME,
     MOST_CHARACTERS,
-    MOST_NAMES,
     MalformedError,
     UnusableError,
 )
 from plaudit.feedback.exchange.records import Labelled, Skip
 from plaudit.feedback.exchange.tables import Row
+from plaudit.feedback.labelling.settings import LONGEST_NAME, MOST_NAMES
 from plaudit.feedback.labelling.submitting import check
 from plaudit.feedback.store import FeedbackStore
 from plaudit.files import one_line

@@ -114,6 +114,8 @@ def import_preferences(
             raise UsageError("What Plaudit exported keeps the names it has; leave --name out.")
         summary = ImportSummary(name_of(source), reading.format.description)
         _keep_history(store, reading, summary, heldout_share, trust_names)
+    elif trust_names:
+        raise UsageError(f"--trust-names is about what Plaudit exported; {source} holds {reading.format.description}.")
     else:
         summary = ImportSummary(name or name_of(source), reading.format.description)
         _survey(reading)

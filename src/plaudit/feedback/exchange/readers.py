@@ -24,6 +24,7 @@ Placed = tuple[str, Any]  # where a record is ("FILE, line 17"), and the record
 LONGEST_CELL = 100_000_000  # characters of a CSV file's cell; Python's own limit is shorter than a long conversation
 LONGEST_RECORD = 1 << 25  # bytes of a line: what is small when packed may be large
 LARGEST_DOCUMENT = 1 << 30  # bytes of a file that is one JSON document, and so is read as a whole
+LONGEST_READ = 1 << 20  # bytes at once
 MOST_EXPANSION = 100  # times: data are unpacked to some 3 to 20 times their size
 ROWS_AT_ONCE = 64  # of a table: a value that stands in it once may be repeated in every row
 _ENVELOPES = ("data", "rows", "records", "items", "examples", "results", "train", "test", "validation")
@@ -77,10 +78,7 @@ def _json(name: str, file: IO[bytes]) -> Iterator[Placed]:
         yield from _json_lines(name, file)
         return
     try:
-        content = file.read(LARGEST_DOCUMENT + 1)
-        if len(content) > LARGEST_DOCUMENT:
-            raise malformed_error(name, f"unpacks to more than {LARGEST_DOCUMENT >> 20} MB; make it a record a line")
-        whole = content.decode(encoding)
+        whole = _content(name, file).decode(encoding)
     except UnicodeDecodeError as error:
         raise malformed_error(name, f"not UTF-8 text (byte {error.start + 1})") from error
     parsed = _parsed(whole)
@@ -92,6 +90,15 @@ def _json(name: str, file: IO[bytes]) -> Iterator[Placed]:
     if isinstance(parsed, Bad):
         raise malformed_error(name, parsed.what)
     yield from _items(name, parsed)
+
+
+def _content(name: str, file: IO[bytes]) -> bytes:
+    content = bytearray()  # in pieces: to read up to a gigabyte at once is to ask for a gigabyte
+    while piece := file.read(LONGEST_READ):
+        content += piece
+        if len(content) > LARGEST_DOCUMENT:
+            raise malformed_error(name, f"has more than {LARGEST_DOCUMENT >> 20} MB; make it a record a line")
+    return bytes(content)
 
 
 def _is_by_line(file: IO[bytes]) -> bool:

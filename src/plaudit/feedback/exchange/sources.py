@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.exchange.readers import (
+    LONGEST_READ,
     SUFFIXES,
     Bad,
     Placed,
@@ -31,7 +32,6 @@ from plaudit.feedback.exchange.readers import (
 from plaudit.files import one_line, writing
 
 ARCHIVE = ".zip"
-LONGEST_READ = 1 << 20  # bytes at once of what is packed
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:((?P<config>[\w.-]+)/)?(?P<split>[\w.\[\]%-]+))?")
 _READABLE = f"{', '.join(SUFFIXES)} (or those with .gz) or {ARCHIVE}"
 

@@ -22,8 +22,8 @@ from plaudit.feedback.events.schema import EventKind, annotators, events, judgem
 from plaudit.feedback.events.schema import guidelines as table
 from plaudit.types import DEFAULT_QUESTION, content_id
 
-LONGEST_NAME = 200  # characters, of an attribute or a flag
-MOST_NAMES = 50  # attributes, and as many flags: what can be asked of somebody, and looked at on a page
+LONGEST_NAME = 200  # characters of an attribute, a flag, a tag, an annotator of a data set
+MOST_NAMES = 50  # attributes, flags or tags in one place: what can be asked of somebody, and looked at on a page
 
 
 @dataclass(frozen=True)

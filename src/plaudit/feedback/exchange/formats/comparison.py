@@ -9,10 +9,12 @@ Two ways to be wrong are kept apart. `MalformedError`: the record is not of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 
+from plaudit.feedback.labelling.settings import LONGEST_NAME, MOST_NAMES
 from plaudit.types import DEFAULT_QUESTION, Message, Role
 
 Messages = tuple[Message, ...]
@@ -20,9 +22,7 @@ Tiers = tuple[tuple[int, ...], ...]  # places of the answers, best first; who is
 
 MOST_ANSWERS = 9  # that a task may show
 MOST_CHARACTERS = 1_000_000  # of a text: more than anybody reads, and sent to everybody who is asked about it
-LONGEST_NAME = 200  # characters of an annotator's name, an attribute, a flag, a tag
 MOST_MESSAGES = 10_000  # of a conversation
-MOST_NAMES = 50  # attributes, flags or tags in one place
 
 
 class MalformedError(Exception):
@@ -94,37 +94,28 @@ class Comparison:
             "both answers are the same": number == 2 and different < 2,
             "two of the answers are the same": number > 2 and different < number,
             f"there are more than {MOST_ANSWERS} answers": number > MOST_ANSWERS,
-            f"an answer has more than {MOST_CHARACTERS:,} characters": any(
-                len(answer) > MOST_CHARACTERS for answer in self.answers
-            ),
-            f"another text has more than {MOST_CHARACTERS:,} characters": any(
-                len(text) > MOST_CHARACTERS for text in self._other_texts()
-            ),
-            f"a name has more than {LONGEST_NAME} characters": any(len(name) > LONGEST_NAME for name in self._names()),
-            f"there are more than {MOST_NAMES} ratings, flags or tags in one place": any(
-                len(named) > MOST_NAMES
-                for named in (
-                    self.tags,
-                    *(it for vote in self.votes for it in (*vote.ratings.values(), *vote.flags.values())),
-                )
-            ),
             "nobody has judged it": not said,
         }
         for problem, is_so in problems.items():
             if is_so:
                 raise UnusableError(problem, said)
+        if excess := self._excess():
+            raise UnusableError(excess, said)
         return self
 
-    def _other_texts(self) -> Iterator[str]:
-        yield from (self.question, *self.tags.values())
-        for vote in self.votes:
-            yield from (vote.reason, vote.better_answer)
-
-    def _names(self) -> Iterator[str]:
-        yield from self.tags
-        for vote in self.votes:
-            yield vote.annotator
-            yield from (name for named in (*vote.ratings.values(), *vote.flags.values()) for name in named)
+    def _excess(self) -> str | None:
+        """What it has more of than anybody reads, or can be asked for."""
+        votes = self.votes
+        texts = (*self.answers, self.question, *self.tags.values(), *(v.reason for v in votes))
+        named = (self.tags, *chain.from_iterable((*v.ratings.values(), *v.flags.values()) for v in votes))
+        names = (*(v.annotator for v in votes), *chain.from_iterable(named))
+        if max(map(len, (*texts, *(v.better_answer for v in votes)))) > MOST_CHARACTERS:
+            return f"a text has more than {MOST_CHARACTERS:,} characters"
+        if max(map(len, names), default=0) > LONGEST_NAME:
+            return f"a name has more than {LONGEST_NAME} characters"
+        if max(map(len, named)) > MOST_NAMES:
+            return f"there are more than {MOST_NAMES} ratings, flags or tags in one place"
+        return None
 
 
 @dataclass(frozen=True)

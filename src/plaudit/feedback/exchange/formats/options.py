@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from plaudit.feedback.exchange.formats.comparison import LONGEST_NAME, Tiers
+from plaudit.feedback.exchange.formats.comparison import Tiers
+from plaudit.feedback.labelling.settings import LONGEST_NAME
 
 ANSWERS = ("response", "answer", "completion", "reply", "generation", "output", "candidate", "summary", "text", "model",
            "assistant", "option", "choice", "chatbot", "bot")  # fmt: skip

@@ -21,7 +21,6 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import (
-    LONGEST_NAME,
     Comparison,
     MalformedError,
     Messages,
@@ -30,6 +29,7 @@ from plaudit.feedback.exchange.formats.comparison import (
     Vote,
 )
 from plaudit.feedback.exchange.formats.mapping import ColumnMap
+from plaudit.feedback.labelling.settings import LONGEST_NAME
 from plaudit.types import Message, Role
 
 PROMPTS = ("prompt", "question", "instruction", "query", "input", "messages", "conversations", "conversation",

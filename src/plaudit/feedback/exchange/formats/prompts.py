@@ -9,7 +9,6 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import (
-    LONGEST_NAME,
     MOST_CHARACTERS,
     Asked,
     MalformedError,
@@ -18,6 +17,7 @@ from plaudit.feedback.exchange.formats.comparison import (
     check_prompt,
 )
 from plaudit.feedback.exchange.formats.oasst import best_reply, is_tree
+from plaudit.feedback.labelling.settings import LONGEST_NAME
 from plaudit.types import Message, Role
 
 
