@@ -27,6 +27,7 @@ from plaudit.workspace import SETTINGS_FILE, Workspace
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SAFE_TLS = ("verify-full", "verify-ca", "require")
 SECONDS = 10.0  # that the public address has to answer
+OURS = "content-security-policy"  # a header that each of the app's answers has
 STRANGE_HOST = "elsewhere.invalid"  # RFC 6761: nobody's name
 
 
@@ -110,18 +111,18 @@ def _public(url: str) -> Iterator[str]:
     address = f"{url.rstrip('/')}/signin"
     try:
         status, headers = _fetch(address)
-        strange, _ = _fetch(address, Host=STRANGE_HOST)
+        strange, answered = _fetch(address, Host=STRANGE_HOST)
     except (URLError, OSError, ValueError) as error:
         yield f"{address} cannot be fetched ({one_line(error)}): start the app and its proxy, and correct the address."
         return
     yield from page_weaknesses(url, status, headers)
-    if strange == 200:
+    if strange == 200 and OURS in answered:  # else it is the proxy's own answer to a name that it does not know
         yield f"{url} answers under any name: let the proxy pass the Host on, and leave the check of it to the app."
 
 
 def page_weaknesses(url: str, status: int, headers: Mapping[str, list[str]]) -> Iterator[str]:
     """What is wrong with the sign-in page's answer; `headers` by name in small letters."""
-    if status != 200 or "content-security-policy" not in headers:
+    if status != 200 or OURS not in headers:
         yield f"{url} does not answer as the labelling app does (status {status}): correct the address or the proxy."
         return
     if urlsplit(url).scheme != "https":
