@@ -3,8 +3,8 @@
 An event's id names the fact (`prompt-added:ID`), so the same fact told twice happens once. The event and its
 projection are written in the caller's transaction, together.
 
-The audit log of what owners and leads do is kept in the same log: an `Action` changes nothing else, and nothing takes
-it back.
+The audit log (what owners and leads do, who uses a link, what is imported) is kept in the same log: an `Action` changes
+nothing else, and nothing takes it back.
 """
 
 from __future__ import annotations

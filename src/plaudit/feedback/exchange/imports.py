@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UsageError
+from plaudit.feedback.exchange.claims import without_claims
 from plaudit.feedback.exchange.described import describe
 from plaudit.feedback.exchange.formats import FORMATS, PLAUDIT, Format, Said, by_map, nearest, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
@@ -24,8 +25,8 @@ from plaudit.feedback.exchange.formats.fields import names
 from plaudit.feedback.exchange.formats.oasst import trees
 from plaudit.feedback.exchange.formats.prompts import read_prompt
 from plaudit.feedback.exchange.formats.questionnaire import Ballot
-from plaudit.feedback.exchange.history import read_row, without_claims
 from plaudit.feedback.exchange.keeping import ImportSummary, Keeper
+from plaudit.feedback.exchange.read_back import read_row
 from plaudit.feedback.exchange.readers import Bad, Placed, malformed_error
 from plaudit.feedback.exchange.records import Labelled, make_records
 from plaudit.feedback.exchange.sources import name_of, records, whole
@@ -352,8 +353,8 @@ def _keep_history(
             break
     if not trust_names and (people := store.people()):
         checks = {it.task.id for it in kept if it.task and it.task.purpose is not TaskPurpose.WORK}
-        if checks:
+        if checks := checks - {task.id for task in store.tasks()}:
             noun = counted(len(checks), "task that checks people", "tasks that check people")
             summary.notes.append(f"{noun} came in as work, without the answer (--trust-names keeps it).")
-        kept = [without_claims(labelled, people) for labelled in kept]
+        kept = list(without_claims(kept, people))
     Keeper(store, summary, heldout_share).keep(kept, is_history=True)

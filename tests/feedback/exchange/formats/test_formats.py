@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from plaudit.feedback.exchange.formats import FORMATS, Format, recognise
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
-from plaudit.feedback.exchange.history import read_row
+from plaudit.feedback.exchange.read_back import read_row
 
 names = st.sampled_from(
     ["prompt", "context", "response1", "response2", "answer_a", "answer_b", "text", "role", "replies", "rank", "value",

@@ -1,0 +1,45 @@
+"""What a file says in the name of people who have an account here. Nobody but they themselves may say it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from plaudit.feedback.exchange.records import Labelled, Skip
+from plaudit.types import Demonstration, Judgement, TaskPurpose
+
+CLAIMED = "its annotator has an account here and did not say it here (--trust-names believes the file)"
+
+
+def without_claims(brought: Iterable[Labelled], people: Mapping[str, Collection[str]]) -> Iterator[Labelled]:
+    """Without what would speak for the people of this store, or check them.
+
+    `people`: as `FeedbackStore.people` gives them. A task that checks people comes in as work:
+    its answer is the file's, not the project's. A name that reads as somebody's here is theirs.
+    """
+    read_as = {_as_read(name) for name in people}
+
+    def is_claim(said: Judgement | Demonstration | Skip) -> bool:
+        name = said.annotator_id or ""
+        if name not in people:
+            return _as_read(name) in read_as
+        return (said.task_id if isinstance(said, Skip) else said.id) not in people[name]
+
+    for labelled in brought:
+        said: list[Judgement | Demonstration | Skip]
+        said = [*labelled.judgements, *labelled.demonstrations, *labelled.skips]
+        yield replace(
+            labelled,
+            task=labelled.task and replace(labelled.task, gold=None, purpose=TaskPurpose.WORK),
+            judgements=tuple(it for it in labelled.judgements if not is_claim(it)),
+            demonstrations=tuple(it for it in labelled.demonstrations if not is_claim(it)),
+            skips=tuple(it for it in labelled.skips if not is_claim(it)),
+            lost=(*labelled.lost, *(CLAIMED for it in said if is_claim(it))),
+        )
+
+
+def _as_read(name: str) -> str:
+    """A name without what the eye passes over: capitals, widths, spaces, characters that nobody sees."""
+    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c)[0] not in "CZ")
+    return unicodedata.normalize("NFKC", seen.casefold())
