@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, Table, func, select
+from sqlalchemy import Column, Connection, Row, Select, Table, bindparam, func, select
 
 from plaudit.errors import NotThereError
 from plaudit.feedback.events.projection import Event, apply, chunks, insert_rows
@@ -95,8 +95,9 @@ def rows_with(
     connection: Connection, query: Select[Any], column: Column[Any], values: Collection[str]
 ) -> Iterator[Row[Any]]:
     """The query's rows whose `column` is among `values`, however many those are."""
+    among = query.where(column.in_(bindparam("among", expanding=True)))  # one statement, prepared once for all chunks
     for chunk in chunks(values):
-        yield from connection.execute(query.where(column.in_(chunk)))
+        yield from connection.execute(among, {"among": chunk})
 
 
 def require(connection: Connection, table: Table, ids: Iterable[str], noun: str) -> None:

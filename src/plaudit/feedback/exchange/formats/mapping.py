@@ -168,7 +168,8 @@ class ColumnMap:
             yield entry
 
     def _vote(self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int) -> Vote:
-        chose = self._choice(said, record, chosen, answers)
+        ratings = self._ratings(said, answers)
+        chose = self._choice(said, record, chosen, answers, ratings)
         strength = _whole(first(said, self.strength)) if self.strength else chose.strength
         if self.strength and self.middle is not None:
             number = reading.number(first(said, self.strength))
@@ -180,7 +181,7 @@ class ColumnMap:
             simulated=self.by_model or record.get("simulated") in (True, "true", "True"),
             shown=tuple(range(answers)) if self.shown else (),
             strength=strength if keeps else None,
-            ratings=self._ratings(said, answers),
+            ratings=ratings,
             flags=self._flags(said, answers),
             all_bad=chose.all_bad,
             reason="\n\n".join(words for path in self.reason for words in _texts(find(said, path))),
@@ -189,7 +190,9 @@ class ColumnMap:
             at=next((when for path in self.at if (when := reading.moment(first(said, path)))), None),
         )
 
-    def _choice(self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int) -> Choice:
+    def _choice(
+        self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int, ratings: Mapping[int, Any]
+    ) -> Choice:
         if self.chosen:
             best = tuple(range(chosen))
             return Choice((best, tuple(range(chosen, answers))))
@@ -201,7 +204,7 @@ class ColumnMap:
             return self._chosen_value(first(said, self.choice), record, answers)
         paths = self.rank or self.score
         if not paths:
-            order = ((0,),) if answers == 1 else by_mean_rating(self._ratings(said, answers), answers)
+            order = ((0,),) if answers == 1 else by_mean_rating(ratings, answers)
             if not order:
                 raise UnusableError("its answers are rated in part, and not compared")
             return Choice(order)
