@@ -16,7 +16,7 @@ from bench import RESULTS, table_of
 from plaudit.cli.commands import COMMANDS, Command, app_for
 from plaudit.feedback.labelling.task_plan import TaskPlan
 from plaudit.stages.demo import Demo
-from plaudit.stages.demo_time import DemoSettings
+from plaudit.stages.demo_settings import DemoSettings
 from plaudit.web.serving import Serving
 from plaudit.workspace import Settings
 

@@ -41,6 +41,8 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
         {"trunk"},
         {"catalog"},
         {"sampling", "reward_model", "external_reward"},
+        {"pace"},
+        {"gpus"},
     ),
     # An algorithm is one file, read downwards: none imports another, nor the loop that they are run by.
     "train": (

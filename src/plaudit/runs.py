@@ -131,7 +131,7 @@ class Run:
         with writing(self.path / "metrics.jsonl") as path, path.open("a", encoding="utf-8") as file:
             file.write(to_json(metrics) + "\n")
         if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SAVES:
-            self._measure()
+            self.measure()
             self.save()
             self._saved_at = time.monotonic()
 
@@ -213,11 +213,12 @@ class Run:
         ]
 
     def _end(self, status: RunStatus) -> None:
-        self._measure()
+        self.measure()
         self.status = status
         self.save()
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
+        """Bring the costs up to this moment."""
         wall, cpu = time.monotonic(), _cpu_seconds()
         self.costs.wall_seconds += wall - self._wall
         self.costs.cpu_seconds += cpu - self._cpu

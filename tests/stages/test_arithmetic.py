@@ -12,10 +12,8 @@ from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import load
 from plaudit.runs import Run
 from plaudit.stages.align import align, align_config
-from plaudit.stages.demo_time import DemoSettings, Pace, measure_pace, stage_seconds
 from plaudit.stages.report import report
 from plaudit.stages.sample import SampleConfig, sample
-from plaudit.types import Prompt
 from plaudit.workspace import Workspace
 
 
@@ -96,20 +94,3 @@ def test_the_report_says_how_was_computed(copied: Workspace) -> None:
     page = (copied.path / "report.html").read_text(encoding="utf-8")
     assert f"The models computed in {arithmetic['dtype']} with {arithmetic['threads']} thread" in page
     assert json.loads((copied.path / "summary.json").read_text())["runs"][0]["dtype"] == arithmetic["dtype"]
-
-
-def test_how_long_a_demo_takes_is_measured_and_counted(tiny) -> None:
-    prompts = [Prompt.from_text(f"How do I make tea {n}?") for n in range(10)]
-    pace = measure_pace(tiny, prompts)
-    assert min(pace.step, pace.forward, pace.learn) > 0
-    assert tiny.trunk.adapters == {}
-
-    def seconds(pace: Pace, algorithm: str = "rloo", **settings: int) -> dict[str, float]:
-        return stage_seconds(pace, DemoSettings(**settings), algorithm, tiny, prompts, 3)
-
-    whole = seconds(pace)
-    assert whole.keys() == {"sample", "reward", "align", "evaluate"}
-    assert seconds(pace, iterations=72)["align"] == pytest.approx(2 * seconds(pace, iterations=36)["align"])
-    assert seconds(pace, algorithm="ppo")["align"] > whole["align"]
-    slower = Pace(2 * pace.step, 2 * pace.forward, 2 * pace.learn)
-    assert seconds(slower) == pytest.approx({stage: 2 * value for stage, value in whole.items()})

@@ -9,7 +9,7 @@ import pytest
 
 from plaudit.stages import stage_named
 from plaudit.stages.demo import stage_flags
-from plaudit.stages.demo_time import DemoSettings
+from plaudit.stages.demo_settings import DemoSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "demo.md").read_text(encoding="utf-8")
 STEPS = PAGE.partition("## The same, step by step")[2].partition("```\n")[2].partition("```")[0].splitlines()

@@ -92,6 +92,7 @@ COMMANDS = (
     Command.of_stage("reward", "Train a reward model on the preferences, and measure it on held-out ones."),
     Command.of_stage("align", "Optimise the model against a reward model, by reinforcement learning."),
     Command.of_stage("evaluate", "Compare the aligned model with the base on held-out prompts."),
+    Command("plan", "plan", "plan", "Say what the stages would take here: time, memory, tokens, disk."),
     Command("report", "workspace", "report", "Write what the runs found on one page: report.html and summary.json."),
     Command("runs", "workspace", "runs", "List the runs, or show one in full."),
     Command("withdraw", "store", "withdraw", "Take out for good what somebody said; name the runs that used it."),

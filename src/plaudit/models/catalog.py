@@ -67,7 +67,7 @@ def load(
         UsageError: there is no such model, its architecture cannot be the trunk, or the device does not compute so.
         PlauditError: the embedded model could not be fetched, or the model's files may not be read.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     tune(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -75,7 +75,7 @@ def load(
     quiet_transformers()
     path = locate(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **OWN_CODE)
+        tokenizer = tokenizer_of(path)
         model: Any = load_whole(AutoModelForCausalLM, path, name, DTYPES[arithmetic.dtype])
     except UsageError:
         raise
@@ -87,6 +87,13 @@ def load(
     loaded = LanguageModel(name, Trunk(model, split), tokenizer, arithmetic)
     _check_tokens(loaded)
     return loaded
+
+
+def tokenizer_of(path: str) -> Any:
+    """What `from_pretrained` finds there; raises whatever that does."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(path, **OWN_CODE)
 
 
 def load_whole(auto: Any, path: str, name: str, dtype: torch.dtype) -> Any:

@@ -56,7 +56,12 @@ class ScalarHead(nn.Module):
 
 def default_depth(backbone: Backbone) -> int:
     """The layer to read after: two thirds of the way up, where answers are judged best (docs/results.md)."""
-    return max(backbone.split + 1, round(backbone.depth * 2 / 3))
+    return depth_of(backbone.depth, backbone.split)
+
+
+def depth_of(layers: int, split: int) -> int:
+    """See `default_depth`, for a model of so many layers."""
+    return max(split + 1, round(layers * 2 / 3))
 
 
 def prefix_features(hidden_BLD: Tensor, packed: Packed) -> Tensor:

@@ -149,6 +149,11 @@ class Chunk:
         return generator_for(seed, self.number)
 
 
+def rows_at_once(answers: int, positions: float, prompts: int) -> float:
+    """How many answers are drawn at once, of so many to each prompt with so many positions each."""
+    return answers * max(1.0, min(CHUNK_PROMPTS, prompts, CHUNK_POSITIONS / (answers * positions)))
+
+
 def chunks(model: LanguageModel, prompts: Sequence[Prompt], drawing: Drawing) -> list[Chunk]:
     """The prompts in chunks, shortest first."""
     encoded = {prompt.id: encode_prompt(model.tokenizer, prompt, drawing.prompt_tokens) for prompt in prompts}

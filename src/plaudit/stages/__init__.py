@@ -52,6 +52,7 @@ class Stage:
     reads: tuple[str, ...] = ()  # kinds of feedback that a run learns from or compares with, and that can be withdrawn
     has_checkpoint: bool = True  # whether a resumed run goes on in the middle; else it is done again
     needs_model: bool = True
+    work: Callable[..., Any] | None = None  # (config, material, shape) -> `plan.Work`: what a run will have to do
 
     @cached_property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
+from plaudit.stages.plan import WRITTEN, Draw, Material, Pass, Work, material_of, say_plan
 from plaudit.train.configs import ALGORITHMS, ReinforcementConfig, RlooConfig
 from plaudit.types import Prompt, Split
 from plaudit.workspace import Resume, Workspace
@@ -27,6 +28,7 @@ from plaudit.workspace import Resume, Workspace
 if TYPE_CHECKING:
     from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
+    from plaudit.models.pace import Shape
 
 LAST_FIGURES = ("reward_mean", "kl_nats", "finished_share", "length_tokens")  # of the last iteration, as results
 
@@ -75,10 +77,36 @@ def align(
         run, config = begin(workspace, STAGE, config, seed, resume, lambda: _reward_input(workspace, config), find)
         with record(run, workspace), provide_model(workspace, model, run) as language:
             prompts = prompts_of(run, store)
-            _train(run, workspace, store, config, prompts, language)
+            _train(run, workspace, store, config, prompts, language, says_plan=model is None)
             run.results |= _results(workspace, run, config, len(prompts), language)
     shutil.rmtree(run.checkpoint_dir, ignore_errors=True)  # only once the run is finished: it is all that resume has
     return run
+
+
+def work(config: AlignConfig, material: Material, shape: Shape) -> Work:
+    """What a run will have to do, the answers' length as it is in `config` or `material`."""
+    from plaudit.models.reward_model import depth_of
+
+    training, rollout, algorithm = config.training, config.training.rollout, ALGORITHMS[config.algorithm]
+    answers, longest = rollout.prompts * rollout.answers, rollout.max_tokens or round(material.answer_tokens)
+    tokens, prompt_positions = answers * longest * WRITTEN, rollout.prompts * material.prompt_tokens
+    positions, judged = prompt_positions + tokens, depth_of(shape.layers, shape.split) - shape.split
+    n, learned = training.iterations, training.iterations * training.passes
+    passes = [
+        Pass(n * prompt_positions, shape.layers),
+        Pass(n * positions, shape.layers + judged, n * tokens),  # the reference's log-probabilities, and the rewards
+        Pass(learned * positions, shape.adapted, learned * tokens, learned=True),
+    ]
+    if algorithm.has_critic:
+        passes += [Pass(n * positions, judged), Pass(learned * positions, judged, learned=True)]
+    return Work(
+        (Draw(n * answers, longest, answers),),
+        tuple(passes),
+        is_aligned=True,
+        at_once=positions * rollout.rows / rollout.prompts * shape.adapted,
+        kept=positions,
+        adapters=2 + algorithm.has_critic * judged / shape.adapted,
+    )
 
 
 def _reward_input(workspace: Workspace, config: AlignConfig) -> Mapping[str, Run | Path]:
@@ -92,6 +120,8 @@ def _train(
     config: AlignConfig,
     prompts: Sequence[Prompt],
     model: LanguageModel,
+    *,
+    says_plan: bool,
 ) -> None:
     from plaudit.stages.answer_length import say_what_was_cut, with_length
     from plaudit.stages.scorers import prepare_scorer, reward_run_of, score_gap
@@ -102,6 +132,9 @@ def _train(
     guide = reward_run_of(workspace, run)
     asked = Selection(Split.TRAIN, config.source, guide.results.get("question") if guide else None)
     training = with_length(run, config.training, store, asked, model)
+    if says_plan:
+        material = material_of(model, prompts, training.rollout.prompt_tokens)
+        say_plan(STAGE, replace(config, training=training), model, material, run)
     learner = ALGORITHMS[config.algorithm].load()(model, scorer, training, run.seed)
     reinforce(model, learner, scorer, prompts, run.seed, run.checkpoint_dir, _logger(run, training))
     last = run.metrics()[-1:]
@@ -168,4 +201,5 @@ STAGE = Stage(
     ),
     deciding=("algorithm",),
     parse_mapping=align_config,
+    work=work,
 )

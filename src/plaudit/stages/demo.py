@@ -31,7 +31,7 @@ from plaudit.progress import duration_text, say
 from plaudit.report.outcome import QUICK_NAME, outcome
 from plaudit.runs import Run, RunStatus
 from plaudit.stages import Stage, align, evaluate, panel, reward, sample
-from plaudit.stages.demo_time import QUICK, DemoSettings
+from plaudit.stages.demo_settings import QUICK, DemoSettings
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import ensure, has_configuration, headline, refuse_while_running
 from plaudit.train.configs import ALGORITHMS
@@ -218,13 +218,13 @@ class _Loop:
         waiting = self._waiting()
         if not waiting:
             return
-        from plaudit.stages.demo_time import measure_pace, stage_seconds
+        from plaudit.stages.plan import plan_loop
 
-        model = self._load_model()
-        seconds = stage_seconds(
-            measure_pace(model, prompts), self.options.settings, self.options.algorithm, model, prompts, len(held_out)
-        )
-        left = duration_text(sum(seconds[stage] for stage in waiting))
+        flags = stage_flags(self.options.settings, self.options.algorithm)
+        stages = [stage for stage in (sample.STAGE, reward.STAGE, align.STAGE, evaluate.STAGE) if stage.name in waiting]
+        configs = {stage: stage.configure(flags[stage.name]) for stage in stages}
+        takes = plan_loop(configs, self._load_model(), prompts, len(held_out), self.options.settings.max_tokens)
+        left = duration_text(sum(each.seconds for each in takes.values()))
         ranking = " besides your ranking" if self.options.people else ""
         self.write(f"It will take about {left} here{ranking}.")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from plaudit.config import require_above, require_at_least
@@ -19,6 +19,7 @@ from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
+from plaudit.stages.plan import WRITTEN, Draw, Material, Pass, Work, material_of, say_plan
 from plaudit.stages.sessions import require_same
 from plaudit.types import Drawing, Prompt, Sampling, Split, seed_for
 from plaudit.workspace import Resume, Workspace
@@ -26,6 +27,7 @@ from plaudit.workspace import Resume, Workspace
 if TYPE_CHECKING:
     from plaudit.evaluate.comparison import Side
     from plaudit.models.catalog import LanguageModel
+    from plaudit.models.pace import Shape
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,30 @@ def evaluate(
             with read_at_one_moment(run, store):
                 references = store.demonstrations({prompt.id for prompt in prompts})
             aligned = workspace.run(run.inputs["align"]["id"])
-            base, policy = _both_sides(run, workspace, aligned, prompts, _drawing(config, aligned), language)
+            drawing = _drawing(config, aligned)
+            if model is None:
+                material = material_of(language, prompts, drawing.prompt_tokens)
+                say_plan(STAGE, replace(config, max_tokens=drawing.sampling.max_tokens), language, material, run)
+            base, policy = _both_sides(run, workspace, aligned, prompts, drawing, language)
             _conclude(run, workspace, references, aligned, base, policy)
     return run
+
+
+def work(config: EvaluateConfig, material: Material, shape: Shape) -> Work:
+    """What a run will have to do, the answers' length as it is in `config` or `material`."""
+    from plaudit.models.reward_model import depth_of
+    from plaudit.models.sampling import rows_at_once
+
+    prompts, longest = min(material.prompts, config.prompts), config.max_tokens or round(material.answer_tokens)
+    rows = rows_at_once(config.answers, material.prompt_tokens + longest, prompts)
+    tokens, read = prompts * config.answers * longest * WRITTEN, prompts * material.prompt_tokens
+    judged = depth_of(shape.layers, shape.split) - shape.split
+    passes = (
+        Pass(2 * read, shape.layers),
+        Pass(2 * (read + tokens), shape.split + judged),  # the rewards of both sides
+        Pass(2 * (read + tokens), shape.adapted, 2 * tokens),  # the policy's answers by policy and base
+    )
+    return Work((Draw(2 * prompts * config.answers, longest, rows),), passes, is_aligned=True, adapters=2)
 
 
 def _draw_prompts(prompts: list[Prompt], config: EvaluateConfig, seed: int) -> list[Prompt]:
@@ -151,4 +174,5 @@ STAGE = Stage(
     ),
     reads=("demonstrations",),
     has_checkpoint=False,
+    work=work,
 )

@@ -14,6 +14,7 @@ from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
 from plaudit.stages.lifecycle import begin, provide_model, record
+from plaudit.stages.plan import SOME, Material, Pass, Work, material_of, say_plan
 from plaudit.train.configs import RewardConfig
 from plaudit.types import AnnotatorKind, Judgement, Preference, Split
 from plaudit.workspace import Resume, Workspace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from plaudit.evaluate.reward_accuracy import HeldOut
     from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
+    from plaudit.models.pace import Shape
     from plaudit.models.reward_model import RewardModel
     from plaudit.train.reward import Group
 
@@ -72,6 +74,8 @@ def reward(
             with read_at_one_moment(run, store):
                 feedback = gather(workspace, store, config)
                 run.inputs |= _made_by(workspace, feedback)
+            if model is None:
+                say_plan(STAGE, config, language, _material(feedback, config.training, language), run)
             trained = _train(run, feedback.train, config.training, language)
             _measure(run, _held_out(store, feedback, trained, language), feedback)
             run.results |= _about(feedback, language)
@@ -114,6 +118,40 @@ def _groups(store: FeedbackStore, preferences: list[Preference]) -> list[Group]:
     prompt_ids = {preference.prompt_id for preference in preferences}
     prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=prompt_ids)}
     return group_by_prompt(preferences, prompts, {answer.id: answer for answer in store.responses(prompt_ids)})
+
+
+def work(config: RewardStageConfig, material: Material, shape: Shape) -> Work:
+    """What a run will have to do."""
+    from plaudit.models.reward_model import depth_of
+    from plaudit.train.reward import TOKENS_AT_ONCE
+
+    training = config.training
+    depth = training.depth or depth_of(shape.layers, shape.split)
+    each = material.prompt_tokens + material.answers * material.answer_tokens
+    positions, judged = material.prompts * each, depth - shape.split
+    passes = (
+        Pass(positions, depth),  # the lower layers, and the features that the head is fitted to
+        Pass(training.epochs * positions, judged, learned=True),
+        Pass(positions, judged),  # the scale of the scores
+        Pass(material.heldout * each, depth),
+    )
+    most = training.keep_mb * 2**20 / (shape.hidden * shape.number_bytes)
+    return Work((), passes, at_once=TOKENS_AT_ONCE * judged, kept=min(positions, most), adapters=judged / shape.adapted)
+
+
+def _material(feedback: Feedback, config: RewardConfig, model: LanguageModel) -> Material:
+    from plaudit.models.chat import encode_answer
+
+    groups, answers = feedback.groups, [answer for group in feedback.groups for answer in group.answers]
+    some = answers[:: max(1, len(answers) // SOME)]
+    tokens = sum(len(encode_answer(model.tokenizer, a.text, a.stop_reason, config.answer_tokens)) for a in some)
+    return replace(
+        material_of(model, [group.prompt for group in groups], config.prompt_tokens),
+        prompts=len(feedback.train),
+        heldout=len(feedback.heldout),
+        answers=len(answers) / len(groups),
+        answer_tokens=tokens / len(some),
+    )
 
 
 def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Mapping[str, Source]:
@@ -219,4 +257,5 @@ STAGE = Stage(
     ),
     reads=("judgements",),
     has_checkpoint=False,
+    work=work,
 )

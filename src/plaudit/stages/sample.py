@@ -17,6 +17,7 @@ from plaudit.runs import Run
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
+from plaudit.stages.plan import Draw, Material, Pass, Work, material_of, say_plan
 from plaudit.stages.sessions import require_same
 from plaudit.types import Drawing, Prompt, Response, Sampling, Split, StopReason, seed_for
 from plaudit.workspace import Resume, Workspace
@@ -24,6 +25,7 @@ from plaudit.workspace import Resume, Workspace
 if TYPE_CHECKING:
     from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
+    from plaudit.models.pace import Shape
     from plaudit.models.sampling import Chunk
 
 
@@ -73,9 +75,24 @@ def sample(
         run, config = begin(workspace, STAGE, config, seed, resume, lambda: _policy_run(workspace, config), find)
         with record(run, workspace), provide_model(workspace, model, run) as language:
             prompts = prompts_of(run, store)
+            if model is None:
+                say_plan(STAGE, config, language, material_of(language, prompts, config.prompt_tokens), run)
             _draw_missing(run, workspace, store, language, prompts, config)
             _conclude(run, store, prompts, language)
     return run
+
+
+def work(config: SampleConfig, material: Material, shape: Shape) -> Work:
+    """What a run will have to do."""
+    from plaudit.models.sampling import rows_at_once
+
+    positions = material.prompt_tokens + config.max_tokens
+    counts = [n for n in (config.answers - config.hinted, config.hinted) if n]
+    draws = [
+        Draw(material.prompts * n, config.max_tokens, rows_at_once(n, positions, material.prompts)) for n in counts
+    ]
+    prefill = Pass(len(counts) * material.prompts * material.prompt_tokens, shape.layers)
+    return Work(tuple(draws), (prefill,), is_aligned=config.policy is not None, adapters=bool(config.policy))
 
 
 def _policy_run(workspace: Workspace, config: SampleConfig) -> Mapping[str, Run | Path]:
@@ -172,4 +189,5 @@ STAGE = Stage(
         SOURCE,
         Flag("policy", "The align run that answers.", "ID"),
     ),
+    work=work,
 )

@@ -44,6 +44,7 @@ from plaudit.train.losses import bradley_terry_loss
 from plaudit.train.steps import LOWER, finite_loss, take_step
 from plaudit.types import Preference, Prompt, Response, seed_for
 
+TOKENS_AT_ONCE = 1024  # of a micro-batch
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # on the head's squared weights
 FOLDS = 5
 MAX_GRAD_NORM = 1.0  # of adapter and head, each by itself: their gradients are of different sizes
@@ -127,7 +128,7 @@ def score_settings(model: LanguageModel, config: RewardConfig) -> ScoreSettings:
 
 
 def make_batches(
-    model: LanguageModel, groups: Sequence[Group], config: RewardConfig, tokens: int = 1024
+    model: LanguageModel, groups: Sequence[Group], config: RewardConfig, tokens: int = TOKENS_AT_ONCE
 ) -> list[Batch]:
     """The groups as micro-batches of rows of similar length, ready to train on.
 
