@@ -69,7 +69,7 @@ def disk_sentence(error: OSError, path: Path | str) -> str:
         return f"The disk is full: {path} was not written. Free some space and {AGAIN}."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission for {path}. Change its permissions or choose another folder."
-    return f"{path}: {error.strerror or error}."
+    return f"{path}: {' '.join(str(error.strerror or error).split()).rstrip('. ')}."  # Arrow's say more than a line
 
 
 def content_digest(path: Path, leave_out: tuple[str, ...] = ()) -> str:

@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 
 from bench._fuzz_targets import CORPUS, TARGETS, Attempt, Watch
+from plaudit.errors import PlauditError
 
 INPUTS = sorted(CORPUS.glob("*/*"))
+MENDED = {
+    "import/archive-with-a-nameless-file": "holds none of",
+    "import/mapping-that-asks-in-lists": "--map: ask is a list, not a table",
+    "import/mapping-to-a-number": "--map: choice must be a column, not 1",
+    "import/mapping-to-a-scale-without-end": "--map: scale must be a number",
+    "import/mapping-whose-middle-is-none": "--map: middle must be a number, not nan",
+    "import/parquet-page-that-is-none": "not Parquet that can be read",
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +32,11 @@ def attempts() -> Iterator[dict[str, Attempt]]:
 def test_every_input_is_read_or_refused(attempts: dict[str, Attempt], file: Path, tmp_path: Path) -> None:
     Watch(attempts[file.parent.name], tmp_path)(file.read_bytes())
     assert [found.read_text() for found in tmp_path.glob("*.txt")] == []
+
+
+@pytest.mark.parametrize(("name", "sentence"), MENDED.items(), ids=MENDED)
+def test_what_once_failed_is_refused_in_a_sentence(attempts: dict[str, Attempt], name: str, sentence: str) -> None:
+    with pytest.raises(PlauditError) as refused:
+        attempts[name.partition("/")[0]]((CORPUS / name).read_bytes())
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)

@@ -239,7 +239,9 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[Placed]:
             for record in batch.to_pylist():
                 number += 1
                 yield f"{name}, row {number}", record
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's word; Arrow says so of a damaged page, too
         raise malformed_error(
             f"{name}, after row {number}", f"not Parquet that can be read ({one_line(error)})"
         ) from error

@@ -102,7 +102,7 @@ def _file(path: Path) -> Iterator[Placed]:
 
 def _archive(path: Path) -> Iterator[Placed]:
     with writing(path), _whole(path), zipfile.ZipFile(path) as archive:
-        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        names = [name for name in archive.namelist() if name and not name.endswith("/")]
         readable = sorted(name for name in names if suffix_of(name) and not is_hidden(Path(PurePosixPath(name))))
         if not readable:
             raise UsageError(f"The archive {path} holds none of {', '.join(SUFFIXES)} (or those with .gz).")

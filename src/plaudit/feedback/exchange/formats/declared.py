@@ -42,19 +42,39 @@ def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
         if known[key].startswith("tuple[str"):
             typed[key] = _paths(key, value)
         elif key == "ratings":
-            typed[key] = {attribute: _paths(f"ratings.{attribute}", paths) for attribute, paths in dict(value).items()}
-        elif key in ("choices", "tags", "only"):
-            typed[key] = {str(name): each for name, each in dict(value).items()}
+            typed[key] = {name: _paths(f"ratings.{name}", paths) for name, paths in _table(key, value).items()}
+        elif key == "tags":
+            typed[key] = {name: _value(f"tags.{name}", "str", path) for name, path in _table(key, value).items()}
+        elif key in ("choices", "only"):
+            typed[key] = _table(key, value)
         elif key == "scale":
             low, high = value
-            typed[key] = (float(low), float(high))
+            typed[key] = (_value(key, "float", low), _value(key, "float", high))
         elif key == "ask":
-            typed[key] = tuple(_typed(differs) for differs in value)
-        elif isinstance(value, list):
-            raise ValueError(f"{key} is one column, not several")
+            typed[key] = tuple(_typed(_table(key, differs)) for differs in value)
         else:
-            typed[key] = value
+            typed[key] = _value(key, known[key], value)
     return typed
+
+
+def _table(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} is {reading.kind(value)}, not a table")
+    return value
+
+
+def _value(key: str, kind: str, value: Any) -> Any:
+    """One column, one number, or true or false: as TOML has it, or as it was typed."""
+    if isinstance(value, list):
+        raise ValueError(f"{key} is one column, not several")
+    if kind == "bool" and value in (True, False, "true", "false"):
+        return value in (True, "true")
+    if kind.startswith("float") and (number := reading.number(value)) is not None:
+        return number
+    if kind != "str" or not isinstance(value, str):
+        wanted = {"bool": "true or false", "str": "a column"}.get(kind, "a number")
+        raise ValueError(f"{key} must be {wanted}, not {value!r:.40}")
+    return value
 
 
 def _paths(key: str, value: Any) -> tuple[str, ...]:
