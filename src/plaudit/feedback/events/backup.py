@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select
-from sqlalchemy.exc import CompileError, DataError, IntegrityError
+from sqlalchemy.exc import ArgumentError, CompileError, OperationalError, StatementError
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.events import replay
@@ -39,7 +39,16 @@ LONGEST_LINE = 1 << 25  # bytes, in a small archive
 MOST_EXPANSION = 20  # times the archive: what a line may have in a large one, such as the withdrawal of a data set
 BYTES_AT_ONCE = 1 << 25
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError)
-_NO_ROWS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, IntegrityError, DataError, CompileError)
+_NO_ROWS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    ArgumentError,
+    CompileError,
+    StatementError,
+)
 
 
 def back_up(connection: Connection, file: Path) -> int:
@@ -96,9 +105,11 @@ def restore(connection: Connection, file: Path) -> int:
                 _compare(table, archive, manifest["parts"][table.name], file, longest)
             for table in PARTS:
                 for lines in _batches(table, archive, longest):
-                    _insert(connection, table, [json.loads(line) for line in lines])
+                    _insert(connection, table, [_row(table, json.loads(line)) for line in lines])
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except OperationalError:  # the disk or a lock, and not what the archive holds
+        raise
     except (*_NO_ZIP, *_NO_ROWS) as error:
         raise UsageError(f"{file} is no whole backup of a feedback store; nothing was restored.") from error
     if differences := replay.differences(connection):
@@ -141,6 +152,17 @@ def _batches(table: Table, archive: zipfile.ZipFile, longest: int) -> Iterator[l
                 batch, size = [], 0
         if batch:
             yield batch
+
+
+def _row(table: Table, row: Any) -> dict[str, Any]:
+    """What a line holds, as the table's columns take it. ValueError otherwise: each database says it differently."""
+    if not isinstance(row, dict) or not set(row) <= set(table.columns.keys()):
+        raise ValueError("a line is no row of its table")
+    for name, column in table.columns.items():
+        kind, value = column.type.python_type, row.get(name)
+        if not (column.nullable if value is None else isinstance(value, kind) and not isinstance(value, bool)):
+            raise ValueError(f"{name} is no {kind.__name__}")
+    return row
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
