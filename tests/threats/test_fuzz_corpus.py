@@ -19,6 +19,7 @@ MENDED = {
     "import/mapping-to-a-number": "--map: choice must be a column, not 1",
     "import/mapping-to-a-scale-without-end": "--map: scale must be a number",
     "import/mapping-whose-middle-is-none": "--map: middle must be a number, not nan",
+    "import/parquet-histogram-of-another-size": "not Parquet that can be read",
     "import/parquet-page-that-is-none": "not Parquet that can be read",
     "restore/answer-whose-text-is-a-list": NO_BACKUP,
     "restore/event-that-is-a-list": NO_BACKUP,

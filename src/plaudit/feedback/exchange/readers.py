@@ -230,7 +230,8 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[Placed]:
     number, left = 0, largest_unpacked(file.seek(0, io.SEEK_END))
     try:
         table = pq.ParquetFile(file)
-        if any(_is_inflated(table.metadata.row_group(group)) for group in range(table.num_row_groups)):
+        groups = (table.metadata.row_group(group) for group in range(table.num_row_groups))
+        if any(group.total_byte_size > left for group in groups):  # a damaged column's own size ends the process
             raise malformed_error(name, "unpacks to far more than data do")
         for batch in table.iter_batches(ROWS_AT_ONCE):
             left -= batch.nbytes
@@ -245,12 +246,6 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[Placed]:
         raise malformed_error(
             f"{name}, after row {number}", f"not Parquet that can be read ({one_line(error)})"
         ) from error
-
-
-def _is_inflated(group: Any) -> bool:
-    """Whether a column of a Parquet file's group of rows is small when packed and large in memory."""
-    columns = [group.column(place) for place in range(group.num_columns)]
-    return any(it.total_uncompressed_size > largest_unpacked(it.total_compressed_size) for it in columns)
 
 
 _READERS: dict[str, Callable[[str, IO[bytes]], Iterator[Placed]]] = {
