@@ -235,6 +235,20 @@ def test_a_file_brings_no_checks_for_people_here(site: Site, tmp_path: Path, row
     assert [task.gold for task in site.store.tasks()] == [None] * 4
 
 
+@pytest.mark.parametrize("answered", [0, 1])
+def test_a_file_asks_no_more_people_here_than_other_tasks_do(
+    site: Site, tmp_path: Path, rows: Rows, answered: int
+) -> None:
+    new = [{"text": f"another answer {n}"} | {k: v for k, v in answer.items() if k not in ("id", "text")}
+           for n, answer in enumerate(rows[0]["answers"])]  # fmt: skip
+    said = next(row for row in rows if row["kind"] == ("judgement" if answered else "skip"))
+    strange = said | {"id": "x", "annotator": "mallory", "annotator_kind": "dataset", "answers": new, "overlap": 9_999}
+    bring(site.store, tmp_path, [strange])
+    (task,) = (task for task in site.store.tasks() if task.overlap > 1) if answered else site.store.tasks()[-1:]
+    assert task.overlap == 1 + answered
+    assert site.store.places_for_people([task.id]) == {task.id: 1}
+
+
 def test_a_version_of_guidelines_far_in_the_future_is_refused(tmp_path: Path, rows: Rows) -> None:
     with FeedbackStore.open(tmp_path / "elsewhere.db") as store, pytest.raises(UsageError, match="guidelines_version"):
         bring(store, tmp_path, [rows[0] | {"guidelines_version": 2**31 - 1}])

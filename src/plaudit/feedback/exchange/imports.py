@@ -352,9 +352,10 @@ def _keep_history(
         if reading.limit is not None and len(kept) >= reading.limit:
             break
     if not trust_names and (people := store.people()):
+        here = {task.id: task.overlap for task in store.tasks()}
         checks = {it.task.id for it in kept if it.task and it.task.purpose is not TaskPurpose.WORK}
-        if checks := checks - {task.id for task in store.tasks()}:
+        if checks := checks - here.keys():
             noun = counted(len(checks), "task that checks people", "tasks that check people")
             summary.notes.append(f"{noun} came in as work, without the answer (--trust-names keeps it).")
-        kept = list(without_claims(kept, people))
+        kept = list(without_claims(kept, people, most=max(here.values(), default=1)))
     Keeper(store, summary, heldout_share).keep(kept, is_history=True)
