@@ -58,10 +58,13 @@ def _json_lines(name: str, file: IO[bytes]) -> Iterator[Placed]:
     encoding = _encoding(file)
     wide = io.TextIOWrapper(file, encoding) if encoding == "utf-16" else None
     for number in count(1):
-        line = wide.readline(LONGEST_RECORD + 1).encode() if wide else file.readline(LONGEST_RECORD + 1)
+        where = f"{name}, line {number}"
+        try:
+            line = wide.readline(LONGEST_RECORD + 1).encode() if wide else file.readline(LONGEST_RECORD + 1)
+        except UnicodeDecodeError as error:  # what follows cannot be found either
+            raise malformed_error(where, f"not UTF-16 text ({error.reason})") from error
         if not line:
             return
-        where = f"{name}, line {number}"
         if len(line) > LONGEST_RECORD:
             raise malformed_error(where, f"longer than {LONGEST_RECORD >> 20} MB, which no record is")
         text = _decoded(line)

@@ -33,6 +33,7 @@ from plaudit.files import one_line, writing
 
 ARCHIVE = ".zip"
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:((?P<config>[\w.-]+)/)?(?P<split>[\w.\[\]%-]+))?")
+_DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError)
 _READABLE = f"{', '.join(SUFFIXES)} (or those with .gz) or {ARCHIVE}"
 
 
@@ -166,7 +167,7 @@ class _Unpacking(io.RawIOBase):
 def _whole(path: Path) -> Iterator[None]:
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError) as error:
+    except (*_DAMAGES, UnicodeDecodeError) as error:  # a name in a zip archive; readers tell of their texts
         kind = "zip archive" if path.suffix.lower() == ARCHIVE else "gzip file"
         raise UsageError(
             f"{path} is a damaged {kind}: {one_line(error)}. Nothing was imported. Fetch it again."
