@@ -24,6 +24,9 @@ from plaudit.web.texts import RefusalError
 LARGEST_BODY_BYTES = 1 << 20  # of documents and judgements, by who has a session
 LARGEST_FORM_BYTES = 1 << 14  # of names and passwords: forms are parsed slowly, and before anybody is known
 LARGE_PATHS = ("/api/", "/lead/guidelines", "/lead/project")
+MOST_FIELDS = 100  # of a form; those of this app have a dozen, and each costs time
+PIECE_BYTES = 1 << 14  # of a body, that the parser of forms gets before it is somebody else's turn
+FORM = "application/x-www-form-urlencoded"
 BODY_SECONDS = 30.0  # in which a request must have come whole
 STATIC = "/static/"
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]+)(:[0-9]{1,5})?")
@@ -102,6 +105,8 @@ class Guard:
                 refusal = RefusalError(401, "signed-out")  # 413 would be for good, and what is sent waits for a sign-in
             elif refusal is None and body is None:
                 refusal = RefusalError(413, "too-large", limit=largest // 1024)
+            elif body is not None and _is_form(scope) and body.count(b"&") >= MOST_FIELDS:
+                refusal = RefusalError(422, "malformed", what=f"a form has at most {MOST_FIELDS} fields")
         except ClientDisconnect:
             return  # nobody waits for an answer, and half a request asks for nothing
         except TimeoutError:
@@ -138,6 +143,10 @@ async def _whole_body(scope: Scope, receive: Receive, largest: int) -> bytes | N
             return bytes(body)
 
 
+def _is_form(scope: Scope) -> bool:
+    return Headers(scope=scope).get("content-type", "").lower().startswith(FORM)
+
+
 def _declared(scope: Scope) -> float:
     """How many bytes the request says it has; 0 where it says nothing, and no end of them where that is no number."""
     declared = Headers(scope=scope).get("content-length", "0")
@@ -162,12 +171,17 @@ def _is_address(name: str) -> bool:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+    starts = iter(range(0, max(len(body), 1), PIECE_BYTES))
 
-    async def once() -> Message:
-        return waiting.pop() if waiting else await receive()
+    async def by_pieces() -> Message:
+        start = next(starts, None)
+        if start is None:
+            return await receive()
+        await asyncio.sleep(0)
+        piece = body[start : start + PIECE_BYTES]
+        return {"type": "http.request", "body": piece, "more_body": start + PIECE_BYTES < len(body)}
 
-    return once
+    return by_pieces
 
 
 def _answer(refusal: RefusalError) -> Response:

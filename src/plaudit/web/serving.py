@@ -20,6 +20,7 @@ from plaudit.web.app import create_app, environment
 from plaudit.web.deployment import LOOPBACK, readable_by_others
 from plaudit.web.security import answered_names
 from plaudit.web.site import Site
+from plaudit.web.wire import PunctualProtocol
 from plaudit.workspace import Workspace
 
 EVERYWHERE = ("0.0.0.0", "::")
@@ -78,6 +79,7 @@ def _config(app: object, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         factory=isinstance(app, str),
+        http=PunctualProtocol,
         workers=workers,
         access_log=False,  # addresses of one-time links must not stand in a log
         log_level="warning",
