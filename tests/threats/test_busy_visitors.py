@@ -6,15 +6,23 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import uvicorn
 from fastapi import FastAPI, Response
 
-from plaudit.web import serving, wire
+from plaudit.feedback.store import FeedbackStore
+from plaudit.web import people, serving, wire
 from plaudit.web.security import MOST_FIELDS, PIECE_BYTES, Guard
+from plaudit.web.site import Site
+from plaudit.web.texts import RefusalError
+from tests.web.conftest import Browser, add_tasks
 
 PATIENCE_SECONDS = 0.5
 LARGE_BYTES = 30_000_000  # more than the kernel keeps for a connection
@@ -39,6 +47,15 @@ def connect(port: int, sent: bytes = b"") -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=20)
     connection.sendall(sent)
     return connection
+
+
+def ask(port: int, method: str, path: str, cookie: str, body: str = "") -> HTTPResponse:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    form = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+    connection.request(method, path, body, {"Cookie": cookie, **form})
+    answer = connection.getresponse()
+    answer.read()
+    return answer
 
 
 def told(connection: socket.socket) -> bytes:
@@ -110,11 +127,13 @@ def test_who_sends_more_than_a_request_is_turned_away(port: int, much: bytes) ->
 
 def test_who_is_slow_to_think_is_not_hung_up_on(port: int) -> None:
     """What waits between two requests is a browser; it has uvicorn's own deadline."""
-    with connect(port, ASKED) as connection:
-        assert connection.recv(1 << 16)[9:12] == b"200"
-        time.sleep(PATIENCE_SECONDS * 2)
-        connection.sendall(ASKED)
-        assert connection.recv(1 << 16)[9:12] == b"200"
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    for seconds in (PATIENCE_SECONDS * 2, 0):
+        connection.request("GET", "/signin")
+        answer = connection.getresponse()
+        assert (answer.status, b"</html>" in answer.read()) == (200, True)
+        assert connection.sock is not None  # else it has hung up, and the next request would be another connection's
+        time.sleep(seconds)
 
 
 def test_all_workers_are_served_so() -> None:
@@ -147,3 +166,45 @@ def test_a_large_form_leaves_others_their_turn() -> None:
     asyncio.run(Guard(app, ["localhost"])(scope, receive, receive))
     assert b"".join(pieces) == body
     assert max(map(len, pieces)) <= PIECE_BYTES
+
+
+def test_readers_do_not_wait_for_who_waits_to_write(
+    site: Site, join: Callable[..., Browser], browser: Callable[[], Browser], port: int, tmp_path: Path
+) -> None:
+    add_tasks(site, 3)
+    ann, stranger = join("ann"), browser()
+    ann.task()
+    stranger.get("/signin")
+    signed, not_signed = ("; ".join(f"{k}={v}" for k, v in it.client.cookies.items()) for it in (ann, stranger))
+
+    def guess(name: int) -> tuple[int, str | None]:
+        form = urlencode({"csrf": stranger.csrf, "name": f"name {name}", "password": "a wrong password"})
+        answer = ask(port, "POST", "/signin", not_signed, form)
+        return answer.status, answer.headers["Retry-After"]
+
+    with (
+        FeedbackStore.open(tmp_path / "feedback.db") as importing,
+        ThreadPoolExecutor(42) as pool,
+        importing.transaction(),
+    ):
+        guesses = [pool.submit(guess, number) for number in range(42)]
+        time.sleep(0.5)
+        for path, cookie in (("/signin", not_signed), ("/api/task", signed)):
+            began = time.monotonic()
+            assert ask(port, "GET", path, cookie).status == 200
+            assert time.monotonic() - began < 1.0  # on a busy machine; without anybody else on it, 0.01
+        answers = [it.result() for it in guesses]
+    assert {status for status, _ in answers} == {503}
+    assert all(after is not None for _, after in answers)
+
+
+def test_who_waits_for_a_password_leaves_threads_to_others() -> None:
+    for _ in range(people.MOST_WAITING):
+        people._waiting.acquire()
+    try:
+        with pytest.raises(RefusalError) as refused:
+            people.matches("a password", None)
+    finally:
+        people._waiting.release(people.MOST_WAITING)
+    assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, str(people.RETRY_SECONDS))
+    assert not people.matches("a password", None)

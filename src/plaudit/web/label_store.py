@@ -18,6 +18,9 @@ from plaudit.types import Demonstration, Judgement
 class LabelStore(FeedbackStore):
     """A feedback store whose transactions also reach the tables beside the log (accounts, sessions, throttles)."""
 
+    patience = 3.0  # somebody waits for the answer, and what a page has to send it sends again
+    most_writers = 20  # of the 40 threads of a worker: the others are for who only reads
+
     _asked: tuple[int | None, frozenset[str]] | None = None  # the settings' event, with what was asked for up to it
 
     def writing(self) -> AbstractContextManager[Connection]:

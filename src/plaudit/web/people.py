@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -16,8 +18,11 @@ LONGEST_NAME = 60
 LEAST_CHARACTERS = 10  # of a password; length is what matters (NIST SP 800-63B, 5.1.1.2, asks for 8)
 MOST_CHARACTERS = 200
 HASHES_AT_ONCE = 2  # each takes 64 MiB: a storm of sign-ins must not take the machine's memory
+MOST_WAITING = 12  # for a hash, those at work included: each holds one of a worker's 40 threads
+RETRY_SECONDS = 5
 
 _hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
+_waiting = threading.BoundedSemaphore(MOST_WAITING)
 
 
 class Role(StrEnum):
@@ -88,15 +93,27 @@ def proper_password(password: str, name: str) -> str:
     return password
 
 
+@contextmanager
+def _turn_to_hash() -> Iterator[None]:
+    """RefusalError (503) at once where many wait."""
+    if not _waiting.acquire(blocking=False):
+        raise RefusalError(503, "crowded", retry_seconds=RETRY_SECONDS)
+    try:
+        with _hashing:
+            yield
+    finally:
+        _waiting.release()
+
+
 def hash_password(password: str) -> str:
-    with _hashing:
+    with _turn_to_hash():
         return _hasher().hash(_bytes(password))
 
 
 def matches(password: str, password_hash: str | None) -> bool:
     """Whether the password is right. It takes as long where there is no such account (`password_hash` None)."""
     password = password[: MOST_CHARACTERS + 1]
-    with _hashing:
+    with _turn_to_hash():
         right = _hasher().verify(_bytes(password), password_hash or _nobodys())
     return right and password_hash is not None
 

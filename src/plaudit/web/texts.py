@@ -49,6 +49,10 @@ SENTENCES: dict[str, dict[str, str]] = {
         "en": "The feedback store cannot be used right now. Try again in a moment.",
         "ja": "現在データベースを利用できません。しばらくしてから、もう一度お試しください。",
     },
+    "crowded": {
+        "en": "Many people are signing in right now. Try again in a moment.",
+        "ja": "現在サインインが集中しています。しばらくしてから、もう一度お試しください。",
+    },
     "bug": {
         "en": "Something went wrong on our side. It is in the server's log.",
         "ja": "サーバーで問題が発生しました。詳細はサーバーのログに記録されています。",

@@ -6,6 +6,7 @@ all: a transaction in a transaction is part of it.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,9 +20,9 @@ from sqlalchemy import Column, Connection, Engine, Row, Select, Table, func, sel
 from plaudit.errors import NotThereError
 from plaudit.feedback.events import rows
 from plaudit.feedback.events.connection import (
+    Turns,
     bring_up_to_date,
     engine_for,
-    in_turn,
     name_of,
     reading_transaction,
     writing_transaction,
@@ -251,9 +252,12 @@ class FeedbackReader:
 class FeedbackWriter(FeedbackReader):
     """A reader with transactions that write; what can be written, `FeedbackStore` says."""
 
+    patience: float | None = None  # seconds, for the turn to write; None: as long as a command waits
+    most_writers = sys.maxsize  # that write or wait for their turn at a time
+
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self._turn = threading.Lock()
+        self._turns = Turns(engine, self.most_writers)
 
     @classmethod
     def open(cls, place: str | Path, create: bool = True) -> Self:
@@ -261,7 +265,7 @@ class FeedbackWriter(FeedbackReader):
 
         UsageError when there is none and `create` is off; PlauditError when a newer Plaudit wrote it.
         """
-        engine = engine_for(place, create)
+        engine = engine_for(place, create, cls.patience)
         try:
             bring_up_to_date(engine)
         except BaseException:
@@ -298,7 +302,7 @@ class FeedbackWriter(FeedbackReader):
             with ours.begin_nested():  # a failure in here that the caller survives must leave nothing behind
                 yield ours
             return
-        with in_turn(self._turn, self._engine), writing_transaction(self._engine) as connection:
+        with self._turns.taken(), writing_transaction(self._engine) as connection:
             self._ours.connection = connection
             try:
                 yield connection

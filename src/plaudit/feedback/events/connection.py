@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,12 @@ from plaudit.files import create_private, writing
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: an import writes millions
 BUSY_SECONDS = 20.0  # a bulk import of tens of thousands of rows holds the lock for a few
+PATIENCE = "plaudit_patience"  # an engine's option: for how many seconds it waits instead
 
 ASKED_EVERY = 0.004  # seconds: whether the lock is free
 
 _BUSY = "Another program is writing to {place} and did not finish within {busy:.0f} s. Try again when it has."
+_CROWDED = "Too many wait for their turn to write to {place}. Try again in a moment."
 _FULL = "The disk is full: nothing was written to {place}. Free some space and run the same command again."
 _READ_ONLY = "{place} is read-only. Change its permissions or work on a copy."
 _UNREACHABLE = "{place} cannot be reached ({refusal}). Check the address, and that PostgreSQL is running there."
@@ -89,7 +92,11 @@ def reported(engine: Engine) -> Iterator[None]:
 
 
 def busy(engine: Engine) -> PlauditError:
-    return PlauditError(_BUSY.format(place=name_of(engine), busy=BUSY_SECONDS))
+    return PlauditError(_BUSY.format(place=name_of(engine), busy=_patience_of(engine)))
+
+
+def _patience_of(source: Engine | Connection) -> float:
+    return float(source.get_execution_options().get(PATIENCE, BUSY_SECONDS))
 
 
 def name_of(engine: Engine) -> str:
@@ -108,7 +115,7 @@ def shown(url: URL) -> str:
 def _sentence(refusal: str, engine: Engine) -> str:
     known = (sentence for sign, sentence in _REFUSALS if sign in refusal.lower())
     sentence = next(known, "The feedback store {place} could not be used: {refusal}.")
-    return sentence.format(place=name_of(engine), busy=BUSY_SECONDS, refusal=_one_line(refusal, engine.url))
+    return sentence.format(place=name_of(engine), busy=_patience_of(engine), refusal=_one_line(refusal, engine.url))
 
 
 def _one_line(refusal: str, url: URL) -> str:
@@ -117,8 +124,11 @@ def _one_line(refusal: str, url: URL) -> str:
     return first.replace(str(url.password), "***") if url.password else first
 
 
-def engine_for(place: str | Path, create: bool) -> Engine:
-    """An engine for a path or a database URL. UsageError when there is nothing and `create` is off."""
+def engine_for(place: str | Path, create: bool, patience: float | None = None) -> Engine:
+    """An engine for a path or a database URL. UsageError when there is nothing and `create` is off.
+
+    `patience`: for how many seconds its writers wait for their turn; None: BUSY_SECONDS.
+    """
     url = _url(place)
     is_file = url.get_backend_name() == "sqlite"
     file = str(url.database or ":memory:")
@@ -136,11 +146,12 @@ def engine_for(place: str | Path, create: bool) -> Engine:
         raise UsageError(f"{url.render_as_string()} cannot be used as a feedback store: {error}.") from error
     except ArgumentError as error:
         raise UsageError(f"{url.render_as_string()} cannot be used as a feedback store: {error}.") from error
+    engine.update_execution_options(**{} if patience is None else {PATIENCE: patience})
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.name == POSTGRESQL:
-        event.listen(engine, "connect", _configure_postgresql)
+        event.listen(engine, "connect", partial(_configure_postgresql, _patience_of(engine)))
         event.listen(engine, "begin", _begin_postgresql)
     return engine
 
@@ -178,7 +189,7 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
     # SQLite refuses to change the journal at once, without waiting, where another process opens the file for the first
     # time just then.
-    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
@@ -198,14 +209,14 @@ def _begin_in_turn(connection: Connection) -> None:
     """
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:
-        _patiently(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        _patiently(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), _patience_of(connection))
     finally:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
 
-def _patiently(statement: Callable[[], Any]) -> None:
-    """Execute `statement` again until nothing locks it out, for BUSY_SECONDS; then what refused it."""
-    until = time.monotonic() + BUSY_SECONDS
+def _patiently(statement: Callable[[], Any], patience: float) -> None:
+    """Execute `statement` again until nothing locks it out, for `patience` seconds; then what refused it."""
+    until = time.monotonic() + patience
     while True:
         try:
             statement()
@@ -216,9 +227,9 @@ def _patiently(statement: Callable[[], Any]) -> None:
         time.sleep(ASKED_EVERY)
 
 
-def _configure_postgresql(connection: Any, _record: Any) -> None:
+def _configure_postgresql(patience: float, connection: Any, _record: Any) -> None:
     connection.autocommit = True
-    connection.execute(f"SET lock_timeout = '{BUSY_SECONDS:.0f}s'")
+    connection.execute(f"SET lock_timeout = '{patience * 1000:.0f}ms'")
     connection.autocommit = False
 
 
@@ -227,15 +238,29 @@ def _begin_postgresql(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
 
 
-@contextmanager
-def in_turn(turn: threading.Lock, engine: Engine) -> Iterator[None]:
-    """Let the writers of this process queue here: the next begins at once, and none holds a connection meanwhile."""
-    if not turn.acquire(timeout=BUSY_SECONDS):
-        raise busy(engine)
-    try:
-        yield
-    finally:
-        turn.release()
+class Turns:
+    """Where the writers of this process queue: the next begins at once, and none holds a connection meanwhile.
+
+    Only `most` are in the queue, whoever writes included: in a server each holds a thread, and readers need some.
+    """
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        self._engine, self._lock, self._places = engine, threading.Lock(), threading.Semaphore(most)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """PlauditError at once where the queue is full, and where it takes longer than the engine's patience."""
+        if not self._places.acquire(blocking=False):
+            raise PlauditError(_CROWDED.format(place=name_of(self._engine)))
+        try:
+            if not self._lock.acquire(timeout=_patience_of(self._engine)):
+                raise busy(self._engine)
+            try:
+                yield
+            finally:
+                self._lock.release()
+        finally:
+            self._places.release()
 
 
 @contextmanager
