@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 
 from plaudit.errors import PlauditError
+from plaudit.printable import make_visible
 from plaudit.report.data import ReportData, RunView
-from plaudit.report.page import proof_rows, render, shown_samples, visible, write_report
+from plaudit.report.page import proof_rows, render, shown_samples, write_report
 from plaudit.report.plots import accuracy_plot, curve_plot
 
 SECTIONS = [
@@ -124,7 +125,7 @@ def test_hostile_text_is_only_text(text, summary, samples, runs, tmp_path):
     write_report(tmp_path / "report.html", summary, samples=samples, runs=runs)
     found = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert found.seen == clean.seen
-    assert " ".join(visible(text).split()) in found.text
+    assert " ".join(make_visible(text).split()) in found.text
 
 
 def test_line_breaks_and_the_cut_are_kept(page):

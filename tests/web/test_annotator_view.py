@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.web.annotator_view import ATTRIBUTES, LONGEST, TAGS, guidelines_to_html, to_html
+from plaudit.web.rendering import ATTRIBUTES, LONGEST, TAGS, guidelines_to_html, to_html
 
 HOSTILE = [
     "<script>alert(1)</script>",

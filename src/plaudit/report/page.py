@@ -7,7 +7,6 @@ content policy forbids scripts and requests whatever slips through.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,12 @@ from markupsafe import Markup
 
 from plaudit.feedback.simulated.utility import WEIGHTS
 from plaudit.files import write_atomically
+from plaudit.printable import make_visible
 from plaudit.report import plots
 from plaudit.report.data import BeforeAfter, ReportData, RunView, Sample, TextBeforeAfter
 from plaudit.report.verdict import caveats, finding, number, percent, verdict
 
 MOST_SAMPLES = 10
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 # metric of an iteration, title, unit, whether it is a share, what it means in plain words
 CURVES = (
@@ -103,7 +102,7 @@ def render(data: ReportData, note: str = "") -> str:
     environment.filters |= {
         "percent": percent,
         "number": number,
-        "visible": visible,
+        "visible": make_visible,
         "duration": duration,
         "brief": "{:g}".format,
     }
@@ -134,11 +133,6 @@ def shown_samples(data: ReportData) -> list[Sample]:
         return list(data.samples)
     drawn = random.Random(data.seed or 0).sample(range(len(data.samples)), MOST_SAMPLES)
     return [data.samples[i] for i in sorted(drawn)]
-
-
-def visible(text: str) -> str:
-    """Control characters and lone surrogates as a replacement mark: HTML has no way to write them."""
-    return CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def duration(seconds: float) -> str:

@@ -4,106 +4,27 @@ This is where blindness is kept. An answer is known by the place at which it is 
 the server can read, so there is no id, run, model, seed, score, gold mark or purpose to send, and nothing about anybody
 else. The tests plant canaries in all of these.
 
-What a model wrote is hostile input: nothing in it runs, loads or leads anywhere. Two locks, one behind the other:
-markdown-it makes no HTML but its own and shows links and images as words, and nh3 (an allow-list) throws away whatever
-is not plain text structure. The page's content security policy is the third.
+What a model or somebody else wrote is hostile input: `rendering` makes it HTML in which nothing runs and nothing hides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-from html import escape
 from string import ascii_uppercase
 from typing import Any
 
-import nh3
-from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
-from markdown_it.token import Token
-from markdown_it.utils import OptionsDict
-
 from plaudit.feedback.labelling.logbook import HistoryEntry
+from plaudit.printable import make_visible
 from plaudit.types import Assignment, Demonstration, Judgement, Task
 from plaudit.web.label_store import LabelStore
+from plaudit.web.rendering import to_html
 from plaudit.web.secret import Secret
 from plaudit.web.texts import RefusalError
 
-TAGS = {
-    "p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "h3", "h4", "h5", "h6",
-    "table", "thead", "tbody", "tr", "th", "td",
-}  # fmt: skip
-ATTRIBUTES = {"ol": {"start"}}
-HEADINGS_START = 3  # the page has headings of levels 1 and 2 of its own
-LONGEST = 40_000  # characters: Markdown of hostile nesting takes time that grows faster than its length
-KEPT = 512  # an answer is shown to several people
 PAGE = 50  # entries of a history
 EXCERPT = 300  # characters of a question or an answer in a list
 Payload = dict[str, Any]
-
-
-@lru_cache(maxsize=KEPT)
-def to_html(text: str) -> str:
-    """A model's or a user's text: links and images become words that show where they would have led."""
-    if len(text) > LONGEST:
-        return f"<pre>{escape(text)}</pre>"
-    return nh3.clean(_reader(links=False).render(text), tags=TAGS, attributes=ATTRIBUTES, link_rel=None)
-
-
-def guidelines_to_html(text: str) -> str:
-    """A lead's text: links stay, to the web only and without telling where they were followed from."""
-    return nh3.clean(
-        _reader(links=True).render(text),
-        tags={*TAGS, "a"},
-        attributes={**ATTRIBUTES, "a": {"href"}},
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener noreferrer",
-    )
-
-
-@lru_cache
-def _reader(links: bool) -> MarkdownIt:
-    reader = MarkdownIt("commonmark", {"html": False, "breaks": True}, renderer_cls=_Visible)
-    reader.enable(["table", "strikethrough"])
-    reader.core.ruler.push("headings", _lower_headings)
-    if not links:
-        reader.disable("reference")  # a definition would vanish, and with it what the annotator is to judge
-        reader.core.ruler.push("links", _links_to_words)
-    return reader
-
-
-class _Visible(RendererHTML):
-    """Shows an image as words."""
-
-    def image(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        return escape(f"[{tokens[at].content}]({tokens[at].attrs.get('src', '')})")
-
-
-def _lower_headings(state: Any) -> None:
-    for token in state.tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(6, int(token.tag[1]) + HEADINGS_START - 1)}"
-
-
-def _links_to_words(state: Any) -> None:
-    for block in state.tokens:
-        if block.children:
-            block.children = _without_links(block.children)
-
-
-def _without_links(tokens: Sequence[Token]) -> list[Token]:
-    """`[words](address)` as the words and the address; an address that was written as it is stays so."""
-    kept: list[Token] = []
-    address = ""
-    for token in tokens:
-        if token.type == "link_open":
-            address = "" if token.markup == "autolink" else str(token.attrs.get("href", ""))
-        elif token.type != "link_close":
-            kept.append(token)
-        elif address:
-            kept.append(Token("text", "", 0, content=f" ({address})"))
-    return kept
 
 
 def next_task(store: LabelStore, secret: Secret, annotator_id: str) -> Payload:
@@ -130,7 +51,7 @@ def task_shown(store: LabelStore, secret: Secret, assignment: Assignment, until:
         "guidelines_version": store.version_read(assignment.annotator_id),
         "lease_seconds": None if until is None else seconds_until(until),
         "kind": "write" if task.is_writing else "rank",
-        "question": task.question,
+        "question": make_visible(task.question),
         "conversation": [
             {"role": str(message.role), "html": to_html(message.content)}
             for message in store.prompt(task.prompt_id).messages
@@ -223,7 +144,7 @@ def _letters(judgement: Judgement) -> str:
 
 
 def _excerpt(text: str) -> str:
-    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
+    return make_visible(text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…")
 
 
 def own_assignment(store: LabelStore, assignment_id: str | None, annotator_id: str) -> tuple[Assignment, Task]:

@@ -43,8 +43,8 @@ from markupsafe import Markup
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from plaudit.feedback.labelling.settings import Guidelines
-from plaudit.web.annotator_view import guidelines_to_html
 from plaudit.web.people import Account
+from plaudit.web.rendering import guidelines_to_html
 from plaudit.web.texts import DEFAULT_LANGUAGE, RefusalError
 from plaudit.web.visitors import Anybody, Member, Visitor, own_path
 
