@@ -96,3 +96,49 @@ def test_no_text_grows_longer_than_the_server_takes(
     ana.works()
     longest = sent.model_json_schema()["properties"][field]["maxLength"]
     expect(ana.page.locator(area)).to_have_attribute("maxlength", str(longest))
+
+
+KEPT = "Object.keys(localStorage).filter((key) => /^plaudit:(drafts|outbox):/.test(key)).length"
+
+
+def signs_out(person: Person) -> list[str]:
+    """What it asks before."""
+    asked: list[str] = []
+    person.page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    person.page.locator("details.menu summary").click()
+    person.page.get_by_role("button", name="Sign out").click()
+    expect(person.page.locator("input[name=password]")).to_be_visible()
+    return asked
+
+
+def test_signing_out_leaves_no_draft_to_whoever_uses_the_browser_next(app: App, ana: Person) -> None:
+    app.add_task("Which?", 2)
+    ana.works()
+    ana.presses("1", "y")
+    ana.page.keyboard.type("a secret reason")
+    elsewhere = ana.context.new_page()
+    elsewhere.goto(f"{app.url}/work")
+    expect(elsewhere.locator("#task")).to_be_visible()
+    assert signs_out(ana) == []
+    elsewhere.close(run_before_unload=True)
+    assert ana.page.evaluate("Object.values(localStorage).join().includes('secret')") is False
+    assert ana.page.evaluate(KEPT) == 0
+
+
+def test_signing_out_drops_what_was_refused_and_keeps_what_is_to_be_sent(app: App, ana: Person) -> None:
+    for question in ("First?", "Second?"):
+        app.add_task(question, 2)
+    ana.works()
+    refusal = {"error": "malformed", "message": "It does not fit."}
+    ana.context.route("**/api/judgements", lambda route: route.fulfill(status=422, json=refusal))
+    ana.presses("1", "Enter")
+    expect(ana.page.locator("#live")).to_have_text("1 not accepted")  # and the next task is there
+    ana.context.unroute("**/api/judgements")
+    busy = {"error": "unavailable", "message": "Later."}
+    ana.context.route("**/api/judgements", lambda route: route.fulfill(status=503, json=busy))
+    ana.presses("1", "Enter")
+    expect(ana.page.locator("#saved")).to_have_attribute("data-state", "waiting")
+    (asked,) = signs_out(ana)
+    assert "1 of your submissions have not been sent yet" in asked
+    assert "1 of your submissions were not accepted" in asked
+    assert ana.page.evaluate(KEPT) == 1

@@ -1,6 +1,7 @@
 /* What every page of a signed-in person has: whether all is saved, what was refused, the theme, a guarded sign-out. */
 
 import { h } from "./dom.js";
+import { clearDrafts } from "./drafts.js";
 import { outbox } from "./outbox.js";
 import { t } from "./texts.js";
 
@@ -57,14 +58,21 @@ function show() {
   showNotices();
 }
 
-/** Signing out hides what has not been sent from whoever signs in next, so it asks. */
+/** Signing out leaves nothing to whoever uses the browser next, but what its author wants to be sent: so it asks. */
 function guardSignOut() {
   for (const form of document.querySelectorAll("form[data-sign-out]")) {
     form.addEventListener("submit", (event) => {
-      const waiting = outbox.waiting.length;
-      if (waiting && !confirm(t("outbox-sign-out", { count: waiting }))) event.preventDefault();
+      if (!mayLeave()) return event.preventDefault();
+      clearDrafts();
+      return outbox.dropRefused();
     });
   }
+}
+
+function mayLeave() {
+  const [waiting, refused] = [outbox.waiting.length, outbox.refused.length];
+  const asked = [waiting && t("outbox-sign-out", { count: waiting }), refused && t("outbox-sign-out-refused", { count: refused })];
+  return !waiting && !refused || confirm([...asked.filter(Boolean), t("outbox-sign-out-sure")].join("\n\n"));
 }
 
 function offerThemes() {

@@ -64,6 +64,11 @@ class Outbox extends EventTarget {
     this.#changed();
   }
 
+  /** Takes out what was refused; what still has to be sent stays. */
+  dropRefused() {
+    for (const { id } of this.refused) this.drop(id);
+  }
+
   /** Sends what waits, oldest first; one round at a time, and one tab at a time where the browser has locks. */
   flush() {
     clearTimeout(this.#timer);
