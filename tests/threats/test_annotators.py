@@ -7,7 +7,6 @@ import time
 import tracemalloc
 import uuid
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
 import pytest
@@ -117,20 +116,30 @@ def test_the_dashboard_looks_at_no_more_attributes_than_a_project_may_have(site:
     assert "helpful" in choices.rated
 
 
-def test_checks_do_not_come_in_one_run_when_the_work_is_used_up(
-    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("numbers", [(60, 10, 8, 4), (20, 12, 6, 4), (5, 0, 3, 0), (0, 6, 0, 5)])
+def test_the_last_tasks_are_no_checks(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, ...]
 ) -> None:
     """Who reads carelessly until little is left, and carefully then, would pass every check."""
     monkeypatch.setattr(queue, "random", random.Random(3))
-    for purpose, number in (("work", 20), ("shared", 12), ("gold", 6), ("sentinel", 4)):
-        add_tasks(site, number, purpose=purpose)
+    for purpose, number in zip(("work", "shared", "gold", "sentinel"), numbers, strict=True):
+        if number:
+            add_tasks(site, number, purpose=purpose)
     purposes = {task.id: task.purpose for task in site.store.tasks()}
-    ann = join("ann")
-    for _ in range(42):
-        assert ann.judge(ann.task()).status_code == 200
-    last = [purposes[said.task_id] for said in site.store.judgements()][-15:]
-    runs = [purpose for purpose, _ in groupby(last)]
-    assert len(runs) > len(set(runs)), "some purpose comes, goes, and comes again"
+    for name in ("ann", "ben"):  # ben finds the work used up, and shared tasks alone
+        person, asked = join(name), []
+        while (answer := person.get("/api/task").json())["assignment"]:
+            assert answer["progress"]["left"] > 0
+            assert person.judge(answer).status_code == 200
+            asked = [purposes[said.task_id] for said in site.store.judgements() if said.annotator_id == name]
+        assert answer["progress"]["left"] == 0
+        assert not asked or asked[-1] in queue.LEARNED
+        assert len(asked) == 0 or sum(each in queue.CHECKS for each in asked) < len(asked) / 2
+
+
+def test_a_project_of_checks_alone_asks_nothing(site: Site, join: Any) -> None:
+    add_tasks(site, 3, purpose="gold")
+    assert join("ann").get("/api/task").json()["assignment"] is None
 
 
 def test_a_project_has_no_more_attributes_than_fit_on_a_page() -> None:

@@ -16,7 +16,7 @@ from plaudit.feedback.labelling import demonstrating, leases, logbook, queue, su
 from plaudit.feedback.labelling.logbook import HistoryEntry, Progress
 from plaudit.feedback.labelling.qualification import is_qualified
 from plaudit.feedback.labelling.settings import settings_in
-from plaudit.types import Assignment, Demonstration, Judgement, TaskPurpose
+from plaudit.types import Assignment, Demonstration, Judgement
 
 
 class Annotating(FeedbackWriter):
@@ -53,7 +53,7 @@ class Annotating(FeedbackWriter):
             require(connection, annotators, [annotator_id], "annotator")
             purposes = queue.purposes(connection, annotator_id, settings.qualification_pass)
         with self._writing() as connection:
-            order = queue.purposes_to_try() if TaskPurpose.WORK in purposes else purposes
+            order = queue.purposes_to_try(connection, annotator_id) if purposes == queue.REAL else purposes
             return queue.lease_next(connection, annotator_id, order, self._now(), settings.lease)
 
     def is_qualified(self, annotator_id: str) -> bool | None:

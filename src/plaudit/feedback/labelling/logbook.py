@@ -10,7 +10,7 @@ from sqlalchemy import Connection, ScalarSelect, Select, Table, func, literal, s
 
 from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.events.schema import AssignmentState, assignments, demonstrations, events, judgements
-from plaudit.feedback.labelling.queue import Backlog, waiting
+from plaudit.feedback.labelling.queue import LEARNED, REAL, Backlog, waiting
 from plaudit.types import TaskPurpose
 
 
@@ -39,9 +39,13 @@ def progress_of(
 ) -> Progress:
     judged, written = (_count(table, _own(table, annotator_id)) for table in (judgements, demonstrations))
     opened, settled = waiting(annotator_id, purposes)
-    counts = select(judged + written, _count(assignments, _is_skipped(annotator_id)), opened - settled)
-    done, skipped, others = connection.execute(counts).one()
-    return Progress(done, skipped, max(0, backlog.count(connection, purposes) + others))
+    counts = select(judged + written, _count(assignments, _is_skipped(annotator_id)), opened, settled)
+    done, skipped, mine, others = connection.execute(counts).one()
+    if purposes == REAL:  # checks wait only beside what is learned from
+        _, learned = waiting(annotator_id, LEARNED)
+        if backlog.count(connection, LEARNED) <= connection.execute(select(learned)).scalar_one():
+            return Progress(done, skipped, mine)
+    return Progress(done, skipped, max(0, backlog.count(connection, purposes) + mine - others))
 
 
 def history_of(connection: Connection, annotator_id: str, limit: int, before: int | None) -> list[HistoryEntry]:

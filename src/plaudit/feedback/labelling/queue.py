@@ -1,8 +1,9 @@
 """What an annotator is asked next: the task that is open already, else qualification, else a mix of work and checks.
 
-The mix is drawn anew for every task, so that no pattern gives a check away, and the task is drawn at random among
-those that wait. A task's id is a hash, so "the next id after a random one" is such a draw, and an index finds it
-however many tasks there are. (A task after a large gap between ids is drawn a little more often: no matter.)
+The mix is drawn anew for every task, so that no pattern gives a check away. Checks come only while there is work for
+the annotator beside them, or being careful with the last tasks would do. The task is drawn at random among those that
+wait. A task's id is a hash, so "the next id after a random one" is such a draw, and an index finds it however many
+tasks there are. (A task after a large gap between ids is drawn a little more often: no matter.)
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from plaudit.types import Assignment, TaskPurpose
 # Out of 100 tasks, about so many are checks while there are any: Stiennon et al. 2020 (appendix C) take 10 to 20% from
 # a shared pool; gold and sentinel items are rarer, because nothing is learnt from them but who to trust.
 SHARE = {TaskPurpose.SHARED: 0.15, TaskPurpose.GOLD: 0.05, TaskPurpose.SENTINEL: 0.02}
+CHECKS = (TaskPurpose.GOLD, TaskPurpose.SENTINEL)
+LEARNED = (TaskPurpose.WORK, TaskPurpose.SHARED)  # that preferences come from
 REAL = (TaskPurpose.SENTINEL, TaskPurpose.GOLD, TaskPurpose.SHARED, TaskPurpose.WORK)
 
 
@@ -83,10 +86,10 @@ def _waits_for(annotator_id: str) -> ColumnElement[bool]:
     return not_leased & ~or_(judged, written)
 
 
-def purposes_to_try() -> Iterator[TaskPurpose]:
-    """The purposes in the order in which to try them: a check by its share, otherwise work; then all the others.
+def purposes_to_try(connection: Connection, annotator_id: str) -> Iterator[TaskPurpose]:
+    """The purposes in the order in which to try them: shared tasks or a check by their share, otherwise work.
 
-    The others are mixed: when the work is used up, checks that came one kind after the other would be known by it.
+    Without work that waits for the annotator there is no check either.
     """
     drawn = random.random()
     first = TaskPurpose.WORK
@@ -94,10 +97,9 @@ def purposes_to_try() -> Iterator[TaskPurpose]:
         if 0 <= drawn < share:
             first = purpose
         drawn -= share
-    yield first
-    if first is not TaskPurpose.WORK:
-        yield TaskPurpose.WORK
-    yield from random.sample(others := [purpose for purpose in SHARE if purpose is not first], len(others))
+    if first not in CHECKS or any(_draw(connection, annotator_id, purpose) for purpose in LEARNED):
+        yield first
+    yield from (purpose for purpose in LEARNED if purpose is not first)
 
 
 def purposes(connection: Connection, annotator_id: str, needed: float) -> tuple[TaskPurpose, ...]:
