@@ -31,6 +31,7 @@ def plan(
     workspace: WorkspaceDir = HERE,
     as_json: AsJson = False,
 ) -> None:
+    import plaudit.models  # noqa: F401 (settles how threads wait, before anything loads torch)
     from plaudit.stages.inputs import open_feedback
     from plaudit.stages.plan import plan_loop, twin_of, what_lacks
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,8 @@ from plaudit.models.sampling import draw_tokens
 from plaudit.models.trunk import Trunk
 
 FEW, MANY = 16, 64  # rows that are decoded: what a step takes is a fixed part and one for each row
-STEPS = 2  # runs of which the faster counts: the first one prepares kernels
+STEPS = 2  # that are decoded, of which the faster counts
+LENGTHS = 3  # of answers, in passes over whole rows
 PACKED_PROMPTS, PACKED_ANSWERS = 2, 4  # of a pass over whole rows: a rollout's micro-batch
 ADAPTER = "pace"
 LAYERS_MB = 100  # a twin has so much of layers, so that hardly a cache holds them all, and at least TWIN_LAYERS
@@ -128,25 +129,31 @@ def make_twin(config: Any, dtype: torch.dtype, device: torch.device) -> Trunk:
     return Trunk(model.to(device))
 
 
-def measure_pace(trunk: Trunk, prompt_tokens: int, answer_tokens: int, vocabulary: int | None = None) -> Pace:
+def measure_pace(
+    trunk: Trunk, prompt_tokens: int, answer_tokens: int, vocabulary: int | None = None, *, learns: bool = True
+) -> Pace:
     """Time each kind of work at these lengths; takes seconds and leaves the model as it was.
 
-    `vocabulary`: of the model that the trunk is a twin of, whose head is so much larger.
+    `vocabulary`: of the model that the trunk is a twin of, whose head is so much larger. `learns`: whether learning is
+    timed, too, which takes memory that nothing else needs.
     """
+    larger = (vocabulary or trunk.head.weight.shape[0]) / trunk.head.weight.shape[0]
+    prompt = [*range(3, 3 + min(prompt_tokens, trunk.head.weight.shape[0] - 4))]
+    packs = [_packed(trunk, prompt, answer_tokens + more) for more in range(LENGTHS)]
+    reads = _step_seconds(trunk, prompt, answer_tokens, larger) | _read_seconds(trunk, packs, larger)
+    if not learns:
+        return Pace(**reads, learn=0.0, learn_head=0.0, kept_bytes=0)
     trunk.add_adapter(ADAPTER, LoraSettings(), seed=0)
     try:
-        prompt = [*range(3, 3 + min(prompt_tokens, trunk.head.weight.shape[0] - 4))]
-        packed = pack(
-            [prompt] * PACKED_PROMPTS,
-            [[[3] * answer_tokens] * PACKED_ANSWERS] * PACKED_PROMPTS,
-            dtype=trunk.dtype,
-            device=trunk.device,
-        )
-        larger = (vocabulary or trunk.head.weight.shape[0]) / trunk.head.weight.shape[0]
-        return Pace(**_step_seconds(trunk, prompt, answer_tokens, larger), **_pass_seconds(trunk, packed, larger))
+        return Pace(**reads, **_learn_seconds(trunk, packs, larger))
     finally:
         trunk.drop_adapter(ADAPTER)
         release()
+
+
+def _packed(trunk: Trunk, prompt: list[int], answer_tokens: int) -> Packed:
+    answers = [[[3] * answer_tokens] * PACKED_ANSWERS] * PACKED_PROMPTS
+    return pack([prompt] * PACKED_PROMPTS, answers, dtype=trunk.dtype, device=trunk.device)
 
 
 @torch.no_grad()
@@ -174,38 +181,45 @@ def _draw(trunk: Trunk, hidden_RD: Tensor, generator: torch.Generator) -> None:
     draw_tokens(trunk.logits(hidden_RD), 1.0, generator)
 
 
-def _pass_seconds(trunk: Trunk, packed: Packed, larger: float) -> dict[str, Any]:
-    """What passes over whole rows take for a position in a layer, and for an answer's token in the head."""
-    positions, targets_N = packed.tokens.ids_BL.numel(), packed.targets_AT[packed.present_AT]
-    hidden_ND = torch.zeros(len(targets_N), trunk.hidden_size, dtype=trunk.dtype, device=trunk.device)
-    learned_ND = hidden_ND.clone().requires_grad_()
-    lower_BLD = trunk.lower(packed.tokens)
-
-    def read_head() -> None:
-        with torch.no_grad():
-            trunk.token_logprobs(hidden_ND, targets_N)
-
-    def learn_head() -> None:
-        trunk.token_logprobs(learned_ND, targets_N)[0].sum().backward()
-
-    def read() -> None:
-        with torch.no_grad():
-            trunk.upper(lower_BLD, packed.tokens)
-
-    def learn() -> None:
-        with trunk.using(ADAPTER):
-            trunk.upper(lower_BLD, packed.tokens).sum().backward()
-
-    adapted = trunk.depth - trunk.split
-    with _counting(trunk) as kept:
-        learn()
+@torch.no_grad()
+def _read_seconds(trunk: Trunk, packs: list[Packed], larger: float) -> dict[str, Any]:
+    """What a position takes in a layer, and an answer's token in the head."""
+    lower = [trunk.lower(packed.tokens) for packed in packs]
+    heads = [_head_input(trunk, packed) for packed in packs]
+    read = [partial(trunk.upper, hidden, packed.tokens) for hidden, packed in zip(lower, packs, strict=True)]
+    read_head = [partial(trunk.token_logprobs, *each) for each in heads]
     return {
-        "read": _shortest(read) / positions / adapted,
-        "learn": _shortest(learn) / positions / adapted,
-        "read_head": _shortest(read_head) / len(targets_N) * larger,
-        "learn_head": _shortest(learn_head) / len(targets_N) * larger,
-        "kept_bytes": round(sum(kept.values()) / positions / adapted),
+        "read": _shortest_of(read) / packs[-1].tokens.ids_BL.numel() / (trunk.depth - trunk.split),
+        "read_head": _shortest_of(read_head) / len(heads[-1][1]) * larger,
     }
+
+
+def _learn_seconds(trunk: Trunk, packs: list[Packed], larger: float) -> dict[str, Any]:
+    """The same forward and backward, and what is kept in between."""
+    lower = [trunk.lower(packed.tokens) for packed in packs]
+    heads = [_head_input(trunk, packed) for packed in packs]
+
+    def learn(hidden_BLD: Tensor, packed: Packed) -> None:
+        with trunk.using(ADAPTER):
+            trunk.upper(hidden_BLD, packed.tokens).sum().backward()
+
+    def learn_head(hidden_ND: Tensor, targets_N: Tensor) -> None:
+        trunk.token_logprobs(hidden_ND.requires_grad_(), targets_N)[0].sum().backward()
+
+    work = packs[-1].tokens.ids_BL.numel() * (trunk.depth - trunk.split)
+    with _counting(trunk) as kept:
+        learn(lower[-1], packs[-1])
+    return {
+        "learn": _shortest_of([partial(learn, *each) for each in zip(lower[:-1], packs[:-1], strict=True)]) / work,
+        "learn_head": _shortest_of([partial(learn_head, *each) for each in heads]) / len(heads[-1][1]) * larger,
+        "kept_bytes": round(sum(kept.values()) / work),
+    }
+
+
+def _head_input(trunk: Trunk, packed: Packed) -> tuple[Tensor, Tensor]:
+    """(N, D) states and (N,) tokens to find the log-probabilities of."""
+    targets_N = packed.targets_AT[packed.present_AT]
+    return torch.zeros(len(targets_N), trunk.hidden_size, dtype=trunk.dtype, device=trunk.device), targets_N
 
 
 @contextmanager
@@ -230,12 +244,20 @@ def resident_bytes() -> int:
 
 
 def _shortest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of STEPS runs."""
-    seconds = []
-    for _ in range(STEPS):
-        began = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+    """Seconds of the faster of two runs: the first one prepares kernels."""
+    return min(_time(work) for _ in range(2))
+
+
+def _shortest_of(works: Sequence[Callable[[], object]]) -> float:
+    """Seconds of the fastest of several runs, each on another length, as it is in earnest: a length is a shape of its
+    own, for which kernels are prepared anew.
+    """
+    return min(_time(work) for work in works)
+
+
+def _time(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began

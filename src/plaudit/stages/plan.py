@@ -30,7 +30,7 @@ SOME = 200  # prompts whose tokens are counted, of many
 TRAINED_BYTES = 16  # of each number of an adapter: itself, its gradient, and AdamW's two
 DRAWN_BYTES = 24  # of each token of the vocabulary, for each row that draws one: logits, probabilities, their sums
 HEAD_ROWS = 32  # whose logits the loss holds at once
-SCRATCH = 1.1  # of what is counted: what the allocator and oneDNN keep besides
+SCRATCH = 1.2  # of what is counted: what the allocator and oneDNN keep besides
 CUDA_BYTES = 0.6e9  # that CUDA takes of a GPU by itself
 SAVED_BYTES = 12  # of each number of an adapter in a checkpoint: itself, and AdamW's two
 
@@ -84,7 +84,7 @@ class Twin:
     tokenizer: Any
     shape: Shape
     base_bytes: float  # of the process, without the model
-    pace: Callable[[float, int], Pace]  # (tokens of a prompt, of an answer)
+    pace: Callable[[float, int, bool], Pace]  # (tokens of a prompt, of an answer, whether it learns)
     how: str = "measured here"
     memory_bytes: float | None = None  # of the GPU that it is to run on; None: what is left here
 
@@ -98,7 +98,7 @@ class Twin:
             model.tokenizer,
             shape,
             resident - shape.weight_bytes,
-            lambda prompt, answer: measure_pace(model.trunk, round(prompt), answer),
+            lambda prompt, answer, learns: measure_pace(model.trunk, round(prompt), answer, learns=learns),
         )
 
 
@@ -152,7 +152,7 @@ def forecast(work: Work, shape: Shape, pace: Pace, material: Material, base_byte
 
 def _drawing_bytes(draw: Draw, shape: Shape, material: Material) -> float:
     cache = (material.prompt_tokens + draw.max_tokens) * shape.cache_bytes
-    return draw.rows * (cache + shape.vocabulary * DRAWN_BYTES)
+    return draw.rows * (2 * cache + shape.vocabulary * DRAWN_BYTES)  # it is copied when a row leaves
 
 
 def material_of(model: LanguageModel, prompts: Sequence[Prompt], prompt_tokens: int, **more: Any) -> Material:
@@ -180,7 +180,7 @@ def plan_loop(
 
     twin = model if isinstance(model, Twin) else Twin.of(model, resident_bytes())
     tokens, answers = mean_tokens(twin.tokenizer, prompts, LONGEST_PROMPT), ANSWERS
-    pace = twin.pace(tokens, answer_tokens)
+    pace = twin.pace(tokens, answer_tokens, True)
     takes = {}
     for stage, config in configs.items():
         assert stage.work is not None
@@ -199,8 +199,10 @@ def say_plan(stage: Stage, config: Any, model: LanguageModel, material: Material
     from plaudit.models.pace import resident_bytes
 
     twin = Twin.of(model, resident_bytes())
-    pace = twin.pace(material.prompt_tokens, longest_answer(config) or round(material.answer_tokens))
-    takes = forecast(stage.work(config, material, twin.shape), twin.shape, pace, material, twin.base_bytes)
+    work = stage.work(config, material, twin.shape)
+    learns = any(part.learned for part in work.passes)
+    pace = twin.pace(material.prompt_tokens, longest_answer(config) or round(material.answer_tokens), learns)
+    takes = forecast(work, twin.shape, pace, material, twin.base_bytes)
     say(f"{run.id} will take {takes}.")
     run.measure()
     run.sessions[-1]["plan"] = takes.record() | {"after_seconds": run.costs.wall_seconds}
@@ -249,10 +251,12 @@ def twin_of(workspace: Workspace, name: str | None, gpu: str | None) -> Twin:
     if there:
         computed = compute_pace(shape, there)
         how = f"computed from the figures of {gpu}'s maker, not measured"
-        return Twin(tokenizer, shape, CUDA_BYTES, lambda prompt, answer: computed, how, there.memory_bytes)
-    vocabulary = shape.vocabulary
+        return Twin(tokenizer, shape, CUDA_BYTES, lambda prompt, answer, learns: computed, how, there.memory_bytes)
     how = f"measured just now on layers of its shape, in {arithmetic}"
-    measure = lambda prompt, answer: pace.measure_pace(trunk, round(prompt), answer, vocabulary)  # noqa: E731
+
+    def measure(prompt: float, answer: int, learns: bool) -> pace.Pace:
+        return pace.measure_pace(trunk, round(prompt), answer, shape.vocabulary, learns=learns)
+
     return Twin(tokenizer, shape, base, measure, how)
 
 
