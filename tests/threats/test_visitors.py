@@ -150,6 +150,16 @@ def test_half_a_request_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sent[0]["status"] == 408
 
 
+@pytest.mark.parametrize("sender", ["cross-site", "same-site"])
+def test_another_site_sends_nothing_in_somebodys_name(join: Any, browser: Callable[[], Browser], sender: str) -> None:
+    """Also a sibling under the same domain, and also the sign-in form."""
+    join("ann")
+    stranger = browser()
+    stranger.get("/signin")
+    stranger.client.headers["Sec-Fetch-Site"] = sender
+    assert stranger.send("/signin", name="ann", password=PASSWORD).status_code == 403
+
+
 def test_a_cookie_with_another_signature_is_nobody(site: Site) -> None:
     forged = site.secret.sign("form", "x").encode()
     cookie = b"plaudit_session_" + site.secret.cookie_suffix.encode() + b"=" + forged

@@ -23,6 +23,7 @@ from plaudit.web.texts import RefusalError, accepted_language
 CSRF_HEADER = "X-CSRF-Token"
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 COOKIE_SECONDS = 30 * 24 * 3600
+OTHER_SITES = {"cross-site", "same-site"}  # a sibling under the same domain is another site, too
 SAFE_METHODS = {"GET", "HEAD"}
 OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_-]*(\?[A-Za-z0-9=&_-]*)?")
 
@@ -141,7 +142,7 @@ def anybody(request: Request, sent: Annotated[str | None, Depends(_sent_csrf)]) 
     session = site.sessions.find(token) if token else None
     form_token = request.cookies.get(cookie_name(site, "form")) or new_token()
     if request.method not in SAFE_METHODS:
-        if request.headers.get("sec-fetch-site") == "cross-site":
+        if request.headers.get("sec-fetch-site") in OTHER_SITES:
             raise RefusalError(403, "csrf")
         _check_csrf(site, session, form_token, sent, request)
     visitor = Visitor(site, request, session, form_token)
