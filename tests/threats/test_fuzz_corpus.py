@@ -16,6 +16,8 @@ NO_BACKUP = "is no whole backup of a feedback store; nothing was restored"
 MENDED = {
     "import/archive-with-a-nameless-file": "holds none of",
     "import/archive-with-a-name-in-no-letters": "is a damaged zip archive",
+    "import/archive-with-a-name-in-half-letters": "is a damaged zip archive",
+    "import/columns-of-several-lines": 'only "Human: Hi Assistant: A"',
     "import/lines-of-half-characters": "line 1: not UTF-16 text",
     "import/mapping-that-asks-in-lists": "--map: ask is a list, not a table",
     "import/mapping-to-a-number": "--map: choice must be a column, not 1",

@@ -227,7 +227,8 @@ def moment(value: Any) -> datetime | None:
 
 
 def names(record: dict[str, Any], most: int = 12) -> str:
-    return ", ".join(f'"{name}"' for name in list(record)[:most]) or "nothing"
+    """For a sentence, which is one line: a table's heading may hold a whole conversation."""
+    return ", ".join(f'"{" ".join(str(name).split())[:100]}"' for name in list(record)[:most]) or "nothing"
 
 
 def kind(value: Any) -> str:
