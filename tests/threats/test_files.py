@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
-import hashlib
 import json
 import time
 import zipfile
@@ -16,7 +15,6 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from plaudit.cli import main
 from plaudit.errors import ConflictError, UsageError
 from plaudit.feedback.exchange.exports import export_judgements
 from plaudit.feedback.exchange.formats import FORMATS, recognise
@@ -29,22 +27,9 @@ from plaudit.web.people import Role
 from plaudit.web.site import Site
 from plaudit.workspace import Workspace
 from tests.threats.memory import assert_refused_in_little_memory, measurable
-from tests.web.conftest import PASSWORD, add_tasks, invite
+from tests.web.conftest import PASSWORD, invite
 
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture
-def rows(site: Site, join: Any, tmp_path: Path) -> Rows:
-    """What ann has said here, exported; ben has an account, and has said nothing."""
-    add_tasks(site, 3)
-    ann = join("ann")
-    join("ben")
-    for _ in range(2):
-        ann.judge(ann.task())
-    ann.post("/api/skips", {"assignment": ann.task()["assignment"], "reason": "cannot tell"})
-    export_judgements(site.store, tmp_path / "said.jsonl")
-    return [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
 
 
 HEAD = {"jsonl": b'{"prompt": "', "json": b'[{"prompt": "', "csv": b'prompt,chosen,rejected\n"', "parquet": b""}
@@ -354,24 +339,3 @@ def test_a_saved_data_set_opens_no_file_of_this_machine(
     with FeedbackStore.open(tmp_path / "f.db") as store:
         assert import_preferences(store, str(tmp_path / "saved")).pairs == 1
     assert opened == []
-
-
-@pytest.mark.parametrize("option", ["--prompts", "--trust-names"])
-def test_what_was_imported_stands_in_the_log_of_actions(tmp_path: Path, rows: Rows, option: str) -> None:
-    workspace, file = Workspace.create(tmp_path / "w"), tmp_path / "said.jsonl"
-    if option == "--prompts":
-        file.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
-    assert main(["import", str(file), option, "-w", str(workspace.path)]) == 0
-    with FeedbackStore.open(workspace.database) as store:
-        (action,) = store.actions()
-    assert (action.action, action.target) == ("imported", str(file))
-    assert action.details["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert action.details["names trusted"] == (option == "--trust-names")
-
-
-def test_what_was_refused_does_not(tmp_path: Path) -> None:
-    workspace, file = Workspace.create(tmp_path / "w"), tmp_path / "data.jsonl"
-    file.write_text("no data")
-    assert main(["import", str(file), "-w", str(workspace.path)]) == 2
-    with FeedbackStore.open(workspace.database) as store:
-        assert store.actions() == []

@@ -54,6 +54,8 @@ def import_(
             "--format, --map, --question, --show, --skip-bad and --trust-names are about preferences; not with "
             "--prompts."
         )
+    if show and (name or limit is not None or skip_bad or trust_names):
+        raise UsageError("--show keeps nothing: leave --name, --limit, --skip-bad and --trust-names out.")
     if show:
         print(show_records(source, kind, mapping, question))
         return
@@ -62,14 +64,18 @@ def import_(
     opened, path = Workspace.open(workspace), path_of(source)
     with FeedbackStore.open(opened.database) as store:
         digest = {"sha256": content_digest(path)} if path.exists() else {}  # of what is about to be read
+        details = {"names trusted": trust_names, **digest}
+
+        def log_beginning() -> None:  # an import that is killed leaves what it has kept so far
+            store.act(ACTOR, "began to import", source, details)
+
         if prompts:
-            summary = import_prompts(store, source, name, limit, opened.heldout_share)
+            summary = import_prompts(store, source, name, limit, opened.heldout_share, begin=log_beginning)
         else:
             more: dict[str, Any] = {"columns": mapping, "question": question, "bad_file": skip_bad}
-            more["trust_names"] = trust_names
+            more |= {"trust_names": trust_names, "begin": log_beginning}
             summary = import_preferences(store, source, kind, name, limit, opened.heldout_share, **more)
-        details = {"as": summary.format, "records": summary.records, "names trusted": trust_names, **digest}
-        store.act(ACTOR, "imported", source, details)
+        store.act(ACTOR, "imported", source, {"as": summary.format, "records": summary.records, **details})
     print(summary)
 
 

@@ -9,7 +9,7 @@ people who label meanwhile hardly wait. An import that is cut is made whole by r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -99,6 +99,7 @@ def import_preferences(
     question: str | None = None,
     bad_file: Path | None = None,
     trust_names: bool = False,
+    begin: Callable[[], object] = lambda: None,
 ) -> ImportSummary:
     """Import what people preferred from a file, a folder or a Hugging Face data set
     (`ORGANISATION/NAME[:[CONFIG/]SPLIT]`).
@@ -108,18 +109,20 @@ def import_preferences(
     file that has several. UsageError for a source that cannot be read or is malformed ("FILE, line 17: … Nothing was
     imported."), and then nothing is; with `bad_file`, malformed records are written there with their reason instead.
     `trust_names`: what Plaudit exported may speak for people who have an account here, and bring checks for them.
+    `begin` is called when all of the source was checked, before the first of it is kept.
     """
     reading = _open(source, format, columns, question, limit, bad_file is not None)
     if reading.format.name == PLAUDIT:
         if name is not None:
             raise UsageError("What Plaudit exported keeps the names it has; leave --name out.")
         summary = ImportSummary(name_of(source), reading.format.description)
-        _keep_history(store, reading, summary, heldout_share, trust_names)
+        _keep_history(store, reading, summary, heldout_share, trust_names, begin)
     elif trust_names:
         raise UsageError(f"--trust-names is about what Plaudit exported; {source} holds {reading.format.description}.")
     else:
         summary = ImportSummary(name or name_of(source), reading.format.description)
         _survey(reading)
+        begin()
         _keep(store, reading, summary, heldout_share)
     if bad_file is not None:
         summary.bad.update(entry["reason"] for entry in reading.bad)
@@ -147,6 +150,7 @@ def import_prompts(
     name: str | None = None,
     limit: int | None = None,
     heldout_share: float = HELDOUT_SHARE,
+    begin: Callable[[], object] = lambda: None,
 ) -> ImportSummary:
     """Import prompts, with reference answers where there are any, from the same kinds of sources.
 
@@ -168,6 +172,7 @@ def import_prompts(
             break
     prompts = [Prompt(a.messages, name, a.tags) for a in usable]
     written = [(p.id, a.reference) for p, a in zip(prompts, usable, strict=True) if a.reference.strip()]
+    begin()
     with store.transaction():
         summary.prompts = store.add_prompts(prompts, heldout_share=heldout_share)
         summary.demonstrations = store.add_demonstrations(written, name)
@@ -337,7 +342,12 @@ def _without(comparison: Comparison, foreign: set[str]) -> Comparison:
 
 
 def _keep_history(
-    store: FeedbackStore, reading: _Reading, summary: ImportSummary, heldout_share: float, trust_names: bool
+    store: FeedbackStore,
+    reading: _Reading,
+    summary: ImportSummary,
+    heldout_share: float,
+    trust_names: bool,
+    begin: Callable[[], object],
 ) -> None:
     """Our own rows, as a whole: an edit may stand far from what it edits."""
     kept: list[Labelled] = []
@@ -358,4 +368,5 @@ def _keep_history(
             noun = counted(len(checks), "task that checks people", "tasks that check people")
             summary.notes.append(f"{noun} came in as work, without the answer (--trust-names keeps it).")
         kept = list(without_claims(kept, people, most=max(here.values(), default=1)))
+    begin()
     Keeper(store, summary, heldout_share).keep(kept, is_history=True)
