@@ -234,3 +234,17 @@ sys.exit(__main__.main(["demo-seeds", "--quick", "--isa", "avx2", "--json", sys.
     assert result["rows"][0]["what"] == "AVX2"
     assert result["command"] == "python -m bench demo-seeds --quick --isa avx2"
     assert result["machine"]["instructions"].startswith("AVX2") or "NEON" in result["machine"]["instructions"]
+
+
+def test_a_pin_with_a_known_hole_is_named() -> None:
+    from bench.advisories import holes, pins
+
+    pinned = pins("# of\nThe_Package==1.2.0\nother==3\n")
+    known = [{"id": "a", "cve": "CVE-1", "specs": ["<1.2.1", "no version"]}, {"id": "b", "cve": None, "specs": [">2"]}]
+    assert list(holes(pinned, {"the-package": known, "elsewhere": known})) == ["the-package 1.2.0 (CVE-1)"]
+
+
+def test_every_pin_is_looked_up() -> None:
+    from bench.advisories import CONSTRAINTS, pins
+
+    assert len(pins(CONSTRAINTS.read_text(encoding="utf-8"))) > 100
