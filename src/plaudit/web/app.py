@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
@@ -59,13 +60,20 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",)) -> FastAPI:
     for router in (api.router, pages.router, lead_pages.router, project_pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
-    app.add_middleware(Guard, names=names, is_https=site.is_https, is_known=partial(_is_signed, site))
+    app.add_middleware(Guard, names=names, is_https=site.is_https, is_known=partial(_may_send_much, site))
     return app
 
 
-def _is_signed(site: Site, request: HTTPConnection) -> bool:
-    """Whether the request has a session's cookie with our signature; whether that has ended is seen later."""
-    return site.secret.read_signed("session", request.cookies.get(cookie_name(site, "session"))) is not None
+async def _may_send_much(site: Site, request: HTTPConnection) -> bool:
+    """Whether the request has a session's cookie with our signature, and where leads alone write, a lead's session.
+
+    Whether the session has ended is else seen later: this is asked of every call. A lead's long form is parsed before.
+    """
+    token = site.secret.read_signed("session", request.cookies.get(cookie_name(site, "session")))
+    if token is None or not request.url.path.startswith("/lead/"):
+        return token is not None
+    session = await run_in_threadpool(site.sessions.find, token)
+    return session is not None and session.account.role.leads
 
 
 def serving() -> FastAPI:

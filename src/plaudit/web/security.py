@@ -11,7 +11,7 @@ import ipaddress
 import math
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -76,7 +76,7 @@ class Guard:
         app: ASGIApp,
         names: Iterable[str],
         is_https: bool = False,
-        is_known: Callable[[HTTPConnection], bool] = lambda _: True,
+        is_known: Callable[[HTTPConnection], Awaitable[bool]] | None = None,
     ) -> None:
         self._app = app
         self._names = frozenset(names)
@@ -95,7 +95,7 @@ class Guard:
 
         refusal = None if self._answers(Headers(scope=scope).get("host", "")) else RefusalError(400, "host")
         is_large = scope["path"].startswith(LARGE_PATHS)
-        is_known = is_large and self._is_known(HTTPConnection(scope))
+        is_known = is_large and (self._is_known is None or await self._is_known(HTTPConnection(scope)))
         largest, body = LARGEST_BODY_BYTES if is_known else LARGEST_FORM_BYTES, None
         try:
             async with asyncio.timeout(BODY_SECONDS):
