@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -135,6 +136,11 @@ def test_who_is_slow_to_think_is_not_hung_up_on(port: int) -> None:
         assert (answer.status, b"</html>" in answer.read()) == (200, True)
         assert connection.sock is not None  # else it has hung up, and the next request would be another connection's
         time.sleep(seconds)
+
+
+def test_a_busy_thread_gives_way_soon(port: int) -> None:
+    assert ask(port, "GET", "/signin", "").status == 200
+    assert sys.getswitchinterval() < 0.001
 
 
 def test_all_workers_are_served_so() -> None:

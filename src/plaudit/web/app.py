@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -35,6 +36,7 @@ from plaudit.web.visitors import Visitor, cookie_name, language_of, site_of
 
 DATABASE, WORKSPACE, PUBLIC_URL, NAMES = (f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES"))
 RETRY_SECONDS = 5
+SWITCH_SECONDS = 0.0005  # Python's own 0.005 is how long the loop that answers everybody waits for each busy thread
 
 log = logging.getLogger("plaudit.web")
 
@@ -44,6 +46,7 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",)) -> FastAPI:
 
     @asynccontextmanager
     async def living(_app: FastAPI) -> AsyncIterator[None]:
+        sys.setswitchinterval(SWITCH_SECONDS)
         threading.Thread(target=people.warm_up, daemon=True).start()
         yield
         site.close()
