@@ -21,19 +21,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 from sqlalchemy import insert
 
 from bench._crowd import Person
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.events.schema import accounts
 from plaudit.types import Annotator, Prompt, Response, Task, TaskPurpose
-from plaudit.web.people import Account, Role
+from plaudit.web.people import Account, Role, hash_password
 from plaudit.web.site import Site
 from plaudit.web.visitors import cookie_name
 from plaudit.workspace import Workspace
 
 NOW = "2026-01-01T00:00:00.000000+00:00"
-NO_PASSWORD = "!"  # the hash of none: nobody signs in during a bench
+PASSWORD = "nobody signs in by it during a bench"
 WORDS = (
     "water",
     "tea",
@@ -117,7 +118,7 @@ def _answer(chance: random.Random) -> str:
 
 
 def _sign_in(site: Site, names: list[str]) -> list[Person]:
-    row = {"role": str(Role.ANNOTATOR), "password_hash": NO_PASSWORD, "language": "en", "created_at": NOW}
+    row = {"role": str(Role.ANNOTATOR), "password_hash": hash_password(PASSWORD), "language": "en", "created_at": NOW}
     people, cookie = [], cookie_name(site, "session")
     with site.store.writing() as connection:
         site.store.add_annotators([Annotator(name) for name in names])
@@ -178,6 +179,13 @@ class LabelServer:
         return [
             int(it[0]) for it in found if len(it) == 4 and it[1] == mine and "Z" not in it[2] and "spawn_main" in it[3]
         ]
+
+    def cpu_seconds(self) -> float:
+        """Processor time that its processes have taken."""
+        assert self._process is not None
+        server = psutil.Process(self._process.pid)
+        times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+        return sum(it.user + it.system for it in times)
 
     def missing_workers(self) -> int:
         """How many workers there are too few, once the supervisor has had the time to replace who was killed."""
