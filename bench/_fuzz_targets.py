@@ -22,7 +22,7 @@ from plaudit.errors import PlauditError
 from plaudit.feedback.exchange.imports import import_preferences, import_prompts, show_records
 from plaudit.feedback.exchange.readers import SUFFIXES
 from plaudit.feedback.store import FeedbackStore
-from plaudit.web.annotator_view import TAGS, guidelines_to_html, to_html
+from plaudit.web.rendering import TAGS, guidelines_to_html, to_html
 
 CORPUS = Path(__file__).parents[1] / "tests" / "fuzz_corpus"
 MOST_SECONDS = 5.0  # of the processor for one input
