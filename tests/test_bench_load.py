@@ -88,7 +88,9 @@ def test_a_server_that_is_killed_loses_nothing(workspace: Workspace, capsys: pyt
     scene = Scene("SQLite", 1, SIZE, SIZE, 150, QUICK_ROUGH, kill_seconds=(0.1, 0.2))
     people = furnish(workspace, SIZE, QUICK_ROUGH.lease_seconds, seed=0)
     rows = {row.what.partition(": ")[2]: row for row in safety(scene, workspace, people)}
-    assert rows["judgements submitted"].value >= SIZE.tasks * SIZE.overlap - 3  # without checks, and less what was skipped
+    assert (
+        rows["judgements submitted"].value >= SIZE.tasks * SIZE.overlap - 3
+    )  # without checks, and less what was skipped
     assert rows["processes killed"].value >= 1
     assert [row.what for row in rows.values() if row.met is False] == []
 

@@ -7,11 +7,12 @@ import time
 import tracemalloc
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from plaudit.feedback.labelling import queue
+from plaudit.feedback.labelling import leases, queue
 from plaudit.feedback.labelling.settings import MOST_NAMES, ProjectSettings
 from plaudit.feedback.quality.choices import read_choices
 from plaudit.types import Annotator, Judgement, Ranking
@@ -145,3 +146,21 @@ def test_a_project_of_checks_alone_asks_nothing(site: Site, join: Any) -> None:
 def test_a_project_has_no_more_attributes_than_fit_on_a_page() -> None:
     with pytest.raises(ValueError, match="at most 50 attributes, not 51"):
         ProjectSettings(attributes=tuple(str(n) for n in range(MOST_NAMES + 1)))
+
+
+def test_a_browser_that_is_left_open_holds_a_task_no_longer_than_a_day_of_work(site: Site) -> None:
+    add_tasks(site, 1)
+    site.store.add_annotators([Annotator("ann"), Annotator("ben")])
+    begun = datetime.now(UTC)
+    clock = {"now": begun}
+    site.store._now = lambda: clock["now"]  # type: ignore[method-assign]
+    mine = site.store.next_assignment("ann")
+    assert mine is not None
+    while clock["now"] < begun + timedelta(hours=9):
+        clock["now"] += timedelta(minutes=5)
+        until = site.store.heartbeat(mine.id, "ann")
+        assert until <= begun + leases.LONGEST or until > clock["now"]
+        if clock["now"] > begun + leases.LONGEST:
+            break
+    assert site.store.next_assignment("ben") is not None
+    assert site.store.heartbeat(mine.id, "ann") < clock["now"], "others have it now"

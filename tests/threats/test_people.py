@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from plaudit.web import annotator_view, project_pages
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
-from tests.web.conftest import PASSWORD, done, invite
+from tests.web.conftest import PASSWORD, add_tasks, done, invite
 
+SEEN = re.compile(r'name="seen" value="([^"]+)"')
 Act = Callable[[Site, Account], Any]
 ACTS: dict[str, Act] = {
     "invite": lambda site, by: site.accounts.invite(by, Role.ANNOTATOR),
@@ -101,3 +104,81 @@ def test_changes_of_two_leads_are_logged_against_what_they_changed(site: Site, j
     assert lea.send("/lead/project", name="one", **form).status_code == 303
     assert leo.send("/lead/project", name="two", **form).status_code == 303
     assert done(site)[0].details == {"name": "two"}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_who_was_signed_out_while_waiting_for_the_turn_does_nothing_more(site: Site, omar: Account, act: str) -> None:
+    """Somebody else had the browser, and its owner signs out everywhere."""
+    session = site.sessions.find(site.sessions.begin(omar))
+    assert session is not None
+    site.sessions.end_all("omar")
+    with pytest.raises(RefusalError) as refused:
+        ACTS[act](site, session.account)
+    assert refused.value.status == 401
+    assert site.accounts.known("ann").role is Role.ANNOTATOR
+
+
+@pytest.mark.parametrize("put_out", ["disabled", "signed out"])
+def test_an_answer_that_waits_for_its_turn_is_not_taken_of_who_was_put_out(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch, put_out: str
+) -> None:
+    add_tasks(site, 2)
+    olga, ann = join("olga", Role.OWNER), join("ann")
+    task, owns = ann.task(), annotator_view.own_assignment
+
+    def meanwhile(*arguments: Any) -> Any:
+        if put_out == "disabled":
+            site.accounts.disable(site.accounts.known(olga.name), "ann")
+        else:
+            site.sessions.end_all("ann")
+        return owns(*arguments)
+
+    monkeypatch.setattr(annotator_view, "own_assignment", meanwhile)
+    assert ann.judge(task).status_code in (401, 403)
+    assert ann.post("/api/skips", {"assignment": task["assignment"], "reason": "x"}).status_code in (401, 403)
+    assert site.store.judgements() == []
+
+
+def test_the_later_of_two_who_save_is_told_what_the_earlier_changed(site: Site, join: Any) -> None:
+    lea, lou = join("lea", Role.LEAD), join("lou", Role.LEAD)
+    fields = {"question": "Which is better?", "lease_minutes": "15", "qualification_pass": "0.7"}
+    pages = {person.name: SEEN.search(person.get("/lead/project").text)[1] for person in (lea, lou)}  # type: ignore[index]
+    assert lea.send("/lead/project", **fields | {"question": "Which is safer?"}, seen=pages["lea"]).status_code == 303
+    later = lou.send("/lead/project", **fields | {"name": "Clinic"}, seen=pages["lou"])
+    assert later.status_code == 409
+    assert "Somebody else changed the settings meanwhile" in later.text
+    assert "question: Which is safer?" in later.text
+    assert 'value="Clinic"' in later.text
+    assert site.store.settings().question == "Which is safer?"
+    seen = SEEN.search(later.text)
+    assert seen is not None
+    assert lou.send("/lead/project", **fields, seen=seen[1]).status_code == 303
+
+
+def test_the_later_of_two_who_publish_is_told_that_there_is_a_newer_version(site: Site, join: Any) -> None:
+    lea, lou = join("lea", Role.LEAD), join("lou", Role.LEAD)
+    lea.get("/lead/guidelines"), lou.get("/lead/guidelines")
+    assert lea.send("/lead/guidelines", text_en="Be fair.", seen="0").status_code == 303
+    later = lou.send("/lead/guidelines", text_en="Be kind.", seen="0")
+    assert later.status_code == 409
+    assert "published version 1 meanwhile" in later.text
+    assert "Be kind." in later.text
+    newest = site.store.guidelines()
+    assert newest is not None
+    assert newest.texts == {"en": "Be fair."}
+    assert lou.send("/lead/guidelines", text_en="Be kind.", seen="1").status_code == 303
+
+
+def test_the_log_can_be_read_to_its_beginning(site: Site, join: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who fills the log does not hide by it what was done before."""
+    monkeypatch.setattr(project_pages, "ACTIONS_SHOWN", 5)
+    lea = join("lea", Role.LEAD)
+    for number in range(12):
+        site.store.act("lea", f"deed {number}", "project", {})
+    page, read = lea.get("/lead/log").text, ""
+    for _ in range(4):
+        read += page
+        older = re.search(r"/lead/log\?before=\d+", page)
+        page = lea.get(older[0]).text if older else ""
+    assert all(f"deed {number}<" in read for number in range(12))
+    assert lea.get("/lead/log?before=x").status_code == 422

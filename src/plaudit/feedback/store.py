@@ -193,10 +193,10 @@ class FeedbackStore(Annotating):
         with self._writing() as connection:
             log.act(connection, actor, action, target, details, self._now())
 
-    def actions(self, limit: int = 100) -> list[Action]:
-        """The audit log, newest first."""
+    def actions(self, limit: int = 100, before: int | None = None) -> list[Action]:
+        """The audit log, newest first; of the time before the event `before`."""
         with self._reading() as connection:
-            return log.newest(connection, limit)
+            return log.newest(connection, limit, before)
 
     def back_up(self, file: Path) -> int:
         """Write the whole store into `file`, secrets included; how many events. UsageError when the file is there."""

@@ -19,7 +19,7 @@ from plaudit.types import Annotator
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, hash_password, matches, proper_name, proper_password, same_name
 from plaudit.web.secret import fingerprint, new_token
-from plaudit.web.sessions import end_sessions
+from plaudit.web.sessions import end_sessions, has_ended
 from plaudit.web.texts import LANGUAGES, RefusalError
 
 INVITATION_LASTS = timedelta(days=7)
@@ -110,8 +110,11 @@ class Accounts:
     def acting(self, by: Account) -> Account:
         """The account as it is now: between a request and its turn to write, somebody may have put it out.
 
-        RefusalError (403) where it is disabled, or leads no more and did.
+        RefusalError where it is disabled, or leads no more and did (403), or where its session has ended (401).
         """
+        with self._store.reading() as connection:
+            if by.session is not None and has_ended(connection, by.session):
+                raise RefusalError(401, "signed-out")
         now = self.find(by.name)
         if now is None or now.disabled_at is not None or (by.role.leads and not now.role.leads):
             raise RefusalError(403, "role")

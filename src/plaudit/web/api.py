@@ -181,7 +181,8 @@ def judge(sent: JudgementSent, visitor: Member) -> Response:
     judgement = judgement_from(sent, task, annotator_view.shown_order(task, assignment), visitor.name)
     if (judgement.guidelines_version or 0) > (store.version_read(visitor.name) or 0):
         judgement = replace(judgement, guidelines_version=None)  # never a version that its author has not read
-    return JSONResponse({"stored": store.submit(judgement)})
+    with visitor.turn():
+        return JSONResponse({"stored": store.submit(judgement)})
 
 
 @router.post("/demonstrations", responses=_may_be(404, 409))
@@ -189,14 +190,17 @@ def demonstrate(sent: DemonstrationSent, visitor: Member) -> Response:
     store = visitor.site.store
     _, task = _own(visitor, sent.assignment)
     _check_versions(visitor, task, sent.id)
-    return JSONResponse({"stored": store.write(demonstration_from(sent, task, visitor.name))})
+    demonstration = demonstration_from(sent, task, visitor.name)
+    with visitor.turn():
+        return JSONResponse({"stored": store.write(demonstration)})
 
 
 @router.post("/skips", responses=_may_be(404, 409))
 def skip(sent: SkipSent, visitor: Member) -> Response:
     store = visitor.site.store
     _, task = _own(visitor, sent.assignment)
-    store.skip(task.id, visitor.name, sent.reason)
+    with visitor.turn():
+        store.skip(task.id, visitor.name, sent.reason)
     return JSONResponse({"progress": annotator_view.progress(store, visitor.name)})
 
 
@@ -214,7 +218,8 @@ def retract(sent: RetractionSent, visitor: Member) -> Response:
     own = store.own_entry(str(sent.id), visitor.name)
     if own is None:
         raise RefusalError(404, "not-found")
-    assignment = store.retract(str(sent.id), visitor.name)
+    with visitor.turn():
+        assignment = store.retract(str(sent.id), visitor.name)
     return _with_draft(visitor, assignment.id, own, is_lease=True)
 
 

@@ -27,7 +27,8 @@ Beside what every template is given (`pages.py`):
     project.html          settings (.name .question .attributes .flags .ask_strength .ask_better_answer .lease_minutes
                           .qualification_pass .hourly_cost .currency), form: the same, as texts to fill the fields with
         POST /lead/project            the same names; attributes and flags one a line; checkboxes: present or not
-    log.html              actions: [.at .actor .action .target .details (a text)] newest first
+    log.html              actions: [.at .actor .action .target .details (a text)] newest first, older (None, or of
+                          which event the page with older ones is asked: /lead/log?before=…)
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from plaudit.web.visitors import Leader, Visitor
 
 router = APIRouter(prefix="/lead", default_response_class=Response)
 
-ACTIONS_SHOWN = 500
+ACTIONS_SHOWN = 200
 NOTICES = {
     "notice-saved", "notice-published", "notice-disabled", "notice-enabled", "notice-revoked", "notice-role",
     "notice-withdrawn", "notice-uninvited", "notice-unchanged",

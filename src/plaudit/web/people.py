@@ -6,7 +6,7 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 
@@ -55,6 +55,7 @@ class Account:
     language: str
     created_at: str
     disabled_at: str | None = None
+    session: str | None = field(default=None, compare=False)  # id of the one that asks, where it is a browser's
 
     def may_change(self, other: Account) -> bool:
         """Whether this account may disable, sign out or reset the other one. Nobody may do that to themselves."""

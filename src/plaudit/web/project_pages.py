@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Query
 from fastapi.responses import Response
 from pydantic import AfterValidator, StringConstraints
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.labelling.settings import ProjectSettings
+from plaudit.files import to_json
+from plaudit.types import content_id
 from plaudit.web.lead_pages import ACTIONS_SHOWN, NOTICES
 from plaudit.web.pages import Field, Filled, when, without_nul
 from plaudit.web.texts import sentence
@@ -24,6 +26,7 @@ Document = Annotated[str, StringConstraints(max_length=300_000), AfterValidator(
 
 
 class NewGuidelines(Filled):
+    seen: Field = ""  # the newest version when the form was made; nothing: whatever it is
     text_en: Document = ""
     text_ja: Document = ""
 
@@ -31,6 +34,7 @@ class NewGuidelines(Filled):
 class NewSettings(Filled):
     """As texts; a checkbox that is not ticked is not sent."""
 
+    seen: Field = ""  # what held when the form was made, as `_seen` has it; nothing: whatever it is
     name: Field = ""
     question: Field = ""
     attributes: Field = ""
@@ -58,9 +62,12 @@ def publish(visitor: Leader, filled: Annotated[NewGuidelines, Form()]) -> Respon
     if not texts:
         problem = sentence("guidelines-empty", visitor.language)
         return _guidelines_page(visitor, typed, 422, problem=problem)
-    with store.transaction():
-        visitor.site.accounts.acting(visitor.account)
+    with visitor.turn():
         before = store.guidelines()
+        newest = 0 if before is None else before.version
+        if filled.seen not in ("", str(newest)) and (before is None or dict(before.texts) != texts):
+            problem = sentence("guidelines-changed", visitor.language, version=newest)
+            return _guidelines_page(visitor, typed, 409, problem=problem)
         version = store.publish_guidelines(texts, visitor.name)
         if before is not None and before.version == version:
             return visitor.sent_to("/lead/guidelines?notice=notice-unchanged")
@@ -97,9 +104,12 @@ def change_project(visitor: Leader, filled: Annotated[NewSettings, Form()]) -> R
     except (ValueError, PlauditError) as error:
         problem = sentence("settings-wrong", visitor.language, what=str(error))
         return _project_page(visitor, filled.model_dump(), 422, problem=problem)
-    with store.transaction():
-        visitor.site.accounts.acting(visitor.account)
-        before = asdict(store.settings())
+    with visitor.turn():
+        now = store.settings()
+        if filled.seen and filled.seen != _seen(now):
+            problem = sentence("settings-changed", visitor.language, what=_differences(filled, now))
+            return _project_page(visitor, filled.model_dump(), 409, problem=problem)
+        before = asdict(now)
         changed = {key: value for key, value in asdict(settings).items() if value != before[key]}
         store.change_settings(settings, visitor.name)
         store.act(visitor.name, "changed settings", "project", changed)
@@ -108,7 +118,19 @@ def change_project(visitor: Leader, filled: Annotated[NewSettings, Form()]) -> R
 
 
 def _project_page(visitor: Visitor, form: dict[str, Any], status: int = 200, **context: Any) -> Response:
-    return visitor.page("project.html", status, form=form, **context)
+    return visitor.page("project.html", status, form=form, seen=_seen(visitor.site.store.settings()), **context)
+
+
+def _seen(settings: ProjectSettings) -> str:
+    """What names the settings, so that a form that was made from others is known."""
+    return content_id(to_json(settings))
+
+
+def _differences(filled: NewSettings, now: ProjectSettings) -> str:
+    """What holds now and is not what was typed: somebody else's change, or one's own."""
+    typed, holds = filled.model_dump(), _as_texts(now)
+    differ = [key for key in holds if str(typed[key] or "").split() != str(holds[key] or "").split()]
+    return "; ".join(f"{key.replace('_', ' ')}: {_in_words(getattr(now, key))}" for key in differ)
 
 
 def _settings_from(filled: NewSettings) -> ProjectSettings:
@@ -153,7 +175,8 @@ def _in_words(value: Any) -> str:
 
 
 @router.get("/log")
-def log(visitor: Leader) -> Response:
+def log(visitor: Leader, before: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None) -> Response:
+    found = visitor.site.store.actions(ACTIONS_SHOWN, before)
     actions = [
         {
             "at": when(it.created_at.isoformat()),
@@ -162,6 +185,7 @@ def log(visitor: Leader) -> Response:
             "target": it.target,
             "details": "\n".join(f"{name.replace('_', ' ')}: {_in_words(value)}" for name, value in it.details.items()),
         }
-        for it in visitor.site.store.actions(ACTIONS_SHOWN)
+        for it in found
     ]
-    return visitor.page("log.html", actions=actions)
+    older = found[-1].seq if len(found) == ACTIONS_SHOWN else None
+    return visitor.page("log.html", actions=actions, older=older)

@@ -84,7 +84,9 @@ class Sessions:
             return None
         if row.seen_at < timestamp(now - SEEN_EVERY):
             self._note_seen(row.id, now)
-        account = Account(row.annotator_id, Role(row.account_role), row.account_language, row.account_created_at)
+        account = Account(
+            row.annotator_id, Role(row.account_role), row.account_language, row.account_created_at, session=row.id
+        )
         return Session(row.id, account, row.csrf)
 
     def _note_seen(self, session_id: str, now: datetime) -> None:
@@ -117,6 +119,11 @@ class Sessions:
         """Sign the person out everywhere, or everywhere but in one session."""
         with self._store.writing() as connection:
             end_sessions(connection, name, but)
+
+
+def has_ended(connection: Connection, session_id: str) -> bool:
+    query = select(sessions.c.id).where(sessions.c.id == session_id, *_alive())
+    return connection.execute(query).first() is None
 
 
 def _alive() -> tuple[ColumnElement[bool], ...]:

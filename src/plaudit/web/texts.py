@@ -96,6 +96,18 @@ SENTENCES: dict[str, dict[str, str]] = {
         "ja": "このアカウントを変更する権限がありません。",
     },
     "guidelines-empty": {"en": "There is no text to publish.", "ja": "公開する文章がありません。"},
+    "settings-changed": {
+        "en": "Somebody else changed the settings meanwhile: {what}. Nothing was saved; your entries are below. Check "
+        "them against that, and save again.",
+        "ja": "その間に別の人が設定を変更しました：{what}。まだ保存されていません。"
+        "下の入力内容と見比べて、もう一度保存してください。",
+    },
+    "guidelines-changed": {
+        "en": "Somebody else published version {version} meanwhile. Nothing was published; your text is below. "
+        "Bring both together, and publish again.",
+        "ja": "その間に別の人がバージョン {version} を公開しました。まだ公開されていません。"
+        "下の文章と照らし合わせて、もう一度公開してください。",
+    },
     "settings-wrong": {"en": "The settings do not fit: {what}", "ja": "設定が正しくありません：{what}"},
     "reason-missing": {"en": "Say why.", "ja": "理由を入力してください。"},
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -55,6 +57,13 @@ class Visitor:
     def name(self) -> str:
         """The annotator's id in the store."""
         return self.account.name
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A transaction that writes what this person asked for. RefusalError where they may no more when it begins."""
+        with self.site.store.transaction():
+            self.site.accounts.acting(self.account)
+            yield
 
     @property
     def address(self) -> str:

@@ -126,9 +126,10 @@ def act(
     add(connection, EventKind.ACTION, {key: payload}, now, actor)
 
 
-def newest(connection: Connection, limit: int) -> list[Action]:
-    """Newest first."""
-    rows = connection.execute(select(table).order_by(table.c.seq.desc()).limit(limit)).all()
+def newest(connection: Connection, limit: int, before: int | None = None) -> list[Action]:
+    """Newest first; older than the event `before` where that is given."""
+    query = select(table) if before is None else select(table).where(table.c.seq < before)
+    rows = connection.execute(query.order_by(table.c.seq.desc()).limit(limit)).all()
     return [_action(row) for row in rows]
 
 

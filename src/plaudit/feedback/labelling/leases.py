@@ -28,6 +28,8 @@ from plaudit.feedback.events.schema import (
 )
 from plaudit.types import Assignment, content_id
 
+LONGEST = timedelta(hours=8)  # that a browser left open keeps a task, unless a lease is longer by itself
+
 
 def assignment_id(task_id: str, annotator_id: str) -> str:
     """One annotator has a task at most once, so both together name the assignment."""
@@ -113,7 +115,7 @@ def heartbeat(
         return None
     if row.state == AssignmentState.OPEN:
         extend(connection, row, now, length)
-        return now + length
+        return moment_of(assignment_row(connection, row.task_id, row.annotator_id).leased_until)  # type: ignore[union-attr]
     task = connection.execute(select(tasks).where(tasks.c.id == row.task_id)).one()
     return now + length if regain(connection, task, row, now, length) else until
 
@@ -128,13 +130,14 @@ def regain(connection: Connection, task: Row[Any], row: Row[Any], now: datetime,
 
 
 def extend(connection: Connection, row: Row[Any], now: datetime, length: timedelta) -> None:
-    """Let the lease run for its whole length again, where half of that is over."""
-    if moment_of(row.leased_until) - now < length / 2:
+    """Let the lease run for its whole length again, where half of that is over, up to LONGEST from its beginning."""
+    last = moment_of(row.leased_at) + max(LONGEST, length)
+    if moment_of(row.leased_until) - now < length / 2 and now < last:
         payload = {
             "id": row.id,
             "task_id": row.task_id,
             "annotator_id": row.annotator_id,
-            "leased_until": timestamp(now + length),
+            "leased_until": timestamp(min(now + length, last)),
         }
         add(connection, EventKind.EXTENDED, {f"{row.id}:{uuid.uuid4()}": payload}, now)
 
