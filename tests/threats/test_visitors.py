@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from starlette.requests import HTTPConnection
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import throttles
 from plaudit.web import security
-from plaudit.web.app import _may_send_much, create_app
+from plaudit.web.app import _may_send_much, create_app, environment, serving
+from plaudit.web.forwarded import Forwarded, proper_proxies
 from plaudit.web.security import LARGEST_FORM_BYTES, Guard
 from plaudit.web.sessions import ATTEMPTS_BY_NAME, ATTEMPTS_BY_NAME_ANYWHERE
 from plaudit.web.site import Site
@@ -165,3 +166,59 @@ def test_a_cookie_with_another_signature_is_nobody(site: Site) -> None:
     cookie = b"plaudit_session_" + site.secret.cookie_suffix.encode() + b"=" + forged
     scope = {"type": "http", "path": "/api/judgements", "headers": [(b"host", b"localhost"), (b"cookie", cookie)]}
     assert not asyncio.run(_may_send_much(site, HTTPConnection(scope)))
+
+
+def seen_from(trusted: Sequence[str], sender: str, **told: str) -> tuple[str, str]:
+    """The address and the scheme that the app takes a request to come from and by."""
+    seen: list[tuple[str, str]] = []
+
+    async def app(scope: Any, *_: Any) -> None:
+        seen.append((scope["client"][0], scope["scheme"]))
+
+    headers = [(f"x-forwarded-{name}".encode(), value.encode()) for name, value in told.items()]
+    scope = {"type": "http", "scheme": "http", "client": (sender, 5000), "headers": headers}
+    asyncio.run(Forwarded(app, trusted)(scope, None, None))  # type: ignore[arg-type]
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sender", "told", "address"),
+    [
+        ((), "127.0.0.1", "198.51.100.77", "127.0.0.1"),  # any program on this machine
+        (("10.0.0.7",), "127.0.0.1", "198.51.100.77", "127.0.0.1"),  # only those named are believed
+        (("10.0.0.7",), "10.0.0.7", "198.51.100.77", "198.51.100.77"),
+        (("10.0.0.0/24",), "10.0.0.9", "192.0.2.1, 198.51.100.77", "198.51.100.77"),  # the first is what a visitor sent
+        (("10.0.0.7",), "::ffff:10.0.0.7", "::ffff:198.51.100.77", "198.51.100.77"),  # listening on IPv6
+        (("10.0.0.7",), "10.0.0.7", "not an address at all", "10.0.0.7"),
+        (("10.0.0.7",), "10.0.0.7", "198.51.100.77, unknown", "10.0.0.7"),
+        (("10.0.0.7",), "10.0.0.7", "", "10.0.0.7"),
+    ],
+)
+def test_only_a_named_proxy_says_who_asks(trusted: tuple[str, ...], sender: str, told: str, address: str) -> None:
+    assert seen_from(trusted, sender, **{"for": told}) == (address, "http")
+
+
+def test_only_a_named_proxy_says_that_it_was_asked_by_https() -> None:
+    assert seen_from((), "127.0.0.1", proto="https")[1] == "http"
+    assert seen_from(("::1",), "::1", proto="https")[1] == "https"
+
+
+def test_without_a_proxy_nobody_is_believed_and_with_one_this_machine() -> None:
+    assert proper_proxies(None, None) == ()
+    assert proper_proxies(None, "https://label.example.org") == ("127.0.0.1", "::1")
+    assert proper_proxies(["10.0.0.7"], "https://label.example.org") == ("10.0.0.7",)
+
+
+def test_made_up_addresses_give_no_further_guesses(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a worker process, too, which is told by its environment whom to believe."""
+    for name, value in environment(str(tmp_path / "feedback.db"), tmp_path, None, ["localhost"], ["10.9.9.9"]).items():
+        monkeypatch.setenv(name, value)
+    worker = serving()
+    guesser = browser_of(worker)
+    guesser.get("/signin")
+    tries = []
+    for n in range(ATTEMPTS_BY_NAME + 1):
+        guesser.headers = {"X-Forwarded-For": f"198.51.100.{n}"}
+        tries.append(guesser.send("/signin", name="ann", password="wrong password").status_code)
+    assert tries == [422] * ATTEMPTS_BY_NAME + [429]
+    worker.state.site.close()

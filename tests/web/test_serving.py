@@ -139,6 +139,12 @@ def test_a_server_for_everybody_warns(start: Callable[..., tuple[subprocess.Pope
         (["--host", "no.such.host.invalid"], "plaudit: There is no host no.such.host.invalid to listen on"),
         (["--public-url", "label.example.org"], "plaudit: --public-url label.example.org must be an address such as"),
         (["--public-url", "https://example.org/label"], "plaudit: --public-url https://example.org/label must be"),
+        (
+            ["--trusted-proxy", "caddy"],
+            "plaudit: --trusted-proxy caddy must be an address such as 10.0.0.7 or a network",
+        ),
+        (["--trusted-proxy", "10.0.0.7/8"], "plaudit: --trusted-proxy 10.0.0.7/8 must be an address such as"),
+        (["--trusted-proxy", "0.0.0.0/0"], "plaudit: --trusted-proxy 0.0.0.0/0 is everybody"),
         (["--port", "99999"], "plaudit: Invalid value for '--port'"),
     ],
 )

@@ -124,6 +124,10 @@ def label(
     public_url: Annotated[
         str | None, typer.Option(metavar="URL", help="How people reach it, where a proxy stands before it.")
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Proxy that tells who asks. Default: this machine's, with --public-url."),
+    ] = None,
     owner_link: Annotated[
         bool, typer.Option("--owner-link", help="Print a one-time link for a new owner, also where there are some.")
     ] = False,
@@ -132,7 +136,7 @@ def label(
     opened = Workspace.open(workspace)
     from plaudit.web.serving import Serving, serve
 
-    serve(Serving(opened, host, port, workers, public_url, owner_link))
+    serve(Serving(opened, host, port, workers, public_url, trusted_proxy, owner_link))
 
 
 def quality(

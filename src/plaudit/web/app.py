@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -29,20 +29,26 @@ from starlette.requests import HTTPConnection
 import plaudit
 from plaudit.errors import ConflictError, NotThereError, PlauditError, UsageError
 from plaudit.web import api, lead_pages, pages, people, project_pages
+from plaudit.web.forwarded import Forwarded
 from plaudit.web.security import HEADERS, Guard
 from plaudit.web.site import FOLDER, Site
 from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import Visitor, cookie_name, language_of, site_of
 
-DATABASE, WORKSPACE, PUBLIC_URL, NAMES = (f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES"))
+DATABASE, WORKSPACE, PUBLIC_URL, NAMES, TRUSTED = (
+    f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES", "TRUSTED")
+)
 RETRY_SECONDS = 5
 SWITCH_SECONDS = 0.0005  # Python's own 0.005 is how long the loop that answers everybody waits for each busy thread
 
 log = logging.getLogger("plaudit.web")
 
 
-def create_app(site: Site, names: Iterable[str] = ("localhost",)) -> FastAPI:
-    """The application; it answers under the host `names` and under any address. It closes the site when it ends."""
+def create_app(site: Site, names: Iterable[str] = ("localhost",), trusted: Sequence[str] = ()) -> FastAPI:
+    """The application; it answers under the host `names` and under any address. It closes the site when it ends.
+
+    `trusted`: proxies that are believed (`forwarded`).
+    """
 
     @asynccontextmanager
     async def living(_app: FastAPI) -> AsyncIterator[None]:
@@ -64,6 +70,7 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",)) -> FastAPI:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_middleware(Guard, names=names, is_https=site.is_https, is_known=partial(_may_send_much, site))
+    app.add_middleware(Forwarded, trusted=trusted)  # before the guard
     return app
 
 
@@ -82,12 +89,15 @@ async def _may_send_much(site: Site, request: HTTPConnection) -> bool:
 def serving() -> FastAPI:
     """The application of a worker process, as its environment says."""
     site = Site.open(os.environ[DATABASE], Path(os.environ[WORKSPACE]), os.environ.get(PUBLIC_URL))
-    return create_app(site, os.environ[NAMES].split(","))
+    return create_app(site, os.environ[NAMES].split(","), os.environ[TRUSTED].split())
 
 
-def environment(database: str, workspace: Path, public_url: str | None, names: Iterable[str]) -> dict[str, str]:
+def environment(
+    database: str, workspace: Path, public_url: str | None, names: Iterable[str], trusted: Sequence[str]
+) -> dict[str, str]:
     """What tells `serving` what to open."""
     variables = {DATABASE: database, WORKSPACE: str(workspace), NAMES: ",".join(sorted(names))}
+    variables[TRUSTED] = " ".join(trusted)
     return variables | ({PUBLIC_URL: public_url} if public_url else {})
 
 

@@ -7,7 +7,6 @@ written into it. Were the sanitising of a model's answer ever to fail, the answe
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 import re
 import socket
@@ -19,6 +18,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from plaudit.web.forwarded import is_address
 from plaudit.web.texts import RefusalError
 
 LARGEST_BODY_BYTES = 1 << 20  # of documents and judgements, by who has a session
@@ -121,7 +121,7 @@ class Guard:
             return False
         name = host.rpartition(":")[0] if PORT.search(host) else host
         name = name.strip("[]").lower()
-        return name in self._names or _is_address(name)
+        return name in self._names or is_address(name)
 
 
 async def _whole_body(scope: Scope, receive: Receive, largest: int) -> bytes | None:
@@ -160,14 +160,6 @@ def add_headers(headers: MutableHeaders, scope: Scope, is_https: bool) -> None:
         headers.setdefault(name, "no-cache" if is_static and name == "Cache-Control" else value)
     if scope["path"].startswith("/join/"):
         headers["Referrer-Policy"] = "no-referrer"  # its address is a secret, also from this server's proxy's log
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -18,6 +18,7 @@ import uvicorn
 from plaudit.errors import PlauditError, UsageError
 from plaudit.web.app import create_app, environment
 from plaudit.web.deployment import LOOPBACK, readable_by_others
+from plaudit.web.forwarded import proper_proxies
 from plaudit.web.security import answered_names
 from plaudit.web.site import Site
 from plaudit.web.wire import PunctualProtocol
@@ -39,12 +40,14 @@ class Serving:
     port: int = 8000  # 0: any free one
     workers: int = 1
     public_url: str | None = None  # where people reach it, when that is not where it listens
+    trusted_proxies: Sequence[str] | None = None  # whose X-Forwarded-For is believed; None: see `proper_proxies`
     owner_link: bool = False  # print one even where there are accounts
 
 
 def serve(settings: Serving) -> None:
     """Serve until Ctrl-C or SIGTERM. UsageError, PlauditError: it cannot be served like that."""
     check_url(settings.public_url)
+    trusted = proper_proxies(settings.trusted_proxies, settings.public_url)
     database = str(settings.workspace.database)
     if settings.workers > 1 and "://" not in database:
         raise UsageError(
@@ -53,7 +56,7 @@ def serve(settings: Serving) -> None:
     site = Site.open(database, settings.workspace.path, settings.public_url)
     listening = _listen(settings.host, settings.port)
     names = answered_names(settings.host, settings.public_url)
-    server = uvicorn.Server(_config(create_app(site, names)))
+    server = uvicorn.Server(_config(create_app(site, names, trusted)))
     # From before it is said that it ends by Ctrl-C: between Python's handler and uvicorn's, asyncio's would lose it.
     signals = (signal.SIGINT, signal.SIGTERM) if settings.workers == 1 else ()
     before = {number: signal.signal(number, server.handle_exit) for number in signals}
@@ -64,7 +67,8 @@ def serve(settings: Serving) -> None:
             server.run([listening])
         else:
             site.close()
-            os.environ |= environment(database, settings.workspace.path.resolve(), settings.public_url, names)
+            folder = settings.workspace.path.resolve()
+            os.environ |= environment(database, folder, settings.public_url, names, trusted)
             _supervise(settings.workers, [listening])
     except KeyboardInterrupt:
         pass
@@ -84,6 +88,7 @@ def _config(app: object, workers: int = 1) -> uvicorn.Config:
         access_log=False,  # addresses of one-time links must not stand in a log
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # `forwarded` reads them
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
         timeout_worker_healthcheck=HEALTH_SECONDS,
