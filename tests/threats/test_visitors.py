@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import update
 from starlette.requests import HTTPConnection
 
@@ -18,10 +19,16 @@ from plaudit.web import security
 from plaudit.web.app import _may_send_much, create_app, environment, serving
 from plaudit.web.forwarded import Forwarded, proper_proxies
 from plaudit.web.security import LARGEST_FORM_BYTES, Guard
-from plaudit.web.sessions import ATTEMPTS_BY_NAME, ATTEMPTS_BY_NAME_ANYWHERE
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
-from tests.web.conftest import PASSWORD, Browser, browser_of
+from plaudit.web.throttle import (
+    ATTEMPTS_BY_ADDRESS,
+    ATTEMPTS_BY_NAME,
+    ATTEMPTS_BY_NAME_ANYWHERE,
+    ATTEMPTS_BY_ONE,
+    by_name_and_address,
+)
+from tests.web.conftest import PASSWORD, Browser, browser_of, sign_in
 
 Sends = list[dict[str, Any]]
 
@@ -29,7 +36,7 @@ Sends = list[dict[str, Any]]
 def guess(site: Site, name: str, address: str) -> int | None:
     """The refusal's status, or None where the password is looked at."""
     try:
-        site.throttle.attempt(name, address)
+        site.throttle.attempt(by_name_and_address(name, address))
     except RefusalError as refusal:
         return refusal.status
     return None
@@ -60,6 +67,62 @@ def test_who_guesses_the_current_password_is_told_when_to_go_on(join: Any) -> No
 def test_who_guesses_from_many_addresses_is_stopped(site: Site) -> None:
     tries = [guess(site, "ann", f"203.0.113.{n}") for n in range(ATTEMPTS_BY_NAME_ANYWHERE + 1)]
     assert tries == [None] * ATTEMPTS_BY_NAME_ANYWHERE + [429]
+
+
+def test_who_guesses_from_many_addresses_does_not_keep_out_whoever_signed_in_here_before(
+    site: Site, join: Any, browser: Callable[[], Browser]
+) -> None:
+    join("ann"), join("ben")
+    anns, strangers = browser(), browser()
+    sign_in(anns, "ann", PASSWORD)
+    anns.get("/account")
+    anns.send("/signout")
+    for name in ("ann", "ben"):
+        for n in range(ATTEMPTS_BY_NAME_ANYWHERE):
+            guess(site, name, f"203.0.113.{n}")
+    assert sign_in(strangers, "ann", PASSWORD).status_code == 429
+    assert sign_in(anns, "ben", PASSWORD).status_code == 429, "known as ann alone"
+    assert sign_in(anns, "ANN ", PASSWORD).status_code == 303
+
+
+def test_a_browser_that_is_known_guesses_no_more_than_others(
+    app: FastAPI, join: Any, browser: Callable[[], Browser]
+) -> None:
+    join("ann")
+    anns = browser()
+    sign_in(anns, "ann", PASSWORD)
+    anns.get("/account")
+    anns.send("/signout")
+    tries = []
+    for _ in range(ATTEMPTS_BY_ONE + 1):
+        elsewhere = browser()  # the cookie goes with it, the address does not
+        elsewhere.client.cookies = anns.client.cookies
+        tries.append(sign_in(elsewhere, "ann", "wrong password").status_code)
+    assert tries == [422] * ATTEMPTS_BY_ONE + [429]
+
+
+def test_a_browser_is_known_for_one_password_and_says_nobodys_name(
+    site: Site, join: Any, browser: Callable[[], Browser]
+) -> None:
+    ann, thief = join("ann"), browser()
+    answer = sign_in(thief, "ann", PASSWORD)
+    (known,) = (it for it in answer.headers.get_list("set-cookie") if "_known_" in it)
+    assert "ann" not in known
+    assert "HttpOnly" in known
+    thief.get("/account")
+    thief.send("/signout")
+    ann.send("/account/password", current=PASSWORD, new="another battery horse")
+    for n in range(ATTEMPTS_BY_NAME_ANYWHERE):
+        guess(site, "ann", f"203.0.113.{n}")
+    assert sign_in(thief, "ann", "another battery horse").status_code == 429
+
+
+def test_who_guesses_at_one_address_keeps_nobody_there_from_changing_a_password(site: Site, join: Any) -> None:
+    ann = join("ann")
+    address = ann.client._transport.client[0]  # type: ignore[attr-defined]
+    for n in range(ATTEMPTS_BY_ADDRESS):
+        guess(site, f"name {n}", address)
+    assert ann.send("/account/password", current=PASSWORD, new="another battery horse").status_code == 303
 
 
 def test_one_network_of_ipv6_is_one_guesser(site: Site) -> None:

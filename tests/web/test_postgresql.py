@@ -12,9 +12,9 @@ import pytest
 
 from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.web.people import Role
-from plaudit.web.sessions import ATTEMPTS_BY_NAME
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
+from plaudit.web.throttle import ATTEMPTS_BY_NAME, by_name_and_address
 from tests.web.conftest import PASSWORD, add_tasks, invite
 
 
@@ -59,7 +59,7 @@ def test_a_link_serves_once_and_guesses_are_counted_across_workers(site: Site, o
         lambda s=s, n=n: s.accounts.join(token, f"p{n}", PASSWORD, "en").name for n, s in enumerate([site, other] * 3)
     ]
     assert at_once(*joins).count("link-used") == 5
-    guesses = [lambda s=s: s.throttle.attempt("p", "10.0.0.9") for s in [site, other] * 8]
+    guesses = [lambda s=s: s.throttle.attempt(by_name_and_address("p", "10.0.0.9")) for s in [site, other] * 8]
     assert at_once(*guesses).count(None) == ATTEMPTS_BY_NAME
     assert len(site.accounts.all()) == 1
 

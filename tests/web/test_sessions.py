@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import select
 
 from plaudit.feedback.events.schema import throttles
-from plaudit.web import sessions
-from plaudit.web.sessions import ATTEMPTS_BY_ADDRESS, ATTEMPTS_BY_NAME
+from plaudit.web import throttle
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
+from plaudit.web.throttle import ATTEMPTS_BY_ADDRESS, ATTEMPTS_BY_NAME, by_name_and_address
 from tests.web.conftest import PASSWORD, Browser, days_pass, sign_in
 
 
@@ -57,7 +57,7 @@ def test_of_many_guesses_at_once_only_so_many_are_looked_at(site: Site, join: An
 
     def guess() -> None:
         try:
-            site.throttle.attempt("ann", "10.1.1.1")
+            site.throttle.attempt(by_name_and_address("ann", "10.1.1.1"))
             refused.append(False)
         except RefusalError:
             refused.append(True)
@@ -73,10 +73,10 @@ def test_of_many_guesses_at_once_only_so_many_are_looked_at(site: Site, join: An
 def test_all_spellings_of_a_name_are_counted_as_one(site: Site) -> None:
     spellings = ("ana maria", " ANA  maria", "Ana\tMaria ")
     for number in range(ATTEMPTS_BY_NAME):
-        site.throttle.attempt(spellings[number % 3], "10.0.1.1")
+        site.throttle.attempt(by_name_and_address(spellings[number % 3], "10.0.1.1"))
     for spelling in spellings:
         with pytest.raises(RefusalError, match="slow-down"):
-            site.throttle.attempt(spelling, "10.0.1.1")
+            site.throttle.attempt(by_name_and_address(spelling, "10.0.1.1"))
 
 
 def test_an_address_over_its_limit_leaves_no_more_traces_and_what_is_over_is_deleted(
@@ -88,8 +88,8 @@ def test_an_address_over_its_limit_leaves_no_more_traces_and_what_is_over_is_del
 
     for number in range(ATTEMPTS_BY_ADDRESS + 20):
         with suppress(RefusalError):
-            site.throttle.attempt(f"nobody {number}", "10.0.0.1")
+            site.throttle.attempt(by_name_and_address(f"nobody {number}", "10.0.0.1"))
     assert rows() == 2 * ATTEMPTS_BY_ADDRESS + 1, "two for each name, and the address"
-    monkeypatch.setattr(sessions, "WINDOW", timedelta(0))
-    site.throttle.attempt("somebody", "10.0.0.2")
+    monkeypatch.setattr(throttle, "WINDOW", timedelta(0))
+    site.throttle.attempt(by_name_and_address("somebody", "10.0.0.2"))
     assert rows() == 3

@@ -61,11 +61,11 @@ class Accounts:
     def authenticate(self, name: str, password: str) -> Account | None:
         """The account, where name and password are right and it is not disabled."""
         account = self.find(name)
-        right = matches(password, None if account is None else self._hash_of(account.name))
+        right = matches(password, None if account is None else self.hash_of(account.name))
         return account if right and account is not None and account.disabled_at is None else None
 
     def change_password(self, name: str, current: str, new: str) -> None:
-        if not matches(current, self._hash_of(name)):
+        if not matches(current, self.hash_of(name)):
             raise RefusalError(422, "password-wrong")
         password_hash = hash_password(proper_password(new, name))
         with self._store.writing() as connection:
@@ -206,7 +206,7 @@ class Accounts:
         row = {"annotator_id": name, "role": str(role), "password_hash": password_hash, "language": language}
         connection.execute(insert(accounts), [row | {"created_at": _now(), "disabled_at": None}])
 
-    def _hash_of(self, name: str) -> str | None:
+    def hash_of(self, name: str) -> str | None:
         with self._store.reading() as connection:
             query = select(accounts.c.password_hash).where(accounts.c.annotator_id == name)
             return connection.execute(query).scalar()

@@ -46,6 +46,7 @@ from plaudit.feedback.labelling.settings import Guidelines
 from plaudit.web.people import Account
 from plaudit.web.rendering import guidelines_to_html
 from plaudit.web.texts import DEFAULT_LANGUAGE, RefusalError
+from plaudit.web.throttle import by_session
 from plaudit.web.visitors import Anybody, Member, Visitor, own_path
 
 router = APIRouter(default_response_class=Response)
@@ -115,9 +116,9 @@ def signin(visitor: Anybody, next: Field = "") -> Response:
 @router.post("/signin")
 def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
     """Wrong name, wrong password and disabled account are told alike, and take alike long."""
-    site = visitor.site
+    site, limits = visitor.site, visitor.limits_of(filled.name)
     try:
-        site.throttle.attempt(filled.name, visitor.address)
+        site.throttle.attempt(limits)
         account = site.accounts.authenticate(filled.name, filled.password)
         if account is None:
             raise RefusalError(422, "wrong-sign-in")
@@ -126,7 +127,7 @@ def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
         page = visitor.page("signin.html", refusal.status, problem=refusal.sentence(visitor.language), **context)
         page.headers.update(refusal.headers)
         return page
-    site.throttle.forgive(filled.name, visitor.address)
+    site.throttle.forgive(limits)
     return visitor.sign_in_as(account, own_path(filled.next, home_of(account)))
 
 
@@ -204,15 +205,15 @@ def account(visitor: Member, notice: Field = "") -> Response:
 @router.post("/account/password")
 def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> Response:
     """All other sessions end: whoever knew the old password is out."""
-    site, whose = visitor.site, f"session {visitor.session.id if visitor.session else ''}"
-    try:  # counted by the session: who guesses at the sign-in keeps nobody from changing a password
-        site.throttle.attempt(whose, visitor.address)
+    site, limits = visitor.site, by_session(visitor.session.id if visitor.session else "")
+    try:  # counted by the session alone: who guesses at the sign-in keeps nobody from changing a password
+        site.throttle.attempt(limits)
         site.accounts.change_password(visitor.name, filled.current, filled.new)
     except RefusalError as refusal:
         page = _account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
         page.headers.update(refusal.headers)
         return page
-    site.throttle.forgive(whose, visitor.address)
+    site.throttle.forgive(limits)
     site.sessions.end_all(visitor.name, but=visitor.session.id if visitor.session else None)
     return visitor.sent_to("/account?notice=notice-password")
 

@@ -1,41 +1,27 @@
-"""Who is signed in: a random token in a signed cookie, its hash in the database, so that it can be ended from there.
-
-Guessing passwords is limited: failed sign-ins are counted by name and address together, by address, and by name, in the
-shared database. So whoever guesses from one place locks nobody out elsewhere, and whoever guesses from many is stopped
-by the name's own, larger limit. An attempt is counted before the password is looked at, and forgiven when it was right:
-of a thousand attempts that come at the same moment, no more than the limit are looked at. Names are counted whether or
-not they exist, and by an address only while it is within its own limit.
-"""
+"""Who is signed in: a random token in a signed cookie, its hash in the database, so that it can be ended from there."""
 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import logging
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.events.log import timestamp
-from plaudit.feedback.events.schema import accounts, sessions, throttles
+from plaudit.feedback.events.schema import accounts, sessions
 from plaudit.web.label_store import LabelStore
-from plaudit.web.people import Account, Role, fold_name
+from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint, new_token
-from plaudit.web.texts import RefusalError
 
 LASTS = timedelta(days=30)
 IDLE = timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=15)  # how exactly the database knows when a session was last used
 
 log = logging.getLogger("plaudit.web")
-WINDOW = timedelta(minutes=15)  # in which failed sign-ins are counted
-ATTEMPTS_BY_NAME = 10  # from one address
-ATTEMPTS_BY_NAME_ANYWHERE = 100
-ATTEMPTS_BY_ADDRESS = 50  # a team behind one address mistypes, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,71 +125,3 @@ def end_sessions(connection: Connection, name: str, but: str | None = None) -> N
     theirs = update(sessions).where(sessions.c.annotator_id == name, sessions.c.revoked_at.is_(None))
     theirs = theirs if but is None else theirs.where(sessions.c.id != but)
     connection.execute(theirs.values(revoked_at=timestamp(datetime.now(UTC))))
-
-
-class Throttle:
-    def __init__(self, store: LabelStore) -> None:
-        self._store = store
-
-    def attempt(self, name: str, address: str) -> None:
-        """Count an attempt. RefusalError (429) where there were too many."""
-        now = datetime.now(UTC)
-        limits = _limits(name, address)
-        if allowed := self._may_try(limits, now):  # who may not, does not even wait for the turn to write
-            with self._store.writing() as connection:
-                _forget(connection, now)
-                allowed = all(_count(connection, key, now) <= most for key, most in limits)
-        if not allowed:
-            minutes = int(WINDOW.total_seconds() // 60)
-            raise RefusalError(429, "slow-down", minutes=minutes, retry_seconds=minutes * 60)
-
-    def forgive(self, name: str, address: str) -> None:
-        """The attempt was right: the name begins anew there, and address and name have one less."""
-        (by_address, _), (there, _), (anywhere, _) = _limits(name, address)
-        with self._store.writing() as connection:
-            connection.execute(delete(throttles).where(throttles.c.id == there))
-            one_less = update(throttles).where(throttles.c.id.in_([by_address, anywhere]), throttles.c.failures > 0)
-            connection.execute(one_less.values(failures=throttles.c.failures - 1))
-
-    def _may_try(self, limits: Sequence[tuple[str, int]], now: datetime) -> bool:
-        counted = select(throttles.c.id, throttles.c.failures).where(throttles.c.id.in_([key for key, _ in limits]))
-        counted = counted.where(throttles.c.since.between(timestamp(now - WINDOW), timestamp(now + WINDOW)))
-        with self._store.reading() as connection:
-            failures = {row.id: row.failures for row in connection.execute(counted)}
-        return all(failures.get(key, 0) < most for key, most in limits)
-
-
-def _limits(name: str, address: str) -> tuple[tuple[str, int], ...]:
-    """What an attempt is counted under, and how many each may have."""
-    name, network = fold_name(name), _network(address)
-    return (
-        (fingerprint(f"address {network}"), ATTEMPTS_BY_ADDRESS),
-        (fingerprint(f"name {name} address {network}"), ATTEMPTS_BY_NAME),
-        (fingerprint(f"name {name}"), ATTEMPTS_BY_NAME_ANYWHERE),
-    )
-
-
-def _network(address: str) -> str:
-    """The address; of IPv6 the /64, as whoever has one address has all of those."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((known, 64), strict=False)) if known.version == 6 else address
-
-
-def _forget(connection: Connection, now: datetime) -> None:
-    """Names that nobody has need not exist to be counted: what is over is deleted, or there would be no end of them."""
-    long_ago, ahead = throttles.c.since < timestamp(now - WINDOW), throttles.c.since > timestamp(now + WINDOW)
-    connection.execute(delete(throttles).where(long_ago | ahead))  # ahead: the clock was wrong once
-
-
-def _count(connection: Connection, key: str, now: datetime) -> int:
-    """One more for `key`; how many there were since its window began."""
-    row = connection.execute(select(throttles).where(throttles.c.id == key)).first()
-    if row is None:
-        connection.execute(insert(throttles), [{"id": key, "failures": 1, "since": timestamp(now)}])
-        return 1
-    one_more = update(throttles).where(throttles.c.id == key)
-    connection.execute(one_more.values(failures=throttles.c.failures + 1))
-    return int(row.failures) + 1

@@ -21,8 +21,9 @@ from plaudit.web.accounts import Accounts
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import LEAST_CHARACTERS
 from plaudit.web.secret import Secret, key_of
-from plaudit.web.sessions import Sessions, Throttle
+from plaudit.web.sessions import Sessions
 from plaudit.web.texts import LANGUAGES, teller, translator
+from plaudit.web.throttle import Throttle
 
 COMPUTING = "The figures are being computed. Look again in a moment."
 WORTH = 20  # a report is kept for so many times as long as it took
@@ -113,6 +114,11 @@ class Site:
         )
         accounts, sessions, throttle = Accounts(store), Sessions(store), Throttle(store)
         return cls(store, secret, accounts, sessions, throttle, Figures(store), environment, public_url)
+
+    def stamp(self, name: str) -> str:
+        """What stands for an account with the password that it has now, and says nothing to who reads it."""
+        account = self.accounts.find(name)
+        return self.secret.account_key(f"{account.name}\0{self.accounts.hash_of(account.name)}") if account else ""
 
     def close(self) -> None:
         self.store.close()

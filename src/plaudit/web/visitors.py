@@ -16,16 +16,18 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from plaudit.web.people import Account
+from plaudit.web.people import Account, fold_name
 from plaudit.web.secret import new_token
 from plaudit.web.sessions import Session
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError, accepted_language
+from plaudit.web.throttle import Limits, by_browser, by_name_and_address
 
 CSRF_HEADER = "X-CSRF-Token"
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 COOKIE_SECONDS = 30 * 24 * 3600
 OTHER_SITES = {"cross-site", "same-site"}  # a sibling under the same domain is another site, too
+KNOWN_SECONDS = 365 * 24 * 3600  # for which a browser is known after a sign-in
 SAFE_METHODS = {"GET", "HEAD"}
 OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_-]*(\?[A-Za-z0-9=&_-]*)?")
 
@@ -69,6 +71,13 @@ class Visitor:
     def address(self) -> str:
         return self.request.client.host if self.request.client else ""
 
+    def limits_of(self, name: str) -> Limits:
+        """What a password that is tried for the name is counted under."""
+        signed = self.request.cookies.get(self._known_cookie(name))
+        stamp, _, token = (self.site.secret.read_signed("known", signed) or "").partition(".")
+        is_known = token and hmac.compare_digest(stamp, self.site.stamp(name))
+        return by_browser(token) if is_known else by_name_and_address(name, self.address)
+
     @property
     def base_url(self) -> str:
         """Where people reach the site, without a slash at the end."""
@@ -99,6 +108,7 @@ class Visitor:
         response = self.sent_to(path)
         token = self.site.sessions.begin(account)
         self._set_cookie(response, "session", self.site.secret.sign("session", token), seconds=COOKIE_SECONDS)
+        self._know(response, account.name)
         response.delete_cookie(cookie_name(self.site, "form"))
         return response
 
@@ -106,6 +116,16 @@ class Visitor:
         response = self.sent_to(path)
         response.delete_cookie(cookie_name(self.site, "session"))
         return response
+
+    def _know(self, response: Response, name: str) -> None:
+        """Let the browser be told from those of strangers when somebody guesses the name's password (`throttle`)."""
+        mark = self.site.secret.sign("known", f"{self.site.stamp(name)}.{new_token()}")
+        response.set_cookie(
+            self._known_cookie(name), mark, KNOWN_SECONDS, httponly=True, samesite="lax", secure=self._is_https
+        )
+
+    def _known_cookie(self, name: str) -> str:
+        return cookie_name(self.site, f"known_{self.site.secret.account_key(fold_name(name))}")
 
     def _set_cookie(self, response: Response, use: str, value: str, seconds: int | None) -> None:
         response.set_cookie(
