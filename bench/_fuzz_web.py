@@ -22,9 +22,9 @@ from plaudit.feedback.events.schema import accounts, sessions, throttles
 from plaudit.types import Annotator, Prompt, Response, Task
 from plaudit.web import people
 from plaudit.web.app import create_app
+from plaudit.web.cookies import cookie_name
 from plaudit.web.people import Account, Role
 from plaudit.web.site import Site
-from plaudit.web.visitors import cookie_name
 
 PEOPLE = {"ann": Role.ANNOTATOR, "lea": Role.LEAD, "olga": Role.OWNER}
 NOBODY = "nobody"

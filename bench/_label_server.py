@@ -28,9 +28,9 @@ from bench._crowd import Person
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.events.schema import accounts
 from plaudit.types import Annotator, Prompt, Response, Task, TaskPurpose
+from plaudit.web.cookies import cookie_name
 from plaudit.web.people import Account, Role, hash_password
 from plaudit.web.site import Site
-from plaudit.web.visitors import cookie_name
 from plaudit.workspace import Workspace
 
 NOW = "2026-01-01T00:00:00.000000+00:00"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,36 @@ def test_behind_https_cookies_and_browsers_stay_with_https(tmp_path: Path, host:
     assert "Strict-Transport-Security" in page.headers
     assert "; Secure" in page.headers["set-cookie"]
     site.close()
+
+
+def test_a_site_of_the_same_domain_signs_nobody_in_under_its_own_account(site: Site, join: Any) -> None:
+    """It can set cookies for the whole domain, but none of a name that browsers take from the host alone."""
+    join("mallory")
+    public = create_app(replace(site, public_url="https://label.example.org"), ["label.example.org"])
+    mallorys, victims = browser_of(public), browser_of(public)
+    for it in (mallorys, victims):
+        it.client.base_url = "https://label.example.org"
+        answer = it.get("/signin")
+    set_by_the_site = SimpleCookie(answer.headers["set-cookie"])
+    assert all(name.startswith("__Host-") and it["path"] == "/" for name, it in set_by_the_site.items())
+    for name, value in mallorys.client.cookies.items():
+        victims.client.cookies.set(name.removeprefix("__Host-"), value, domain=".example.org")
+    victims.csrf = mallorys.csrf
+    assert victims.send("/signin", name="mallory", password=PASSWORD).status_code == 403
+    mallorys.headers["Sec-Fetch-Site"] = "same-site"
+    assert mallorys.send("/signin", name="mallory", password=PASSWORD).status_code == 403
+
+
+def test_behind_https_signing_in_and_out_goes_by_cookies_of_this_host(site: Site, join: Any) -> None:
+    join("ann")
+    person = browser_of(create_app(replace(site, public_url="https://label.example.org"), ["label.example.org"]))
+    person.client.base_url = "https://label.example.org"
+    assert sign_in(person, "ann", PASSWORD).status_code == 303
+    assert person.get("/account").status_code == 200
+    ended = person.send("/signout").headers["set-cookie"]
+    assert ended.startswith("__Host-plaudit_session_")
+    assert "Secure" in ended, "else browsers keep the cookie"
+    assert person.get("/account").status_code == 303
 
 
 @pytest.mark.parametrize(

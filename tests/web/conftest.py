@@ -24,9 +24,9 @@ from plaudit.types import Prompt, Response, Task
 from plaudit.web import people
 from plaudit.web.accounts import INVITATION_LASTS
 from plaudit.web.app import create_app
+from plaudit.web.cookies import cookie_name
 from plaudit.web.people import Account, Role
 from plaudit.web.site import Site
-from plaudit.web.visitors import cookie_name
 
 PASSWORD = "correct horse battery"
 CSRF = re.compile(r'<meta name="csrf" content="([^"]+)"')

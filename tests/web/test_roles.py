@@ -187,12 +187,13 @@ def test_no_post_without_its_token(
     assert store.last_seq() == before
 
 
+@pytest.mark.parametrize("where", ["cross-site", "same-site"])
 @pytest.mark.parametrize(
     "call", [c for c in CALLS if c.method == "POST"], ids=[n for n in NAMES if n.startswith("POST")]
 )
-def test_no_post_from_another_site(call: Call, caller: Callable[[str], Browser]) -> None:
+def test_no_post_from_another_site(call: Call, where: str, caller: Callable[[str], Browser]) -> None:
     owner = caller("owner")
-    owner.headers["Sec-Fetch-Site"] = "cross-site"
+    owner.headers["Sec-Fetch-Site"] = where
     assert call.made_by(owner).status_code == 403
 
 

@@ -29,11 +29,12 @@ from starlette.requests import HTTPConnection
 import plaudit
 from plaudit.errors import ConflictError, NotThereError, PlauditError, UsageError
 from plaudit.web import api, lead_pages, pages, people, project_pages
+from plaudit.web.cookies import Cookies
 from plaudit.web.forwarded import Forwarded
 from plaudit.web.security import HEADERS, Guard
 from plaudit.web.site import FOLDER, Site
 from plaudit.web.texts import RefusalError
-from plaudit.web.visitors import Visitor, cookie_name, language_of, site_of
+from plaudit.web.visitors import Visitor, language_of, site_of
 
 DATABASE, WORKSPACE, PUBLIC_URL, NAMES, TRUSTED = (
     f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES", "TRUSTED")
@@ -79,7 +80,7 @@ async def _may_send_much(site: Site, request: HTTPConnection) -> bool:
 
     Whether the session has ended is else seen later: this is asked of every call. A lead's long form is parsed before.
     """
-    token = site.secret.read_signed("session", request.cookies.get(cookie_name(site, "session")))
+    token = site.secret.read_signed("session", Cookies(site, request).read("session"))
     if token is None or not request.url.path.startswith("/lead/"):
         return token is not None
     session = await run_in_threadpool(site.sessions.find, token)

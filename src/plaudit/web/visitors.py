@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from plaudit.web.cookies import Cookies
 from plaudit.web.people import Account, fold_name
 from plaudit.web.secret import new_token
 from plaudit.web.sessions import Session
@@ -29,6 +30,7 @@ COOKIE_SECONDS = 30 * 24 * 3600
 OTHER_SITES = {"cross-site", "same-site"}  # a sibling under the same domain is another site, too
 KNOWN_SECONDS = 365 * 24 * 3600  # for which a browser is known after a sign-in
 SAFE_METHODS = {"GET", "HEAD"}
+OTHER_SITES = {"cross-site", "same-site"}  # same-site: another host of the domain, or another port of this one
 OWN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/_-]*(\?[A-Za-z0-9=&_-]*)?")
 
 
@@ -73,7 +75,7 @@ class Visitor:
 
     def limits_of(self, name: str) -> Limits:
         """What a password that is tried for the name is counted under."""
-        signed = self.request.cookies.get(self._known_cookie(name))
+        signed = self._cookies.read(self._known_use(name))
         stamp, _, token = (self.site.secret.read_signed("known", signed) or "").partition(".")
         is_known = token and hmac.compare_digest(stamp, self.site.stamp(name))
         return by_browser(token) if is_known else by_name_and_address(name, self.address)
@@ -94,7 +96,7 @@ class Visitor:
     def page(self, template: str, status: int = 200, **context: Any) -> Response:
         response = HTMLResponse(self.html(template, **context), status)
         if self.session is None:
-            self._set_cookie(response, "form", self.form_token, seconds=None)
+            self._cookies.write(response, "form", self.form_token, seconds=None)
         return response
 
     def sent_to(self, path: str) -> Response:
@@ -107,44 +109,32 @@ class Visitor:
             self.site.sessions.end(self.session.id)
         response = self.sent_to(path)
         token = self.site.sessions.begin(account)
-        self._set_cookie(response, "session", self.site.secret.sign("session", token), seconds=COOKIE_SECONDS)
+        self._cookies.write(response, "session", self.site.secret.sign("session", token), COOKIE_SECONDS)
         self._know(response, account.name)
-        response.delete_cookie(cookie_name(self.site, "form"))
+        self._cookies.delete(response, "form")
         return response
 
     def sign_out(self, path: str) -> Response:
         response = self.sent_to(path)
-        response.delete_cookie(cookie_name(self.site, "session"))
+        self._cookies.delete(response, "session")
         return response
 
     def _know(self, response: Response, name: str) -> None:
         """Let the browser be told from those of strangers when somebody guesses the name's password (`throttle`)."""
         mark = self.site.secret.sign("known", f"{self.site.stamp(name)}.{new_token()}")
-        response.set_cookie(
-            self._known_cookie(name), mark, KNOWN_SECONDS, httponly=True, samesite="lax", secure=self._is_https
-        )
+        self._cookies.write(response, self._known_use(name), mark, KNOWN_SECONDS)
 
-    def _known_cookie(self, name: str) -> str:
-        return cookie_name(self.site, f"known_{self.site.secret.account_key(fold_name(name))}")
-
-    def _set_cookie(self, response: Response, use: str, value: str, seconds: int | None) -> None:
-        response.set_cookie(
-            cookie_name(self.site, use), value, max_age=seconds, httponly=True, samesite="lax", secure=self._is_https
-        )
+    def _known_use(self, name: str) -> str:
+        return f"known_{self.site.secret.account_key(fold_name(name))}"
 
     @property
-    def _is_https(self) -> bool:
-        """Also where a proxy that does not say so has taken the HTTPS off, and under whatever name it asks."""
-        return self.request.url.scheme == "https" or self.site.is_https
+    def _cookies(self) -> Cookies:
+        return Cookies(self.site, self.request)
 
 
 def site_of(request: Request) -> Site:
     site: Site = request.app.state.site
     return site
-
-
-def cookie_name(site: Site, use: str) -> str:
-    return f"plaudit_{use}_{site.secret.cookie_suffix}"
 
 
 def language_of(request: Request) -> str:
@@ -167,9 +157,10 @@ async def _sent_csrf(request: Request) -> str | None:
 def anybody(request: Request, sent: Annotated[str | None, Depends(_sent_csrf)]) -> Visitor:
     """Signed in or not. RefusalError (403) for a POST without its token."""
     site = site_of(request)
-    token = site.secret.read_signed("session", request.cookies.get(cookie_name(site, "session")))
+    cookies = Cookies(site, request)
+    token = site.secret.read_signed("session", cookies.read("session"))
     session = site.sessions.find(token) if token else None
-    form_token = request.cookies.get(cookie_name(site, "form")) or new_token()
+    form_token = cookies.read("form") or new_token()
     if request.method not in SAFE_METHODS:
         if request.headers.get("sec-fetch-site") in OTHER_SITES:
             raise RefusalError(403, "csrf")
