@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.web import annotator_view, project_pages
+from plaudit.web import accounts, annotator_view, project_pages
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
 from plaudit.web.site import Site
@@ -84,6 +84,52 @@ def test_a_lead_who_leads_no_more_changes_nothing_for_others(
     assert site.store.guidelines() is None
     assert site.store.settings().question == "Which answer is better?"
     assert olga.get("/lead").status_code == 200
+
+
+def test_a_changed_password_ends_whatever_a_thief_has_of_the_account(site: Site, join: Any) -> None:
+    """A copy of this browser's cookie, a session elsewhere, a link that they made."""
+    olga, thief = join("olga", Role.OWNER), join("ann")
+    stolen, elsewhere = dict(olga.client.cookies), site.sessions.begin(site.accounts.known("olga"))
+    olga.send("/lead/people/invite", role="owner")
+    assert olga.send("/account/password", current=PASSWORD, new="another battery horse").status_code == 303
+    assert olga.get("/account").status_code == 200
+    thief.client.cookies.update(stolen)
+    assert thief.get("/account").status_code == 303
+    assert site.sessions.find(elsewhere) is None
+    assert site.accounts.invitations() == []
+
+
+def test_a_new_password_by_a_link_ends_links_that_a_thief_made(site: Site, join: Any) -> None:
+    olga, omar = join("olga", Role.OWNER), join("omar", Role.OWNER)
+    omar.send("/lead/people/invite", role="owner")
+    page = olga.send("/lead/people/reset", name="omar").text
+    site.accounts.join(page.split("/join/")[1].split('"')[0].split("<")[0].strip(), "", "another battery horse", "en")
+    assert site.accounts.invitations() == []
+
+
+def test_of_two_who_know_the_password_the_second_changes_nothing(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join("ann")
+    hash_slowly = accounts.hash_password
+
+    def overtaken(password: str) -> str:
+        monkeypatch.setattr(accounts, "hash_password", hash_slowly)
+        site.accounts.change_password("ann", PASSWORD, "another battery horse")
+        return hash_slowly(password)
+
+    monkeypatch.setattr(accounts, "hash_password", overtaken)
+    with pytest.raises(RefusalError, match="password-wrong"):
+        site.accounts.change_password("ann", PASSWORD, "the thief's own choice")
+    assert site.accounts.authenticate("ann", "another battery horse") is not None
+
+
+def test_an_old_session_does_not_rise_with_its_account(site: Site, join: Any) -> None:
+    olga, ann, lea = join("olga", Role.OWNER), join("ann"), join("lea", Role.LEAD)
+    for name, role in (("ann", "lead"), ("lea", "annotator")):
+        assert olga.send("/lead/people/role", name=name, role=role).status_code == 303
+    assert ann.get("/account").status_code == 303, "signs in anew"
+    assert lea.get("/account").status_code == 200
 
 
 def test_every_use_of_a_link_stands_in_the_log(site: Site, join: Any) -> None:

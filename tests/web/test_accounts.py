@@ -240,6 +240,7 @@ def test_a_changed_role_holds_at_once(join: Any) -> None:
     owner, ann = join("olga", Role.OWNER), join("ann")
     assert ann.get("/lead/people").status_code == 403
     owner.send("/lead/people/role", name="ann", role="lead")
+    sign_in(ann, "ann", PASSWORD)
     assert ann.get("/lead/people").status_code == 200
     owner.send("/lead/people/role", name="ann", role="annotator")
     assert ann.get("/lead/people").status_code == 403

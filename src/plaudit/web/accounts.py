@@ -65,12 +65,15 @@ class Accounts:
         return account if right and account is not None and account.disabled_at is None else None
 
     def change_password(self, name: str, current: str, new: str) -> None:
-        if not matches(current, self.hash_of(name)):
+        """All sessions of the account end, and links for or by it: whoever knew the old password is out."""
+        before = self.hash_of(name)
+        if not matches(current, before):
             raise RefusalError(422, "password-wrong")
         password_hash = hash_password(proper_password(new, name))
         with self._store.writing() as connection:
-            self._set(name, password_hash=password_hash)
-            _end_links(connection, invitations.c.used_by == name)
+            if self.hash_of(name) != before:  # somebody else who knew it was quicker
+                raise RefusalError(422, "password-wrong")
+            self._renew(connection, name, password_hash=password_hash)
 
     def change_language(self, name: str, language: str) -> None:
         self._set(name, language=_proper_language(language))
@@ -81,15 +84,15 @@ class Accounts:
             if role not in self.acting(by).role.may_give:
                 raise RefusalError(403, "not-yours-to-change")
             self._set(account.name, role=str(role))
+            if role.rank > account.role.rank:  # a session that somebody stole must not rise with the account
+                end_sessions(connection, account.name)
             _end_links(connection, _for_or_by(account.name))
 
     def disable(self, by: Account, name: str) -> None:
         """Let the account sign in no more; what it said stays. Its sessions end at once."""
         with self._store.writing() as connection:
             account = self.changeable(by, name)
-            self._set(account.name, disabled_at=_now())
-            end_sessions(connection, account.name)
-            _end_links(connection, _for_or_by(account.name))
+            self._renew(connection, account.name, disabled_at=_now())
 
     def enable(self, by: Account, name: str) -> None:
         with self._store.writing():
@@ -181,9 +184,7 @@ class Accounts:
         with self._store.writing() as connection:
             _claim(connection, invitation.id, name)
             if invitation.known:
-                self._set(name, password_hash=password_hash, language=_proper_language(language))
-                end_sessions(connection, name)
-                _end_links(connection, invitations.c.used_by == name)
+                self._renew(connection, name, password_hash=password_hash, language=_proper_language(language))
             else:
                 self._refuse_taken(connection, name)
                 self._add(connection, name, invitation.role, password_hash, _proper_language(language))
@@ -210,6 +211,12 @@ class Accounts:
         with self._store.reading() as connection:
             query = select(accounts.c.password_hash).where(accounts.c.annotator_id == name)
             return connection.execute(query).scalar()
+
+    def _renew(self, connection: Connection, name: str, **values: Any) -> None:
+        """Change the account so that nothing which rested on what it was goes on."""
+        self._set(name, **values)
+        end_sessions(connection, name)
+        _end_links(connection, _for_or_by(name))
 
     def _set(self, name: str, **values: Any) -> None:
         with self._store.writing() as connection:

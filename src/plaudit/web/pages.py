@@ -204,7 +204,7 @@ def account(visitor: Member, notice: Field = "") -> Response:
 
 @router.post("/account/password")
 def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> Response:
-    """All other sessions end: whoever knew the old password is out."""
+    """All sessions end, and this browser gets a new one: whoever knew the old password, or its cookie, is out."""
     site, limits = visitor.site, by_session(visitor.session.id if visitor.session else "")
     try:  # counted by the session alone: who guesses at the sign-in keeps nobody from changing a password
         site.throttle.attempt(limits)
@@ -214,8 +214,7 @@ def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> 
         page.headers.update(refusal.headers)
         return page
     site.throttle.forgive(limits)
-    site.sessions.end_all(visitor.name, but=visitor.session.id if visitor.session else None)
-    return visitor.sent_to("/account?notice=notice-password")
+    return visitor.sign_in_as(visitor.account, "/account?notice=notice-password")
 
 
 @router.post("/account/language")

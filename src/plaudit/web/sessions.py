@@ -101,10 +101,10 @@ class Sessions:
             its = sessions.c.id == session_id
             connection.execute(update(sessions).where(its).values(revoked_at=timestamp(datetime.now(UTC))))
 
-    def end_all(self, name: str, but: str | None = None) -> None:
-        """Sign the person out everywhere, or everywhere but in one session."""
+    def end_all(self, name: str) -> None:
+        """Sign the person out everywhere."""
         with self._store.writing() as connection:
-            end_sessions(connection, name, but)
+            end_sessions(connection, name)
 
 
 def has_ended(connection: Connection, session_id: str) -> bool:
@@ -121,7 +121,6 @@ def _alive() -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def end_sessions(connection: Connection, name: str, but: str | None = None) -> None:
+def end_sessions(connection: Connection, name: str) -> None:
     theirs = update(sessions).where(sessions.c.annotator_id == name, sessions.c.revoked_at.is_(None))
-    theirs = theirs if but is None else theirs.where(sessions.c.id != but)
     connection.execute(theirs.values(revoked_at=timestamp(datetime.now(UTC))))
