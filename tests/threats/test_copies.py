@@ -19,7 +19,7 @@ from plaudit.cli import main
 from plaudit.errors import PlauditError
 from plaudit.feedback.events import backup
 from plaudit.feedback.events.log import timestamp
-from plaudit.feedback.events.schema import accounts, invitations, sessions, throttles
+from plaudit.feedback.events.schema import accounts, invitations, sessions, throttles, tokens
 from plaudit.types import Prompt
 from plaudit.web.label_store import LabelStore
 from plaudit.web.secret import FILE, key_of
@@ -55,7 +55,7 @@ def test_nobody_else_reads_the_password_of_a_database(workspace: Workspace, tmp_
     assert open_to_others(workspace.path / "plaudit.toml")  # a team shares what holds no secret
 
 
-def test_a_restore_revives_no_session_no_link_and_no_lockout(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_restore_revives_no_session_no_link_no_token_and_no_lockout(workspace: Workspace, tmp_path: Path) -> None:
     now = timestamp(datetime.now(UTC))
     with LabelStore.open(tmp_path / "source.db") as source:
         with source.writing() as connection:
@@ -65,13 +65,17 @@ def test_a_restore_revives_no_session_no_link_and_no_lockout(workspace: Workspac
             connection.execute(insert(sessions).values(id="cookie", **visit))
             link = {"role": "owner", "created_by": "mallory", "created_at": now, "expires_at": LATER}
             connection.execute(insert(invitations).values(id="link", **link))
+            script = {"annotator_id": "mallory", "name": "x", "scope": "read", "created_at": now, "expires_at": LATER}
+            connection.execute(insert(tokens).values(id="script", **script))
             connection.execute(insert(throttles).values(id="name", failures=11, since=now))
         source.back_up(tmp_path / "backup.zip")
     with LabelStore.open(workspace.database) as store:
         store.restore(tmp_path / "backup.zip")
         with store.reading() as connection:
-            left = [len(connection.execute(select(t)).all()) for t in (accounts, sessions, invitations, throttles)]
-    assert left == [1, 0, 0, 0]
+            left = [
+                len(connection.execute(select(t)).all()) for t in (accounts, sessions, invitations, tokens, throttles)
+            ]
+    assert left == [1, 0, 0, 0, 0]
     with zipfile.ZipFile(tmp_path / "backup.zip") as archive:
         assert sorted(archive.namelist()) == ["accounts.jsonl", "events.jsonl", "manifest.json"]
 

@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from plaudit.feedback.events.log import Action, timestamp
-from plaudit.feedback.events.schema import invitations, sessions, throttles
+from plaudit.feedback.events.schema import invitations, sessions, throttles, tokens
 from plaudit.types import Prompt, Response, Task
 from plaudit.web import people
 from plaudit.web.accounts import INVITATION_LASTS
@@ -160,6 +160,7 @@ def days_pass(site: Site, days: float) -> None:
         for table, columns in (
             (sessions, ("created_at", "seen_at")),
             (invitations, ("expires_at",)),
+            (tokens, ("expires_at",)),
             (throttles, ("since",)),
         ):
             for row in connection.execute(select(table)).all():

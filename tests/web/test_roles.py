@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from plaudit.web.app import create_app
 from plaudit.web.people import Role
 from plaudit.web.site import Site
+from plaudit.web.tokens import Scope
 from tests.web.conftest import PASSWORD, Browser, add_tasks, browser_of, invite, signed_in
 
 ANONYMOUS = "anonymous"
@@ -32,6 +33,7 @@ class Call:
     fields: dict[str, Any] | None = None
     path: str | None = None
     may_be: tuple[int, ...] = (200, 303)  # for those who may
+    scope: str = ""  # of the tokens that it takes
 
     def made_by(self, browser: Browser, **about: Any) -> Any:
         path = self.path or self.route
@@ -61,6 +63,8 @@ CALLS = [
     Call("GET", "/account", "member"),
     Call("POST", "/account/password", "member", {"current": "wrong", "new": PASSWORD}, may_be=(422,)),
     Call("POST", "/account/language", "member", {"language": "ja"}),
+    Call("POST", "/account/tokens", "member", {"name": "a script", "scope": "annotate", "days": "7"}),
+    Call("POST", "/account/tokens/revoke", "member", {"id": "nothing"}, may_be=(404,)),
     Call("GET", "/api/task", "member"),
     Call(
         "POST",
@@ -81,6 +85,8 @@ CALLS = [
     Call("POST", "/api/retractions", "member", {"id": NOBODYS_ENTRY}, may_be=(404,)),
     Call("GET", "/api/history", "member"),
     Call("GET", "/api/entries/{entry_id}", "member", path=f"/api/entries/{NOBODYS_ENTRY}", may_be=(404,)),
+    Call("GET", "/api/quality", "leader", may_be=(404,), scope="read"),  # nobody has compared any answers yet
+    Call("GET", "/api/said", "leader", scope="read"),
     Call("GET", "/lead", "leader"),
     Call("GET", "/lead/people", "leader"),
     Call("POST", "/lead/people/invite", "leader", {"role": "annotator"}),
@@ -90,6 +96,7 @@ CALLS = [
     Call("POST", "/lead/people/enable", "leader", {"name": "nobody"}, may_be=(404,)),
     Call("POST", "/lead/people/revoke", "leader", {"name": "nobody"}, may_be=(404,)),
     Call("POST", "/lead/people/role", "leader", {"name": "nobody", "role": "annotator"}, may_be=(404,)),
+    Call("POST", "/lead/people/revoke-token", "leader", {"id": "nothing"}, may_be=(404,)),
     Call("POST", "/lead/people/withdraw", "leader", {"name": "nobody", "reason": "asked"}, may_be=(404,)),
     Call("GET", "/lead/guidelines", "leader"),
     Call("POST", "/lead/guidelines", "leader", {"text_en": "Be fair."}),
@@ -101,6 +108,7 @@ CALLS = [
     Call("POST", "/account/sign-out-everywhere", "member"),
     Call("POST", "/signout", "member"),
 ]
+CALLS = [replace(call, scope=call.scope or "annotate") if call.route.startswith("/api") else call for call in CALLS]
 NAMES = [f"{call.method} {call.route}" for call in CALLS]
 
 
@@ -166,6 +174,30 @@ def test_role_by_endpoint(call: Call, role: str, shared_app: FastAPI, caller: Ca
         assert answer.headers["location"].startswith("/signin")
     if answer.status_code in (401, 403) or (role == ANONYMOUS and call.for_whom != "anybody"):
         assert store.last_seq() == before, "nothing may come of it"
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("call", CALLS, ids=NAMES)
+def test_token_by_endpoint(call: Call, role: Role, scope: Scope, shared_app: FastAPI) -> None:
+    """A token opens the API of its scope to who has the role, without cookie or CSRF token; to pages it is nothing."""
+    site: Site = shared_app.state.site
+    holder = replace(site.accounts.known(f"the {role}"), role=Role.OWNER)  # made when the role was another
+    script = browser_of(shared_app)
+    token = site.tokens.make(holder, f"{scope}", scope, 1)
+    script.client.headers["Authorization"] = f"Bearer {token}"
+    before = site.store.last_seq()
+    answer = call.made_by(script)
+    if call.scope:
+        assert answer.status_code in (expected(call, str(role)) if call.scope == scope else (403,)), answer.text
+    elif call.for_whom == "anybody":
+        assert answer.status_code in ((403,) if call.method == "POST" else call.may_be)
+    else:
+        assert (answer.status_code, answer.headers["location"][:7]) == (303, "/signin")
+    if call.method == "POST" or not call.scope:
+        assert site.store.last_seq() == before, "nothing may come of it"
+    for made in site.tokens.of(holder.name):
+        site.tokens.revoke(holder.name, made)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -21,6 +21,7 @@ from plaudit.web.people import Account, Role, hash_password, matches, proper_nam
 from plaudit.web.secret import fingerprint, new_token
 from plaudit.web.sessions import end_sessions, has_ended
 from plaudit.web.texts import LANGUAGES, RefusalError
+from plaudit.web.tokens import end_tokens
 
 INVITATION_LASTS = timedelta(days=7)
 FIRST_LINK_LASTS = timedelta(hours=24)
@@ -87,6 +88,7 @@ class Accounts:
             if role.rank > account.role.rank:  # a session that somebody stole must not rise with the account
                 end_sessions(connection, account.name)
             _end_links(connection, _for_or_by(account.name))
+            end_tokens(connection, account.name, role)
 
     def disable(self, by: Account, name: str) -> None:
         """Let the account sign in no more; what it said stays. Its sessions end at once."""
@@ -216,6 +218,7 @@ class Accounts:
         """Change the account so that nothing which rested on what it was goes on."""
         self._set(name, **values)
         end_sessions(connection, name)
+        end_tokens(connection, name)
         _end_links(connection, _for_or_by(name))
 
     def _set(self, name: str, **values: Any) -> None:

@@ -1,4 +1,6 @@
-"""The annotator's API, as the work page's script uses it. Every call is about the caller's own work, and nothing else.
+"""The annotator's API, as the work page's script uses it, and people's own scripts by a token.
+
+Every call is about the caller's own work, and nothing else.
 
 A submit carries an id that the browser made: sent again, after an answer was lost, it is stored once. A refusal is
 `{"error": code, "message": sentence}`; 401, 403 (csrf), 429 and 5xx pass, 404, 409 and 422 stay what they are.
@@ -23,8 +25,9 @@ from plaudit.feedback.labelling.leases import assignment_id
 from plaudit.feedback.labelling.settings import LONGEST_NAME, MOST_NAMES
 from plaudit.types import Assignment, Demonstration, Judgement, Ranking, Task
 from plaudit.web import annotator_view
+from plaudit.web.scripts import Annotating
 from plaudit.web.texts import RefusalError
-from plaudit.web.visitors import Member, Visitor
+from plaudit.web.visitors import Visitor
 
 HANDLE = re.compile(r"[0-9A-Za-z-]{1,64}")
 LONGEST_SECONDS = 7 * 24 * 3600.0
@@ -165,13 +168,13 @@ EntryId = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 
 
 @router.get("/task")
-def task(visitor: Member) -> Response:
+def task(visitor: Annotating) -> Response:
     """The next task, or why there is none."""
     return JSONResponse(annotator_view.next_task(visitor.site.store, visitor.site.secret, visitor.name))
 
 
 @router.post("/judgements", responses=_may_be(404, 409))
-def judge(sent: JudgementSent, visitor: Member) -> Response:
+def judge(sent: JudgementSent, visitor: Annotating) -> Response:
     store = visitor.site.store
     assignment, task = _own(visitor, sent.assignment)
     words = [name for named in (*sent.ratings.values(), *sent.flags.values()) for name in named]
@@ -186,7 +189,7 @@ def judge(sent: JudgementSent, visitor: Member) -> Response:
 
 
 @router.post("/demonstrations", responses=_may_be(404, 409))
-def demonstrate(sent: DemonstrationSent, visitor: Member) -> Response:
+def demonstrate(sent: DemonstrationSent, visitor: Annotating) -> Response:
     store = visitor.site.store
     _, task = _own(visitor, sent.assignment)
     _check_versions(visitor, task, sent.id)
@@ -196,7 +199,7 @@ def demonstrate(sent: DemonstrationSent, visitor: Member) -> Response:
 
 
 @router.post("/skips", responses=_may_be(404, 409))
-def skip(sent: SkipSent, visitor: Member) -> Response:
+def skip(sent: SkipSent, visitor: Annotating) -> Response:
     store = visitor.site.store
     _, task = _own(visitor, sent.assignment)
     with visitor.turn():
@@ -205,14 +208,14 @@ def skip(sent: SkipSent, visitor: Member) -> Response:
 
 
 @router.post("/heartbeats", responses=_may_be(404, 409))
-def heartbeat(sent: HeartbeatSent, visitor: Member) -> Response:
+def heartbeat(sent: HeartbeatSent, visitor: Annotating) -> Response:
     assignment, _ = _own(visitor, sent.assignment)
     until = visitor.site.store.heartbeat(assignment.id, visitor.name)
     return JSONResponse({"lease_seconds": annotator_view.seconds_until(until)})
 
 
 @router.post("/retractions", responses=_may_be(404, 409))
-def retract(sent: RetractionSent, visitor: Member) -> Response:
+def retract(sent: RetractionSent, visitor: Annotating) -> Response:
     """Take an entry back: its task is open again, and what was said is there to begin from."""
     store = visitor.site.store
     own = store.own_entry(str(sent.id), visitor.name)
@@ -224,13 +227,13 @@ def retract(sent: RetractionSent, visitor: Member) -> Response:
 
 
 @router.get("/history")
-def history(visitor: Member, before: Seq = None) -> Response:
+def history(visitor: Annotating, before: Seq = None) -> Response:
     """Own entries, newest first, older than the entry whose `seq` is `before`."""
     return JSONResponse(annotator_view.history(visitor.site.store, visitor.site.secret, visitor.name, before))
 
 
 @router.get("/entries/{entry_id}", responses=_may_be(404))
-def entry(entry_id: EntryId, visitor: Member) -> Response:
+def entry(entry_id: EntryId, visitor: Annotating) -> Response:
     """An own entry with its task, to be edited: the edit names it in `supersedes`."""
     store = visitor.site.store
     own = store.own_entry(entry_id, visitor.name)

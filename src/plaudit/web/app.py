@@ -28,7 +28,7 @@ from starlette.requests import HTTPConnection
 
 import plaudit
 from plaudit.errors import ConflictError, NotThereError, PlauditError, UsageError
-from plaudit.web import api, lead_pages, pages, people, project_pages
+from plaudit.web import api, lead_pages, pages, people, project_pages, scripts, token_pages
 from plaudit.web.cookies import Cookies
 from plaudit.web.forwarded import Forwarded
 from plaudit.web.security import HEADERS, Guard
@@ -67,8 +67,8 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",), trusted: Seque
     for kind in (RefusalError, PlauditError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer_refusal)
     app.state.site = site
-    for router in (api.router, pages.router, lead_pages.router, project_pages.router):
-        app.include_router(router)
+    for part in (api, scripts, pages, token_pages, lead_pages, project_pages):
+        app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_middleware(Guard, names=names, is_https=site.is_https, is_known=partial(_may_send_much, site))
     app.add_middleware(Forwarded, trusted=trusted)  # before the guard
@@ -76,11 +76,13 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",), trusted: Seque
 
 
 async def _may_send_much(site: Site, request: HTTPConnection) -> bool:
-    """Whether the request has a session's cookie with our signature, and where leads alone write, a lead's session.
+    """Whether the request has a session's cookie or a token that we signed; where leads alone write, a lead's session.
 
     Whether the session has ended is else seen later: this is asked of every call. A lead's long form is parsed before.
     """
     token = site.secret.read_signed("session", Cookies(site, request).read("session"))
+    if scripts.is_signed(site, request):
+        return not request.url.path.startswith("/lead/")
     if token is None or not request.url.path.startswith("/lead/"):
         return token is not None
     session = await run_in_threadpool(site.sessions.find, token)

@@ -11,6 +11,7 @@ Beside what every template is given (`pages.py`):
                           .mine (it is you) .may_change (you may)],
                           invitations: [.id .role .by .made .expires .known (name it resets, or None)
                           .may_change (you may take it back)],
+                          tokens: [.id .holder .name .scope .made .expires .used] that you may revoke,
                           roles: those that you may give, link: None, or a one-time link to show now and never again,
                           link_role, link_name (None, or whose password it resets)
         POST /lead/people/invite      role                -> the page, with `link`
@@ -20,6 +21,7 @@ Beside what every template is given (`pages.py`):
         POST /lead/people/enable      name
         POST /lead/people/revoke      name                (signs the person out everywhere)
         POST /lead/people/role        name, role
+        POST /lead/people/revoke-token  id                (`token_pages.py`)
         POST /lead/people/withdraw    name, reason        (consent: what they said is used no more)
     lead_guidelines.html  versions: [.version .author .published .readers] newest first, texts: {language: Markdown}
                           (the newest, or as typed)
@@ -39,7 +41,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
-from plaudit.web.pages import Field, Filled, when
+from plaudit.web.pages import Field, Filled, token_shown, when
 from plaudit.web.people import Account, Role
 from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import Leader, Visitor
@@ -49,7 +51,7 @@ router = APIRouter(prefix="/lead", default_response_class=Response)
 ACTIONS_SHOWN = 200
 NOTICES = {
     "notice-saved", "notice-published", "notice-disabled", "notice-enabled", "notice-revoked", "notice-role",
-    "notice-withdrawn", "notice-uninvited", "notice-unchanged",
+    "notice-withdrawn", "notice-uninvited", "notice-unchanged", "notice-token",
 }  # fmt: skip
 
 
@@ -205,6 +207,9 @@ def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Respons
         }
         for it in site.accounts.invitations()
     ]
+    changeable = {person["name"] for person in shown if person["may_change"]}
+    tokens = [token_shown(token) for token in site.tokens.all() if token.holder in changeable]
     roles = [str(role) for role in me.role.may_give]
     none = {"link": None, "link_role": None, "link_name": None}
-    return visitor.page("people.html", status, people=shown, invitations=invitations, roles=roles, **none | context)
+    lists = {"people": shown, "invitations": invitations, "tokens": tokens, "roles": roles}
+    return visitor.page("people.html", status, **lists | none | context)

@@ -26,10 +26,15 @@ and beside that (forms are sent by POST to the address named, with `csrf` and th
         POST /guidelines          version
     work.html             nothing more: the script reads /api/task
     history.html          nothing more: the script reads /api/history
-    account.html          sessions: [.begun .seen .this]  (this: the one that asks)
+    account.html          sessions: [.begun .seen .this]  (this: the one that asks), scopes: those that you may give,
+                          days: [a choice for how long],
+                          tokens: [.id .name .scope .made .expires .used],
+                          token: None, or one to show now and never again
         POST /account/password    current, new
         POST /account/language    language
         POST /account/sign-out-everywhere
+        POST /account/tokens            name, scope, days       (`token_pages.py`) -> the page, with `token`
+        POST /account/tokens/revoke     id
     error.html            status (404), sentence
 """
 
@@ -47,9 +52,13 @@ from plaudit.web.people import Account
 from plaudit.web.rendering import guidelines_to_html
 from plaudit.web.texts import DEFAULT_LANGUAGE, RefusalError
 from plaudit.web.throttle import by_session
+from plaudit.web.tokens import MOST_DAYS, Scope, Token
 from plaudit.web.visitors import Anybody, Member, Visitor, own_path
 
 router = APIRouter(default_response_class=Response)
+
+NOTICES = {"notice-password", "notice-language", "notice-token"}
+DAYS = (7, 30, 90, MOST_DAYS)  # that a token may last
 
 
 def without_nul(text: str) -> str:
@@ -199,7 +208,7 @@ def history(visitor: Member) -> Response:
 
 @router.get("/account")
 def account(visitor: Member, notice: Field = "") -> Response:
-    return _account_page(visitor, notice=notice if notice in ("notice-password", "notice-language") else None)
+    return account_page(visitor, notice=notice if notice in NOTICES else None)
 
 
 @router.post("/account/password")
@@ -210,7 +219,7 @@ def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> 
         site.throttle.attempt(limits)
         site.accounts.change_password(visitor.name, filled.current, filled.new)
     except RefusalError as refusal:
-        page = _account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
+        page = account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
         page.headers.update(refusal.headers)
         return page
     site.throttle.forgive(limits)
@@ -229,10 +238,23 @@ def sign_out_everywhere(visitor: Member) -> Response:
     return visitor.sign_out("/signin")
 
 
-def _account_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:
+def account_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:
     current = visitor.session.id if visitor.session else ""
     sessions = [
         {"begun": when(it.begun), "seen": when(it.seen), "this": it.id == current}
         for it in visitor.site.sessions.of(visitor.name)
     ]
-    return visitor.page("account.html", status, sessions=sessions, **context)
+    mine = {
+        "sessions": sessions,
+        "tokens": [token_shown(token) for token in visitor.site.tokens.of(visitor.name)],
+        "scopes": [str(scope) for scope in Scope if scope.suits(visitor.account.role)],
+        "days": DAYS,
+        "token": None,
+    }
+    return visitor.page("account.html", status, **mine | context)
+
+
+def token_shown(token: Token) -> dict[str, str]:
+    used = when(token.used) if token.used else ""
+    dates = {"made": when(token.made), "expires": when(token.expires), "used": used}
+    return {"id": token.id, "holder": token.holder, "name": token.name, "scope": str(token.scope), **dates}

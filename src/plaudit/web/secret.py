@@ -1,8 +1,8 @@
 """The workspace's secret key, and all that is made with it: signed cookies, one-time tokens, opaque names.
 
 The key is a file in the workspace that only its owner may read, made once and shared by all workers. Deleting it signs
-everybody out and does no other harm. Sessions and invitations are looked up by the hash of their token, so that who
-reads the database, or a backup of it, can neither sign in nor join.
+everybody out, ends scripts' tokens, and does no other harm. Sessions, invitations and scripts' tokens are looked up by
+a hash, so that who reads the database, or a backup of it, can neither sign in nor join.
 """
 
 from __future__ import annotations

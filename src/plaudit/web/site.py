@@ -24,6 +24,7 @@ from plaudit.web.secret import Secret, key_of
 from plaudit.web.sessions import Sessions
 from plaudit.web.texts import LANGUAGES, teller, translator
 from plaudit.web.throttle import Throttle
+from plaudit.web.tokens import Tokens
 
 COMPUTING = "The figures are being computed. Look again in a moment."
 WORTH = 20  # a report is kept for so many times as long as it took
@@ -91,6 +92,7 @@ class Site:
     accounts: Accounts
     sessions: Sessions
     throttle: Throttle
+    tokens: Tokens
     figures: Figures
     templates: jinja2.Environment
     public_url: str | None = None  # where people reach it, when that is not where it listens
@@ -113,7 +115,8 @@ class Site:
             lstrip_blocks=True,
         )
         accounts, sessions, throttle = Accounts(store), Sessions(store), Throttle(store)
-        return cls(store, secret, accounts, sessions, throttle, Figures(store), environment, public_url)
+        tokens, figures = Tokens(store, secret), Figures(store)
+        return cls(store, secret, accounts, sessions, throttle, tokens, figures, environment, public_url)
 
     def stamp(self, name: str) -> str:
         """What stands for an account with the password that it has now, and says nothing to who reads it."""

@@ -109,6 +109,19 @@ SENTENCES: dict[str, dict[str, str]] = {
         "下の文章と照らし合わせて、もう一度公開してください。",
     },
     "settings-wrong": {"en": "The settings do not fit: {what}", "ja": "設定が正しくありません：{what}"},
+    "token-ended": {
+        "en": "This token is not one of ours, or has ended. Make a new one on your account page.",
+        "ja": "このトークンは無効か、期限が切れています。アカウントのページで新しいトークンを作成してください。",
+    },
+    "token-scope": {
+        "en": "This token is for something else: make one for “{scope}”.",
+        "ja": "このトークンの用途は異なります。用途が “{scope}” のトークンを作成してください。",
+    },
+    "too-many-tokens": {
+        "en": "You have {most} tokens. Revoke one that is not needed.",
+        "ja": "トークンが {most} 個あります。不要なものを無効にしてください。",
+    },
+    "no-figures": {"en": "{why}", "ja": "{why}"},
     "reason-missing": {"en": "Say why.", "ja": "理由を入力してください。"},
 }
 LOCALES = Path(__file__).parent / "locales"

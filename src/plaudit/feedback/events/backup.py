@@ -4,8 +4,9 @@
     events.jsonl      the event log: everything else that is not a secret is made from it
     accounts.jsonl    who may sign in: keep a backup as you keep a password file
 
-A ZIP file of JSON lines: nothing is needed to read it but a program from any decade. Sessions, one-time links and the
-counts of wrong passwords are no part of it: a restore must not revive what had ended, and everybody signs in again.
+A ZIP file of JSON lines: nothing is needed to read it but a program from any decade. Sessions, one-time links,
+tokens of scripts and the counts of wrong passwords are no part of it: a restore must not revive what had ended, and
+everybody signs in again.
 """
 
 from __future__ import annotations

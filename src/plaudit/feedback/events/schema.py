@@ -4,8 +4,8 @@
 events, live and on replay by the same code, and it may be thrown away (docs/decisions/0002-events-are-the-truth.md).
 A projection's row carries the `seq` of the event that made it, so that every row can be traced to who did what when.
 
-Accounts, sessions and invitations hold secrets that a log must not keep for ever, so they stand beside the events, and
-no projection refers to them.
+Accounts, sessions, invitations and tokens hold secrets that a log must not keep for ever, so they stand beside the
+events, and no projection refers to them.
 
 There is no table of preferences: they are a pure function of the judgements and of the weights a reader gives to the
 annotators (`aggregate.py`), computed in milliseconds, and a stored copy could only be a second truth.
@@ -38,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-REVISION = "0003"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
+REVISION = "0004"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
 
 
 class EventKind(StrEnum):
@@ -331,6 +331,20 @@ invitations = Table(
     Column("used_by", String(200)),
 )
 
+# By which a script calls the API in somebody's name.
+tokens = Table(
+    "tokens",
+    metadata,
+    _id(),  # hash of the token
+    Column("annotator_id", String(200), nullable=False, index=True),
+    Column("name", String(200), nullable=False),  # what its owner calls it
+    Column("scope", String(20), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("expires_at", String(32), nullable=False),
+    Column("used_at", String(32)),
+    Column("revoked_at", String(32)),
+)
+
 # Failed sign-ins by name and by address, for the rate limit: several workers share it.
 throttles = Table(
     "throttles",
@@ -347,5 +361,5 @@ versions = Table(
     Column("version_num", String(32), primary_key=True),
 )
 
-SECRETS = (accounts, sessions, invitations, throttles)
+SECRETS = (accounts, sessions, invitations, tokens, throttles)
 projections = [table for table in metadata.sorted_tables if table not in (events, *SECRETS)]  # parents before children

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,16 +45,16 @@ def _writer(path: Path, spreadsheet: bool) -> Callable[[Sequence[Row]], bytes]:
     if spreadsheet and path.suffix.lower() != ".csv":
         raise UsageError(f"--spreadsheet is about .csv files, and {path} is none; name it so, or leave the option out.")
     if name.endswith(".jsonl.gz"):
-        return lambda rows: gzip.compress(_json_lines(rows), mtime=0)
+        return lambda rows: gzip.compress(json_lines(rows), mtime=0)
     csv_writer = partial(_csv, cell=_harmless if spreadsheet else _cell)
     writers: dict[str, Callable[[Sequence[Row]], bytes]]
-    writers = {".jsonl": _json_lines, ".csv": csv_writer, ".parquet": _parquet}
+    writers = {".jsonl": json_lines, ".csv": csv_writer, ".parquet": _parquet}
     if path.suffix.lower() not in writers:
         raise UsageError(f"{path} is none of {', '.join(SUFFIXES)} (or .jsonl.gz). Name the file so.")
     return writers[path.suffix.lower()]
 
 
-def _json_lines(rows: Sequence[Row]) -> bytes:
+def json_lines(rows: Iterable[Row]) -> bytes:
     return "".join(f"{to_json(row)}\n" for row in rows).encode()
 
 
