@@ -131,12 +131,20 @@ def label(
     owner_link: Annotated[
         bool, typer.Option("--owner-link", help="Print a one-time link for a new owner, also where there are some.")
     ] = False,
+    oidc: Annotated[str | None, typer.Option(metavar="ISSUER", help="An OpenID provider to sign in with.")] = None,
+    oidc_client_id: Annotated[str | None, typer.Option(metavar="ID", help="What the provider calls this app.")] = None,
+    oidc_domain: Annotated[
+        str | None, typer.Option(metavar="DOMAIN", help="Whose verified e-mail addresses become annotators.")
+    ] = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
     opened = Workspace.open(workspace)
+    if (oidc is None) != (oidc_client_id is None) or (oidc is None and oidc_domain is not None):
+        raise UsageError("--oidc and --oidc-client-id go together, and --oidc-domain with both.")
     from plaudit.web.serving import Serving, serve
 
-    serve(Serving(opened, host, port, workers, public_url, trusted_proxy, owner_link))
+    provider = (oidc, oidc_client_id, oidc_domain) if oidc and oidc_client_id else None
+    serve(Serving(opened, host, port, workers, public_url, trusted_proxy, owner_link, provider))
 
 
 def quality(

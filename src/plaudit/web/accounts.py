@@ -25,6 +25,8 @@ from plaudit.web.tokens import end_tokens
 
 INVITATION_LASTS = timedelta(days=7)
 FIRST_LINK_LASTS = timedelta(hours=24)
+Bound = tuple[str, str] | tuple[None, None]  # issuer and subject, where somebody signs in with an OpenID provider
+NO_PASSWORD = ""
 BY_THE_PROGRAM = "plaudit"  # the first owner's link
 
 
@@ -183,19 +185,50 @@ class Accounts:
         invitation = self.invitation(token)
         name = invitation.known or proper_name(name)
         password_hash = hash_password(proper_password(password, name))  # slow, so before the transaction
+        return self._use(invitation, name, language, password_hash, (None, None))
+
+    def join_bound(self, token: str, bound: tuple[str, str], name: str, language: str) -> Account:
+        """As `join`, for somebody who signs in with an OpenID provider: issuer and subject instead of a password."""
+        invitation = self.invitation(token)
+        return self._use(invitation, invitation.known or proper_name(name), language, NO_PASSWORD, bound)
+
+    def join_by_domain(self, domain: str, bound: tuple[str, str], name: str, language: str) -> Account:
+        """A new annotator without an invitation, whose e-mail address is the provider's word."""
+        name = proper_name(name)
+        with self._store.writing() as connection:
+            self._refuse_bound(bound, name)
+            self._refuse_taken(connection, name)
+            self._add(connection, name, Role.ANNOTATOR, language, NO_PASSWORD, bound)
+            self._store.act(name, "joined", name, {"role": str(Role.ANNOTATOR), "e-mail of": domain})
+            return self.known(name)
+
+    def bound_to(self, issuer: str, subject: str) -> Account | None:
+        """Who signs in with the provider as that, also where the account is disabled."""
+        theirs = (accounts.c.oidc_issuer == issuer) & (accounts.c.oidc_subject == subject)
+        with self._store.reading() as connection:
+            row = connection.execute(select(accounts).where(theirs)).first()
+        return None if row is None else _account(row)
+
+    def has_password(self, name: str) -> bool:
+        return bool(self.hash_of(name))
+
+    def _use(self, invitation: Invitation, name: str, language: str, password_hash: str, bound: Bound) -> Account:
         with self._store.writing() as connection:
             _claim(connection, invitation.id, name)
+            self._refuse_bound(bound, name)
             if invitation.known:
-                self._renew(connection, name, password_hash=password_hash, language=_proper_language(language))
+                way_in = {"password_hash": password_hash, "oidc_issuer": bound[0], "oidc_subject": bound[1]}
+                self._renew(connection, name, language=_proper_language(language), **way_in)
             else:
                 self._refuse_taken(connection, name)
-                self._add(connection, name, invitation.role, password_hash, _proper_language(language))
+                self._add(connection, name, invitation.role, language, password_hash, bound)
             self._note(invitation, name)
             return self.known(name)
 
     def _note(self, invitation: Invitation, name: str) -> None:
         """Every use of a link stands in the log: who made a link for somebody else may have used it themselves."""
-        what = "set a new password" if invitation.known else "joined"
+        anew = "set a new password" if self.has_password(name) else "now signs in with the provider"
+        what = anew if invitation.known else "joined"
         self._store.act(name, what, name, {"role": str(invitation.role), "invited by": invitation.by})
 
     def _refuse_taken(self, connection: Connection, name: str) -> None:
@@ -204,10 +237,20 @@ class Accounts:
         if any(same_name(name, other) for other in taken):
             raise RefusalError(409, "name-taken")
 
-    def _add(self, connection: Connection, name: str, role: Role, password_hash: str, language: str) -> None:
+    def _refuse_bound(self, bound: Bound, name: str) -> None:
+        """One sign-in at the provider is one person here."""
+        issuer, subject = bound
+        account = self.bound_to(issuer, subject) if issuer and subject else None
+        if account is not None and account.name != name:
+            raise RefusalError(409, "oidc-taken")
+
+    def _add(
+        self, connection: Connection, name: str, role: Role, language: str, password_hash: str, bound: Bound
+    ) -> None:
         self._store.add_annotators([Annotator(name)])
-        row = {"annotator_id": name, "role": str(role), "password_hash": password_hash, "language": language}
-        connection.execute(insert(accounts), [row | {"created_at": _now(), "disabled_at": None}])
+        row = {"annotator_id": name, "role": str(role), "password_hash": password_hash}
+        row |= {"language": _proper_language(language), "created_at": _now()}
+        connection.execute(insert(accounts).values(**row, oidc_issuer=bound[0], oidc_subject=bound[1]))
 
     def hash_of(self, name: str) -> str | None:
         with self._store.reading() as connection:

@@ -6,15 +6,17 @@ what to open. A refusal is JSON under /api and a page elsewhere; neither ever sh
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import jinja2
@@ -36,8 +38,11 @@ from plaudit.web.site import FOLDER, Site
 from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import Visitor, language_of, site_of
 
-DATABASE, WORKSPACE, PUBLIC_URL, NAMES, TRUSTED = (
-    f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES", "TRUSTED")
+if TYPE_CHECKING:
+    from plaudit.web.oidc import Provider
+
+DATABASE, WORKSPACE, PUBLIC_URL, NAMES, TRUSTED, OIDC = (
+    f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES", "TRUSTED", "OIDC")
 )
 RETRY_SECONDS = 5
 SWITCH_SECONDS = 0.0005  # Python's own 0.005 is how long the loop that answers everybody waits for each busy thread
@@ -69,6 +74,10 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",), trusted: Seque
     app.state.site = site
     for part in (api, scripts, pages, token_pages, lead_pages, project_pages):
         app.include_router(part.router)
+    if site.oidc is not None:
+        from plaudit.web import oidc_pages
+
+        app.include_router(oidc_pages.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_middleware(Guard, names=names, is_https=site.is_https, is_known=partial(_may_send_much, site))
     app.add_middleware(Forwarded, trusted=trusted)  # before the guard
@@ -91,16 +100,30 @@ async def _may_send_much(site: Site, request: HTTPConnection) -> bool:
 
 def serving() -> FastAPI:
     """The application of a worker process, as its environment says."""
-    site = Site.open(os.environ[DATABASE], Path(os.environ[WORKSPACE]), os.environ.get(PUBLIC_URL))
+    oidc = open_provider(*json.loads(os.environ[OIDC])) if OIDC in os.environ else None
+    site = Site.open(os.environ[DATABASE], Path(os.environ[WORKSPACE]), os.environ.get(PUBLIC_URL), oidc)
     return create_app(site, os.environ[NAMES].split(","), os.environ[TRUSTED].split())
 
 
+def open_provider(issuer: str, client_id: str, domain: str | None) -> Provider:
+    """The OpenID provider, whose packages nobody needs who has none. UsageError as that one."""
+    from plaudit.web.oidc import Choice, Provider
+
+    return Provider(Choice(issuer, client_id, domain))
+
+
 def environment(
-    database: str, workspace: Path, public_url: str | None, names: Iterable[str], trusted: Sequence[str]
+    database: str,
+    workspace: Path,
+    public_url: str | None,
+    names: Iterable[str],
+    trusted: Sequence[str],
+    oidc: Provider | None = None,
 ) -> dict[str, str]:
     """What tells `serving` what to open."""
     variables = {DATABASE: database, WORKSPACE: str(workspace), NAMES: ",".join(sorted(names))}
     variables[TRUSTED] = " ".join(trusted)
+    variables |= {OIDC: json.dumps(astuple(oidc.choice))} if oidc else {}
     return variables | ({PUBLIC_URL: public_url} if public_url else {})
 
 

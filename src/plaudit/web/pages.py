@@ -9,6 +9,7 @@ What every template is given:
     csrf                  goes into every form as <input type="hidden" name="csrf">, and into <meta name="csrf">
     account               None, or .name, .role ("annotator", "lead", "owner"), .key (opaque, for <meta name="account">)
     project               the project's name, or ""
+    provider              None, or the name of the OpenID provider to sign in with (`oidc_pages.py`)
     problem               None, or a sentence (in the user's language) on what was wrong with the form that was sent
     notice                None, or a key for `t`: what was done ("notice-saved", "notice-language", "notice-password",
                           "notice-published", "notice-disabled", "notice-enabled", "notice-revoked", "notice-role",
@@ -27,7 +28,7 @@ and beside that (forms are sent by POST to the address named, with `csrf` and th
     work.html             nothing more: the script reads /api/task
     history.html          nothing more: the script reads /api/history
     account.html          sessions: [.begun .seen .this]  (this: the one that asks), scopes: those that you may give,
-                          days: [a choice for how long],
+                          days: [a choice for how long], has_password (else: signs in with the provider),
                           tokens: [.id .name .scope .made .expires .used],
                           token: None, or one to show now and never again
         POST /account/password    current, new
@@ -50,6 +51,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from plaudit.feedback.labelling.settings import Guidelines
 from plaudit.web.people import Account
 from plaudit.web.rendering import guidelines_to_html
+from plaudit.web.site import Site
 from plaudit.web.texts import DEFAULT_LANGUAGE, RefusalError
 from plaudit.web.throttle import by_session
 from plaudit.web.tokens import MOST_DAYS, Scope, Token
@@ -103,6 +105,11 @@ class Language(Filled):
 
 def home_of(account: Account) -> str:
     return "/lead" if account.role.leads else "/work"
+
+
+def first_page_of(site: Site, account: Account) -> str:
+    """Of somebody who has just joined."""
+    return "/guidelines" if site.store.guidelines() and not account.role.leads else home_of(account)
 
 
 def when(moment: str) -> str:
@@ -160,14 +167,13 @@ def join(visitor: Anybody, token: Field, filled: Annotated[Join, Form()]) -> Res
         if refusal.code == "link-used":
             raise
         return _join_page(visitor, token, refusal.status, filled.name, refusal.sentence(visitor.language))
-    newest = visitor.site.store.guidelines()
-    return visitor.sign_in_as(account, "/guidelines" if newest and not account.role.leads else home_of(account))
+    return visitor.sign_in_as(account, first_page_of(visitor.site, account))
 
 
 def _join_page(visitor: Visitor, token: str, status: int = 200, name: str = "", problem: str | None = None) -> Response:
     invitation = visitor.site.accounts.invitation(token)
     context = {"role": str(invitation.role), "name": invitation.known or name, "known": invitation.known is not None}
-    return visitor.page("join.html", status, problem=problem, **context)
+    return visitor.page("join.html", status, problem=problem, by_provider=False, **context)
 
 
 @router.get("/guidelines")
@@ -249,6 +255,7 @@ def account_page(visitor: Visitor, status: int = 200, **context: Any) -> Respons
         "tokens": [token_shown(token) for token in visitor.site.tokens.of(visitor.name)],
         "scopes": [str(scope) for scope in Scope if scope.suits(visitor.account.role)],
         "days": DAYS,
+        "has_password": visitor.site.accounts.has_password(visitor.name),
         "token": None,
     }
     return visitor.page("account.html", status, **mine | context)

@@ -112,11 +112,11 @@ def hash_password(password: str) -> str:
 
 
 def matches(password: str, password_hash: str | None) -> bool:
-    """Whether the password is right. It takes as long where there is no such account (`password_hash` None)."""
+    """Whether the password is right. It takes as long where there is no such account or it has no password."""
     password = password[: MOST_CHARACTERS + 1]
     with _turn_to_hash():
         right = _hasher().verify(_bytes(password), password_hash or _nobodys())
-    return right and password_hash is not None
+    return right and bool(password_hash)  # "": no password opens it
 
 
 def _bytes(password: str) -> bytes:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from plaudit.errors import PlauditError, UsageError
-from plaudit.web.app import create_app, environment
+from plaudit.web.app import create_app, environment, open_provider
 from plaudit.web.deployment import LOOPBACK, readable_by_others
 from plaudit.web.forwarded import proper_proxies
 from plaudit.web.security import answered_names
@@ -42,6 +42,7 @@ class Serving:
     public_url: str | None = None  # where people reach it, when that is not where it listens
     trusted_proxies: Sequence[str] | None = None  # whose X-Forwarded-For is believed; None: see `proper_proxies`
     owner_link: bool = False  # print one even where there are accounts
+    oidc: tuple[str, str, str | None] | None = None  # issuer, client's id, and whose people come in as annotators
 
 
 def serve(settings: Serving) -> None:
@@ -53,7 +54,8 @@ def serve(settings: Serving) -> None:
         raise UsageError(
             "Several workers need PostgreSQL: make the workspace on it (`plaudit init --help`), or leave --workers out."
         )
-    site = Site.open(database, settings.workspace.path, settings.public_url)
+    oidc = open_provider(*settings.oidc) if settings.oidc else None
+    site = Site.open(database, settings.workspace.path, settings.public_url, oidc)
     listening = _listen(settings.host, settings.port)
     names = answered_names(settings.host, settings.public_url)
     server = uvicorn.Server(_config(create_app(site, names, trusted)))
@@ -68,7 +70,7 @@ def serve(settings: Serving) -> None:
         else:
             site.close()
             folder = settings.workspace.path.resolve()
-            os.environ |= environment(database, folder, settings.public_url, names, trusted)
+            os.environ |= environment(database, folder, settings.public_url, names, trusted, oidc)
             _supervise(settings.workers, [listening])
     except KeyboardInterrupt:
         pass

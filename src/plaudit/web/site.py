@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -25,6 +25,9 @@ from plaudit.web.sessions import Sessions
 from plaudit.web.texts import LANGUAGES, teller, translator
 from plaudit.web.throttle import Throttle
 from plaudit.web.tokens import Tokens
+
+if TYPE_CHECKING:
+    from plaudit.web.oidc import Provider
 
 COMPUTING = "The figures are being computed. Look again in a moment."
 WORTH = 20  # a report is kept for so many times as long as it took
@@ -96,6 +99,7 @@ class Site:
     figures: Figures
     templates: jinja2.Environment
     public_url: str | None = None  # where people reach it, when that is not where it listens
+    oidc: Provider | None = None  # with which people may sign in
 
     @property
     def is_https(self) -> bool:
@@ -103,7 +107,9 @@ class Site:
         return (self.public_url or "").startswith("https:")
 
     @classmethod
-    def open(cls, database: str | Path, folder: Path, public_url: str | None = None) -> Site:
+    def open(
+        cls, database: str | Path, folder: Path, public_url: str | None = None, oidc: Provider | None = None
+    ) -> Site:
         """The site of the workspace in `folder`, whose feedback store is `database`. PlauditError as that one."""
         secret = Secret(key_of(folder))
         store = LabelStore.open(database)
@@ -116,7 +122,7 @@ class Site:
         )
         accounts, sessions, throttle = Accounts(store), Sessions(store), Throttle(store)
         tokens, figures = Tokens(store, secret), Figures(store)
-        return cls(store, secret, accounts, sessions, throttle, tokens, figures, environment, public_url)
+        return cls(store, secret, accounts, sessions, throttle, tokens, figures, environment, public_url, oidc)
 
     def stamp(self, name: str) -> str:
         """What stands for an account with the password that it has now, and says nothing to who reads it."""
@@ -137,6 +143,7 @@ class Site:
             "csrf": "",
             "here": "",
             "project": self.store.settings().name,
+            "provider": self.oidc.name if self.oidc else None,
             "problem": None,
             "notice": None,
             "least_characters": LEAST_CHARACTERS,

@@ -121,6 +121,22 @@ SENTENCES: dict[str, dict[str, str]] = {
         "en": "You have {most} tokens. Revoke one that is not needed.",
         "ja": "トークンが {most} 個あります。不要なものを無効にしてください。",
     },
+    "oidc-wrong": {
+        "en": "This sign-in is over or not in order. Begin again at the sign-in page.",
+        "ja": "このサインインは終了しているか、正しくありません。サインインのページからやり直してください。",
+    },
+    "oidc-away": {
+        "en": "{provider} cannot be reached right now. Try again in a moment.",
+        "ja": "現在 {provider} に接続できません。しばらくしてから、もう一度お試しください。",
+    },
+    "oidc-unknown": {
+        "en": "No account here belongs to this sign-in. Your lead can give you a link.",
+        "ja": "このサインインに対応するアカウントがありません。リードからリンクを受け取ってください。",
+    },
+    "oidc-taken": {
+        "en": "This sign-in belongs to another account here already.",
+        "ja": "このサインインは、すでに別のアカウントで使用されています。",
+    },
     "no-figures": {"en": "{why}", "ja": "{why}"},
     "reason-missing": {"en": "Say why.", "ja": "理由を入力してください。"},
 }

@@ -75,7 +75,7 @@ class Visitor:
 
     def limits_of(self, name: str) -> Limits:
         """What a password that is tried for the name is counted under."""
-        signed = self._cookies.read(self._known_use(name))
+        signed = self.cookies.read(self._known_use(name))
         stamp, _, token = (self.site.secret.read_signed("known", signed) or "").partition(".")
         is_known = token and hmac.compare_digest(stamp, self.site.stamp(name))
         return by_browser(token) if is_known else by_name_and_address(name, self.address)
@@ -96,7 +96,7 @@ class Visitor:
     def page(self, template: str, status: int = 200, **context: Any) -> Response:
         response = HTMLResponse(self.html(template, **context), status)
         if self.session is None:
-            self._cookies.write(response, "form", self.form_token, seconds=None)
+            self.cookies.write(response, "form", self.form_token, seconds=None)
         return response
 
     def sent_to(self, path: str) -> Response:
@@ -109,26 +109,26 @@ class Visitor:
             self.site.sessions.end(self.session.id)
         response = self.sent_to(path)
         token = self.site.sessions.begin(account)
-        self._cookies.write(response, "session", self.site.secret.sign("session", token), COOKIE_SECONDS)
+        self.cookies.write(response, "session", self.site.secret.sign("session", token), COOKIE_SECONDS)
         self._know(response, account.name)
-        self._cookies.delete(response, "form")
+        self.cookies.delete(response, "form")
         return response
 
     def sign_out(self, path: str) -> Response:
         response = self.sent_to(path)
-        self._cookies.delete(response, "session")
+        self.cookies.delete(response, "session")
         return response
 
     def _know(self, response: Response, name: str) -> None:
         """Let the browser be told from those of strangers when somebody guesses the name's password (`throttle`)."""
         mark = self.site.secret.sign("known", f"{self.site.stamp(name)}.{new_token()}")
-        self._cookies.write(response, self._known_use(name), mark, KNOWN_SECONDS)
+        self.cookies.write(response, self._known_use(name), mark, KNOWN_SECONDS)
 
     def _known_use(self, name: str) -> str:
         return f"known_{self.site.secret.account_key(fold_name(name))}"
 
     @property
-    def _cookies(self) -> Cookies:
+    def cookies(self) -> Cookies:
         return Cookies(self.site, self.request)
 
 

@@ -38,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-REVISION = "0004"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
+REVISION = "0005"  # what Alembic calls the schema below; opening a store compares this and imports nothing more
 
 
 class EventKind(StrEnum):
@@ -302,10 +302,13 @@ accounts = Table(
     metadata,
     Column("annotator_id", String(200), primary_key=True),
     Column("role", String(20), nullable=False),  # owner, lead, annotator
-    Column("password_hash", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),  # "": signs in with an OpenID provider
     Column("language", String(10), nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("disabled_at", String(32)),
+    Column("oidc_issuer", String(255)),  # with the next: who an OpenID provider says that it is; NULL: a password
+    Column("oidc_subject", String(255)),
+    UniqueConstraint("oidc_issuer", "oidc_subject"),
 )
 
 sessions = Table(
