@@ -20,6 +20,7 @@ from plaudit.feedback.events.schema import throttles
 from plaudit.web import security
 from plaudit.web.app import _may_send_much, create_app, environment, serving
 from plaudit.web.forwarded import Forwarded, proper_proxies
+from plaudit.web.people import Role
 from plaudit.web.security import LARGEST_FORM_BYTES, Guard
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
@@ -30,7 +31,7 @@ from plaudit.web.throttle import (
     ATTEMPTS_BY_ONE,
     by_name_and_address,
 )
-from tests.web.conftest import PASSWORD, Browser, browser_of, sign_in
+from tests.web.conftest import PASSWORD, Browser, browser_of, invite, sign_in
 
 Sends = list[dict[str, Any]]
 
@@ -317,3 +318,29 @@ def test_made_up_addresses_give_no_further_guesses(tmp_path: Path, site: Site, m
         tries.append(guesser.send("/signin", name="ann", password="wrong password").status_code)
     assert tries == [422] * ATTEMPTS_BY_NAME + [429]
     worker.state.site.close()
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "1234567890", "aaaaaaaaaa", "passwordpassword", "ｐａｓｓｗｏｒｄ１２３", "qwertyuiop", "sunshine22!",
+        "plaudit2026", "ann lee 1999", "AnnLeeAnnLee", "hospital north", "1" * 200,
+    ],
+)  # fmt: skip
+def test_a_password_that_is_tried_first_is_refused(site: Site, password: str) -> None:
+    site.store.change_settings(replace(site.store.settings(), name="Hospital North"), "the test")
+    with pytest.raises(RefusalError) as refused:
+        site.accounts.join(invite(site, Role.ANNOTATOR), "Ann Lee", password, "en")
+    assert refused.value.code == "password-weak"
+    site.accounts.join(invite(site, Role.ANNOTATOR), "Ann Lee", PASSWORD, "en")
+    with pytest.raises(RefusalError, match="password-weak"):
+        site.accounts.change_password("Ann Lee", PASSWORD, password)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["correct horse battery", "東京タワー大好き2026です", "9f8a7c6b5d", "€uro" + "correct horse battery " * 8],
+)
+def test_a_password_that_takes_long_to_guess_is_taken(site: Site, password: str) -> None:
+    site.accounts.join(invite(site, Role.ANNOTATOR), "ann", password, "en")
+    assert site.accounts.authenticate("ann", password) is not None

@@ -72,7 +72,7 @@ class Accounts:
         before = self.hash_of(name)
         if not matches(current, before):
             raise RefusalError(422, "password-wrong")
-        password_hash = hash_password(proper_password(new, name))
+        password_hash = self._hashed(new, name)
         with self._store.writing() as connection:
             if self.hash_of(name) != before:  # somebody else who knew it was quicker
                 raise RefusalError(422, "password-wrong")
@@ -184,7 +184,7 @@ class Accounts:
         """Use a link: a new account, or a new password for a known one, which is then signed out everywhere."""
         invitation = self.invitation(token)
         name = invitation.known or proper_name(name)
-        password_hash = hash_password(proper_password(password, name))  # slow, so before the transaction
+        password_hash = self._hashed(password, name)  # slow, so before the transaction
         return self._use(invitation, name, language, password_hash, (None, None))
 
     def join_bound(self, token: str, bound: tuple[str, str], name: str, language: str) -> Account:
@@ -251,6 +251,9 @@ class Accounts:
         row = {"annotator_id": name, "role": str(role), "password_hash": password_hash}
         row |= {"language": _proper_language(language), "created_at": _now()}
         connection.execute(insert(accounts).values(**row, oidc_issuer=bound[0], oidc_subject=bound[1]))
+
+    def _hashed(self, password: str, name: str) -> str:
+        return hash_password(proper_password(password, name, self._store.settings().name, BY_THE_PROGRAM))
 
     def hash_of(self, name: str) -> str | None:
         with self._store.reading() as connection:

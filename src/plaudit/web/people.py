@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,14 +16,19 @@ from pwdlib import PasswordHash
 from plaudit.web.texts import RefusalError
 
 LONGEST_NAME = 60
-LEAST_CHARACTERS = 10  # of a password; length is what matters (NIST SP 800-63B, 5.1.1.2, asks for 8)
+LEAST_CHARACTERS = 10  # of a password (NIST SP 800-63B, 5.1.1.2, asks for 8)
 MOST_CHARACTERS = 200
+LEAST_GUESSES = (
+    10**8
+)  # that whoever knows common passwords, words and names needs: 10,000 days of what `throttle` lets by
+WEIGHED_CHARACTERS = 72  # of a password; the time grows with the square of them, and 0.05 s are enough
 HASHES_AT_ONCE = 2  # each takes 64 MiB: a storm of sign-ins must not take the machine's memory
 MOST_WAITING = 12  # for a hash, those at work included: each holds one of a worker's 40 threads
 RETRY_SECONDS = 5
 
 _hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
 _waiting = threading.BoundedSemaphore(MOST_WAITING)
+_weighing = threading.Lock()
 
 
 class Role(StrEnum):
@@ -83,15 +89,25 @@ def fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
 
 
-def proper_password(password: str, name: str) -> str:
-    """The password itself. RefusalError where it is too easily guessed."""
+def proper_password(password: str, *about: str) -> str:
+    """The password itself. RefusalError where it is too easily guessed, also by who knows `about` its person."""
     if len(password) < LEAST_CHARACTERS:
         raise RefusalError(422, "password-short", least=LEAST_CHARACTERS)
     if len(password) > MOST_CHARACTERS:
         raise RefusalError(422, "password-long", most=MOST_CHARACTERS)
-    if same_name(password, name):
-        raise RefusalError(422, "password-name")
+    if _guesses(password, about) < LEAST_GUESSES:
+        raise RefusalError(422, "password-weak")
     return password
+
+
+def _guesses(password: str, about: Sequence[str]) -> float:
+    """How many somebody needs who tries what is likely first (Wheeler 2016, zxcvbn)."""
+    from zxcvbn import zxcvbn  # its lists of words take a while to be read
+
+    known = {text for whole in about for text in (whole, *re.findall(r"\w+", whole)) if text}
+    with _weighing:  # it keeps what is known of a person where other threads would find it
+        weighed = zxcvbn(_normal(password)[:WEIGHED_CHARACTERS], sorted(_normal(it) for it in known))
+    return float(weighed["guesses"])
 
 
 @contextmanager
@@ -119,8 +135,12 @@ def matches(password: str, password_hash: str | None) -> bool:
     return right and bool(password_hash)  # "": no password opens it
 
 
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFKC", password)
+
+
 def _bytes(password: str) -> bytes:
-    return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+    return _normal(password).encode("utf-8", "surrogatepass")
 
 
 @cache

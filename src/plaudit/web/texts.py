@@ -85,9 +85,11 @@ SENTENCES: dict[str, dict[str, str]] = {
         "en": "A password has at most {most} characters.",
         "ja": "パスワードは {most} 文字以下にしてください。",
     },
-    "password-name": {
-        "en": "A password must not be the name.",
-        "ja": "名前と同じパスワードは使えません。",
+    "password-weak": {
+        "en": "This password is too easily guessed: names, common words, years and neighbouring keys are tried first. "
+        "Take a few words that have nothing to do with each other.",
+        "ja": "このパスワードは推測されやすすぎます。名前、よくある単語、年号、キーの並びは最初に試されます。"
+        "互いに関係のない単語をいくつか組み合わせてください。",
     },
     "password-wrong": {"en": "The current password is not right.", "ja": "現在のパスワードが正しくありません。"},
     "language-unknown": {"en": "There is no such language here.", "ja": "その言語には対応していません。"},
