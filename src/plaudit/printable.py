@@ -25,6 +25,12 @@ _JOINING = re.compile(
 )
 _SHAPING = frozenset("\u034f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u200b\u200c\u200d")  # in such scripts
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC", "HANGUL", "BOPOMOFO"}
+_LOOKS_LIKE = str.maketrans(  # Cyrillic, Greek and digits: the letters that Unicode's confusables.txt gives for them
+    "АВЕЅІЈКМНОРСТУХԚԜаеѕіјорсухһԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧανορυικ01",
+    "ABESIJKMHOPCTYXQWaesijopcyxhdqwABEZHIKMNOPTYXavopuikol",
+)
+BLANK = "\u2800"  # a pattern of Braille without dots: a sign to Unicode, and nothing to the eye
 _VARIANTS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
@@ -58,6 +64,25 @@ def _unless_needed(runs_left: bool, found: re.Match[str]) -> str:
 def _is_pictured(character: str) -> bool:
     """Whether it may end an emoji: one itself, the colour of its skin, or the sign that it is no letter."""
     return character == "\ufe0f" or unicodedata.category(character or " ") in ("So", "Sk")
+
+
+def is_hidden(character: str) -> bool:
+    """Whether a name could have it and nobody see that: no writing needs it in a name."""
+    unseen = unicodedata.category(character)[0] in "CZ" and character != " "
+    return unseen or character == BLANK or _UNSEEN.match(character) is not None
+
+
+def as_read(name: str) -> str:
+    """A name as the eye takes it, for comparing: without capitals, widths, spaces, what is hidden, and alphabets."""
+    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if c != " " and not is_hidden(c))
+    return unicodedata.normalize("NFKC", seen.translate(_LOOKS_LIKE).casefold())
+
+
+def scripts_of(name: str) -> set[str]:
+    """The scripts of its letters by the first words of their names, with those of Japan, China and Korea as one."""
+    letters = (c for c in name if unicodedata.category(c)[0] == "L")
+    words = {unicodedata.name(c, "UNKNOWN").split()[0] for c in letters} - {"MODIFIER"}
+    return words if not words & _EAST_ASIAN else words - _EAST_ASIAN - {"LATIN"} | {"CJK"}
 
 
 def make_printable(text: str) -> str:

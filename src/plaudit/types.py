@@ -19,6 +19,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
+COMMAND_LINE = "the command line"  # acts in the log; who sat at it, a command does not know
 DEFAULT_QUESTION = "Which answer is better?"  # that a task asks where nobody says another
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.web import accounts, annotator_view, project_pages
+from plaudit.web import accounts, annotator_view, people, project_pages
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
 from plaudit.web.site import Site
@@ -228,3 +228,51 @@ def test_the_log_can_be_read_to_its_beginning(site: Site, join: Any, monkeypatch
         page = lea.get(older[0]).text if older else ""
     assert all(f"deed {number}<" in read for number in range(12))
     assert lea.get("/lead/log?before=x").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u3164", "\u2800", "ann\u2800", "ann\ufe00", "ann\u034f", "..", "🙂", "\u0301",  # nothing to see, or to say
+        "\u043elga", "olg\u03b1", "ол" + "ga",  # two scripts
+        "the command line", "The  Command Line", "ｔhe command line", "p1audit", "simulated-01",
+    ],
+)  # fmt: skip
+def test_a_name_that_nobody_can_tell_apart_is_refused(site: Site, name: str) -> None:
+    with pytest.raises(RefusalError) as refused:
+        site.accounts.join(invite(site, Role.ANNOTATOR), name, PASSWORD, "en")
+    assert refused.value.code == "name-improper"
+
+
+@pytest.mark.parametrize(
+    ("there", "name"),
+    [
+        ("coco", "\u0441\u043e\u0441\u043e"),
+        ("HOPE", "\u041d\u041e\u0420\u0415"),
+        ("olga", "o1ga"),
+        ("ann lee", "AnnLee"),
+    ],
+)
+def test_a_name_that_looks_like_anothers_is_taken(site: Site, there: str, name: str) -> None:
+    site.accounts.join(invite(site, Role.ANNOTATOR), there, PASSWORD, "en")
+    with pytest.raises(RefusalError) as refused:
+        site.accounts.join(invite(site, Role.ANNOTATOR), name, PASSWORD, "en")
+    assert refused.value.code == "name-taken"
+
+
+@pytest.mark.parametrize(
+    "name", ["田中 Anna", "はなこ", "ラーメン", "佐々木", "김민수", "Ольга", "Ελένη", "O’Neil-2", "علي", "Zoë"]
+)
+def test_people_of_all_scripts_have_names(site: Site, name: str) -> None:
+    site.accounts.join(invite(site, Role.ANNOTATOR), name, PASSWORD, "en")
+    assert site.accounts.authenticate(name.upper(), PASSWORD) is not None
+
+
+def test_accounts_from_before_keep_their_names(site: Site) -> None:
+    """Also two that would be one today."""
+    with site.store.writing() as connection:
+        for name, secret in (("ann", PASSWORD), ("ａｎｎ", "another battery horse"), ("\u3164", PASSWORD)):
+            site.accounts._add(connection, name, Role.ANNOTATOR, people.hash_password(secret), "en")
+    found = [site.accounts.authenticate(*it) for it in (("ann", PASSWORD), ("ａｎｎ", "another battery horse"))]
+    assert [it and it.name for it in found] == ["ann", "ａｎｎ"]
+    assert site.accounts.authenticate("\u3164", PASSWORD) is not None

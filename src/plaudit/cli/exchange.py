@@ -10,11 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from plaudit.cli.commands import HERE, WorkspaceDir
-from plaudit.cli.store import ACTOR
 from plaudit.errors import UsageError, did_you_mean
 from plaudit.files import content_digest
 from plaudit.printable import make_printable
-from plaudit.types import Split
+from plaudit.types import COMMAND_LINE, Split
 from plaudit.workspace import Workspace
 
 SOURCE_HELP = "A file, a folder, or a Hugging Face data set as ORGANISATION/NAME[:[CONFIG/]SPLIT]."
@@ -67,7 +66,7 @@ def import_(
         details = {"names trusted": trust_names, **digest}
 
         def log_beginning() -> None:  # an import that is killed leaves what it has kept so far
-            store.act(ACTOR, "began to import", source, details)
+            store.act(COMMAND_LINE, "began to import", source, details)
 
         if prompts:
             summary = import_prompts(store, source, name, limit, opened.heldout_share, begin=log_beginning)
@@ -75,7 +74,7 @@ def import_(
             more: dict[str, Any] = {"columns": mapping, "question": question, "bad_file": skip_bad}
             more |= {"trust_names": trust_names, "begin": log_beginning}
             summary = import_preferences(store, source, kind, name, limit, opened.heldout_share, **more)
-        store.act(ACTOR, "imported", source, {"as": summary.format, "records": summary.records, **details})
+        store.act(COMMAND_LINE, "imported", source, {"as": summary.format, "records": summary.records, **details})
     print(summary)
 
 

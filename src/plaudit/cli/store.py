@@ -10,10 +10,10 @@ import typer
 from plaudit.cli.commands import HERE, WorkspaceDir
 from plaudit.errors import PlauditError, UsageError
 from plaudit.printable import counted, make_printable
+from plaudit.types import COMMAND_LINE
 from plaudit.workspace import Workspace
 
 SHOWN = 20  # differences; a damaged table has thousands
-ACTOR = "the command line"  # in the log; who sat at it, it does not know
 
 
 def verify(
@@ -80,7 +80,7 @@ def withdraw(
     with open_feedback(opened) as store:
         if annotator is not None:
             annotator = annotator_named(annotator, {person.id for person in store.annotators()})
-        count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=ACTOR)
+        count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=COMMAND_LINE)
     print(
         f"Withdrew {counted(count, 'entry', 'entries')}; nothing reads that any more."
         if count

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, annotators, invitations
+from plaudit.printable import as_read
 from plaudit.types import Annotator
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, hash_password, matches, proper_name, proper_password, same_name
@@ -53,7 +54,9 @@ class Accounts:
             return [_account(row) for row in connection.execute(select(accounts).order_by(accounts.c.created_at))]
 
     def find(self, name: str) -> Account | None:
-        return next((account for account in self.all() if same_name(account.name, name)), None)
+        """Whose name it is, letter by letter or else as `same_name` has it."""
+        same = [account for account in self.all() if same_name(account.name, name)]
+        return next((account for account in same if account.name == name.strip()), same[0] if same else None)
 
     def known(self, name: str) -> Account:
         account = self.find(name)
@@ -232,9 +235,9 @@ class Accounts:
         self._store.act(name, what, name, {"role": str(invitation.role), "invited by": invitation.by})
 
     def _refuse_taken(self, connection: Connection, name: str) -> None:
-        """Also a name that gave feedback some other way is taken: nobody may speak for somebody else."""
+        """A name that is read as another is taken; also where that one gave feedback some other way."""
         taken = [*connection.execute(select(annotators.c.id)).scalars(), *(a.name for a in self.all())]
-        if any(same_name(name, other) for other in taken):
+        if as_read(name) in map(as_read, taken):
             raise RefusalError(409, "name-taken")
 
     def _refuse_bound(self, bound: Bound, name: str) -> None:

@@ -13,9 +13,13 @@ from functools import cache
 
 from pwdlib import PasswordHash
 
+from plaudit.feedback.events.log import SOMEBODY
+from plaudit.printable import as_read, is_hidden, scripts_of
+from plaudit.types import COMMAND_LINE
 from plaudit.web.texts import RefusalError
 
 LONGEST_NAME = 60
+OWN_NAMES = {as_read(name) for name in (SOMEBODY, COMMAND_LINE)}  # who acts in the log where no person does
 LEAST_CHARACTERS = 10  # of a password (NIST SP 800-63B, 5.1.1.2, asks for 8)
 MOST_CHARACTERS = 200
 LEAST_GUESSES = (
@@ -68,25 +72,29 @@ class Account:
         return other.name != self.name and other.role in self.role.may_give
 
 
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
 def proper_name(typed: str) -> str:
     """The name as it is kept. RefusalError where it could be mistaken for something else, or for nothing."""
-    name = unicodedata.normalize("NFC", " ".join(typed.split()))
-    unprintable = any(unicodedata.category(character)[0] in "CZ" and character != " " for character in name)
+    name = _normal(" ".join(typed.split()))
+    unreadable = any(map(is_hidden, name)) or not any(map(str.isalnum, name)) or len(scripts_of(name)) > 1
     # the program's own actors, `dataset:NAME` and `simulated-NN`, must never be a person
-    reserved = name.casefold() == "plaudit" or ":" in name or name.casefold().startswith("simulated-")
-    if not 1 <= len(name) <= LONGEST_NAME or unprintable or reserved:
+    own = ":" in name or as_read(name) in OWN_NAMES or as_read(name).startswith("simulated-")
+    if not 1 <= len(name) <= LONGEST_NAME or unreadable or own:
         raise RefusalError(422, "name-improper")
     return name
 
 
 def same_name(name: str, other: str) -> bool:
-    """Names that differ in capitals alone are one name: a phone writes the first letter large."""
+    """Names that differ in capitals and widths alone are one name: a phone writes the first letter large."""
     return fold_name(name) == fold_name(other)
 
 
 def fold_name(name: str) -> str:
     """The one form of all spellings of a name."""
-    return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
+    return _normal(" ".join(name.split())).casefold()
 
 
 def proper_password(password: str, *about: str) -> str:
@@ -133,10 +141,6 @@ def matches(password: str, password_hash: str | None) -> bool:
     with _turn_to_hash():
         right = _hasher().verify(_bytes(password), password_hash or _nobodys())
     return right and bool(password_hash)  # "": no password opens it
-
-
-def _normal(password: str) -> str:
-    return unicodedata.normalize("NFKC", password)
 
 
 def _bytes(password: str) -> bytes:

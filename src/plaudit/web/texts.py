@@ -70,12 +70,14 @@ SENTENCES: dict[str, dict[str, str]] = {
         "ja": "このリンクは使用済みか、有効期限が切れています。新しいリンクを依頼してください。",
     },
     "name-taken": {
-        "en": "This name is taken. Choose another.",
-        "ja": "この名前は使用されています。別の名前を選んでください。",
+        "en": "This name is taken, or looks like one that is. Choose another.",
+        "ja": "この名前、または見分けにくい名前が使用されています。別の名前を選んでください。",
     },
     "name-improper": {
-        "en": "A name has 1 to 60 characters, without colons or line breaks, and is not one of the program's own.",
-        "ja": "名前は 1～60 文字で、コロンや改行は使えません。プログラムが使う名前も選べません。",
+        "en": "A name has 1 to 60 characters of one script, at least one letter or digit among them, no colons and "
+        "nothing invisible, and is not one of the program's own.",
+        "ja": "名前は 1～60 文字で、文字か数字が必要です。異なる文字体系の混在、コロン、不可視文字は使えません。"
+        "プログラムが使う名前も選べません。",
     },
     "password-short": {
         "en": "A password has at least {least} characters.",

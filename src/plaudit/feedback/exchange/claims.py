@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from plaudit.feedback.exchange.records import Labelled, Skip
+from plaudit.printable import as_read
 from plaudit.types import Demonstration, Judgement, Task, TaskPurpose
 
 CLAIMED = "its annotator has an account here and did not say it here (--trust-names believes the file)"
@@ -20,13 +20,13 @@ def without_claims(brought: Sequence[Labelled], people: Mapping[str, Collection[
     its answer is the file's, not the project's. A name that reads as somebody's here is theirs.
     Beside those who answered a task in the file, at most `most` people here are asked it.
     """
-    read_as = {_as_read(name) for name in people}
+    read_as = {as_read(name) for name in people}
     answered = Counter(judgement.task_id for labelled in brought for judgement in labelled.judgements)
 
     def is_claim(said: Judgement | Demonstration | Skip) -> bool:
         name = said.annotator_id or ""
         if name not in people:
-            return _as_read(name) in read_as
+            return as_read(name) in read_as
         return (said.task_id if isinstance(said, Skip) else said.id) not in people[name]
 
     for labelled in brought:
@@ -44,9 +44,3 @@ def without_claims(brought: Sequence[Labelled], people: Mapping[str, Collection[
 
 def _as_work(task: Task, most: int) -> Task:
     return replace(task, gold=None, purpose=TaskPurpose.WORK, overlap=min(task.overlap, most))
-
-
-def _as_read(name: str) -> str:
-    """A name without what the eye passes over: capitals, widths, spaces, characters that nobody sees."""
-    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c)[0] not in "CZ")
-    return unicodedata.normalize("NFKC", seen.casefold())
