@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
+from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.schema import invitations, sessions
 from plaudit.web import accounts, annotator_view, people, project_pages
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
-from tests.web.conftest import PASSWORD, add_tasks, done, invite
+from tests.web.conftest import PASSWORD, add_tasks, days_pass, done, invite
 
 SEEN = re.compile(r'name="seen" value="([^"]+)"')
 Act = Callable[[Site, Account], Any]
@@ -276,3 +280,25 @@ def test_accounts_from_before_keep_their_names(site: Site) -> None:
     found = [site.accounts.authenticate(*it) for it in (("ann", PASSWORD), ("ａｎｎ", "another battery horse"))]
     assert [it and it.name for it in found] == ["ann", "ａｎｎ"]
     assert site.accounts.authenticate("\u3164", PASSWORD) is not None
+
+
+def test_what_has_ended_is_not_remembered_for_ever(site: Site, join: Any) -> None:
+    """Ann signed out, Ben just went, their links were used, and one never was."""
+    ann, _ = join("ann"), join("ben")
+    ann.send("/signout")
+    invite(site, Role.LEAD)
+
+    def rows() -> list[int]:
+        with site.store.reading() as connection:
+            return [len(connection.execute(select(table)).all()) for table in (sessions, invitations)]
+
+    for days, left in ((80, [3, 4]), (50, [2, 2])):
+        days_pass(site, days)
+        with site.store.writing() as connection:
+            for table, column in ((sessions, "revoked_at"), (invitations, "used_at")):
+                for row in connection.execute(select(table).where(table.c[column].is_not(None))).all():
+                    moment = datetime.fromisoformat(getattr(row, column)) - timedelta(days=days)
+                    connection.execute(update(table).where(table.c.id == row.id).values({column: timestamp(moment)}))
+        site.sessions.begin(site.accounts.known("ben"))
+        invite(site, Role.LEAD)
+        assert rows() == left

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, annotators, invitations
@@ -20,7 +20,7 @@ from plaudit.types import Annotator
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, hash_password, matches, proper_name, proper_password, same_name
 from plaudit.web.secret import fingerprint, new_token
-from plaudit.web.sessions import end_sessions, has_ended
+from plaudit.web.sessions import KEPT, end_sessions, has_ended
 from plaudit.web.texts import LANGUAGES, RefusalError
 from plaudit.web.tokens import end_tokens
 
@@ -155,6 +155,9 @@ class Accounts:
         row = {"id": fingerprint(token), "role": str(role), "created_by": by, "created_at": timestamp(now)}
         row["expires_at"] = timestamp(now + lasts)
         with self._store.writing() as connection:
+            long_ago = timestamp(now - KEPT)  # the log of actions says who made and used it
+            over = (invitations.c.used_at < long_ago) | (invitations.c.expires_at < long_ago)
+            connection.execute(delete(invitations).where(over))
             connection.execute(insert(invitations).values(**row, used_by=known))
         return token
 

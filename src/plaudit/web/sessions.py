@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.events.log import timestamp
@@ -19,6 +19,7 @@ from plaudit.web.secret import fingerprint, new_token
 
 LASTS = timedelta(days=30)
 IDLE = timedelta(days=7)
+KEPT = timedelta(days=90)  # once it has ended; a link, too
 SEEN_EVERY = timedelta(minutes=15)  # how exactly the database knows when a session was last used
 
 log = logging.getLogger("plaudit.web")
@@ -54,6 +55,7 @@ class Sessions:
         token, now = new_token(), timestamp(datetime.now(UTC))
         row = {"id": fingerprint(token), "annotator_id": account.name, "csrf": secrets.token_urlsafe(24)}
         with self._store.writing() as connection:
+            _delete_old(connection)
             connection.execute(insert(sessions), [row | {"created_at": now, "seen_at": now, "revoked_at": None}])
         return token
 
@@ -119,6 +121,13 @@ def _alive() -> tuple[ColumnElement[bool], ...]:
         sessions.c.created_at > timestamp(now - LASTS),
         sessions.c.seen_at > timestamp(now - IDLE),
     )
+
+
+def _delete_old(connection: Connection) -> None:
+    """Where and when somebody worked is nobody's business for longer than it takes to notice a stolen account."""
+    long_ago = datetime.now(UTC) - KEPT
+    ended = sessions.c.revoked_at < timestamp(long_ago)
+    connection.execute(delete(sessions).where(ended | (sessions.c.created_at < timestamp(long_ago - LASTS))))
 
 
 def end_sessions(connection: Connection, name: str) -> None:
