@@ -20,6 +20,13 @@ from joserfc.jwk import OctKey, RSAKey
 CLIENT, SECRET = "plaudit", "the client's secret"
 
 
+class Escaping(json.JSONEncoder):
+    """Also half a character can be said in JSON."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how | {"ensure_ascii": True})
+
+
 class OpenId:
     """Whoever is sent to `sign_in` signs in at once. `claims` and `header` replace what a proper token says."""
 
@@ -70,7 +77,7 @@ class OpenId:
 
     def _sign(self, claims: dict[str, Any]) -> str:
         header = {"alg": "RS256", "kid": "one"} | self.header
-        return jwt.encode(header, claims, self.signed_by, algorithms=["RS256", "HS256", "none"])
+        return jwt.encode(header, claims, self.signed_by, algorithms=["RS256", "HS256", "none"], encoder_cls=Escaping)
 
 
 def shared_key(provider: OpenId) -> OctKey:

@@ -193,6 +193,7 @@ LIES: dict[str, dict[str, Any]] = {
     "another nonce": {"nonce": "another"},
     "no nonce": {"nonce": None},
     "another audience": {"aud": "another"},
+    "another audience, for us": {"aud": "another", "azp": CLIENT},
     "an audience beside ours": {"aud": [CLIENT, "another"], "azp": "another"},
     "another issuer": {"iss": "https://elsewhere.example"},
     "expired": {"exp": int(time.time()) - 3600},
@@ -200,6 +201,8 @@ LIES: dict[str, dict[str, Any]] = {
     "no subject": {"sub": None},
     "an empty subject": {"sub": ""},
     "a number for a subject": {"sub": 7},
+    "a subject that no database takes": {"sub": "\ud800"},
+    "a subject without end": {"sub": "x" * 5000},
     "made in the future": {"iat": int(time.time()) + 86400},
 }
 
@@ -281,6 +284,16 @@ def test_nobody_is_sent_to_another_site(app: FastAPI, provider: OpenId, bound: B
     address = browser.client.get("/signin/oidc", params={"next": path}).headers["location"]
     assert address.startswith(f"{provider.issuer}/authorize?")
     assert come_back(browser, **provider.sign_in(address)).headers["location"] == "/work"
+
+
+def test_what_the_provider_calls_somebody_is_a_proposal(app: FastAPI, provider: OpenId) -> None:
+    provider.claims = MINE | {"preferred_username": "<b>\ud800" + "x" * 5000}
+    browser = browser_of(app)
+    sign_in_there(browser, provider)
+    page = browser.get("/signin/oidc/join")
+    assert page.status_code == 200
+    assert "&lt;b&gt;x" in page.text
+    assert "<b>" not in page.text
 
 
 def test_joining_needs_its_csrf_token(app: FastAPI, provider: OpenId) -> None:

@@ -276,7 +276,7 @@ def test_accounts_from_before_keep_their_names(site: Site) -> None:
     """Also two that would be one today."""
     with site.store.writing() as connection:
         for name, secret in (("ann", PASSWORD), ("ａｎｎ", "another battery horse"), ("\u3164", PASSWORD)):
-            site.accounts._add(connection, name, Role.ANNOTATOR, people.hash_password(secret), "en")
+            site.accounts._add(connection, name, Role.ANNOTATOR, "en", people.hash_password(secret), (None, None))
     found = [site.accounts.authenticate(*it) for it in (("ann", PASSWORD), ("ａｎｎ", "another battery horse"))]
     assert [it and it.name for it in found] == ["ann", "ａｎｎ"]
     assert site.accounts.authenticate("\u3164", PASSWORD) is not None

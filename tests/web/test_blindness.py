@@ -154,7 +154,7 @@ def test_no_canary_is_ever_heard(site: Site, planted: list[str], join: Callable[
         ann.browser.post("/api/retractions", {"id": str(uuid.uuid4())})
     ann.browser.send("/account/language", language="ja")
     ann.browser.get("/account")
-    assert len(site.store.judgements(annotator_id="ann")) >= 5, "there was something to hear"
+    assert len(site.store.judgements(annotator_id="ann")) >= 4, "there was something to hear"
     assert {line.split()[1] for line, _ in ann.heard} >= set(MEMBERS_PAGES)
     asked_for = ("/api/entries/rival-canary-0", "/api/entries/rival-canary-1")
     assert [leak for leak in leaks(ann, planted) if leak[1] not in own and not leak[0].endswith(asked_for)] == []

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from plaudit.errors import UsageError
 from plaudit.files import one_line
 from plaudit.web.deployment import LOOPBACK
+from plaudit.web.people import LONGEST_NAME
 from plaudit.web.secret import new_token
 from plaudit.web.texts import RefusalError
 
@@ -189,9 +190,10 @@ def _get(session: Any, address: str) -> Any:
 def _identity(claims: dict[str, Any]) -> Identity:
     """ValueError where the subject cannot be one."""
     subject, email = claims["sub"], claims.get("email")
-    if not isinstance(subject, str) or not 1 <= len(subject) <= LONGEST or "\0" in subject:
-        raise ValueError("the subject is no name")
+    if not (isinstance(subject, str) and 1 <= len(subject) <= LONGEST and subject.isascii() and subject.isprintable()):
+        raise ValueError("the subject is not 1 to 255 characters of ASCII")
     verified = claims.get("email_verified") is True and isinstance(email, str) and email.count("@") == 1
     called = claims.get("preferred_username") or claims.get("name")
+    called = called.encode("utf-8", "ignore").decode()[:LONGEST_NAME] if isinstance(called, str) else ""
     domain = str(email).partition("@")[2] if verified else None
-    return Identity(claims["iss"], subject, called if isinstance(called, str) else "", domain)
+    return Identity(claims["iss"], subject, called, domain)
