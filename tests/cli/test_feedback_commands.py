@@ -294,6 +294,10 @@ def test_withdrawing_a_written_answer_names_the_runs_that_compared_with_it(
         with workspace.start(stage, {"source": None}, 0, {"feedback": read}).recording():
             pass
     assert run(workspace, "withdraw", "--entry", "w1", "--reason", "consent withdrawn") == 0
+    with FeedbackStore.open(workspace.database) as store:
+        newest = store.actions()[0]
+    assert (newest.actor, newest.action, newest.target) == ("the command line", "withdrew", "w1")
+    assert newest.details == {"reason": "consent withdrawn", "entries": 1}
     said = capsys.readouterr().out
     assert "evaluate-001 (1 entry)" in said
     assert "reward-001" not in said

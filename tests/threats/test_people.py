@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
+from plaudit.cli import main
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import invitations, sessions
+from plaudit.feedback.store import FeedbackStore
 from plaudit.web import accounts, annotator_view, people, project_pages
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
-from tests.web.conftest import PASSWORD, add_tasks, days_pass, done, invite
+from plaudit.web.throttle import ATTEMPTS_BY_NAME
+from plaudit.workspace import Workspace
+from tests.web.conftest import PASSWORD, Browser, add_tasks, days_pass, done, invite, sign_in
 
 SEEN = re.compile(r'name="seen" value="([^"]+)"')
 Act = Callable[[Site, Account], Any]
@@ -145,6 +150,40 @@ def test_every_use_of_a_link_stands_in_the_log(site: Site, join: Any) -> None:
     site.accounts.join(token, "ben", "another battery horse", "en")
     newest = done(site)[0]
     assert (newest.action, newest.target, newest.details["invited by"]) == ("set a new password", "ben", "lea")
+
+
+def test_the_log_says_who_came_and_what_commands_did(
+    tmp_path: Path, site: Site, join: Any, browser: Callable[[], Browser]
+) -> None:
+    """Whoever takes over an account, a copy of everything, or the owner's place, leaves a trace."""
+    ann = join("ann")
+    sign_in(browser(), "Ann", PASSWORD)
+    ann.send("/account/password", current=PASSWORD, new="another battery horse")
+    site.accounts.first_invitation()
+    workspace = Workspace.create(tmp_path / "w")
+    FeedbackStore.open(workspace.database).close()
+    assert main(["backup", str(tmp_path / "copy.zip"), "-w", str(workspace.path)]) == 0
+    said = [(it.actor, it.action, it.target) for it in site.store.actions(3)]
+    assert said == [
+        ("the command line", "made a link for an owner", "owner"),
+        ("ann", "changed the password", "ann"),
+        ("ann", "signed in", "ann"),
+    ]
+    with FeedbackStore.open(workspace.database) as store:
+        assert [(it.actor, it.action, it.target) for it in store.actions()] == [
+            ("the command line", "backed up", "copy.zip")
+        ]
+
+
+def test_stopped_guesses_stand_in_the_log_once_and_made_up_names_never(
+    site: Site, join: Any, browser: Callable[[], Browser]
+) -> None:
+    join("ann")
+    for guesser in (browser(), browser()):
+        for name in ("ann", "nobody"):
+            for _ in range(ATTEMPTS_BY_NAME + 1):
+                sign_in(guesser, name, "wrong password")
+    assert [(it.actor, it.action, it.target) for it in done(site)] == [("plaudit", "stopped guesses", "ann")]
 
 
 def test_changes_of_two_leads_are_logged_against_what_they_changed(site: Site, join: Any) -> None:

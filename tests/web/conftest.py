@@ -136,8 +136,8 @@ def signed_in(app: FastAPI, account: Account) -> Browser:
 
 
 def done(site: Site) -> list[Action]:
-    """What leads did, newest first, but for joining."""
-    return [action for action in site.store.actions(100) if action.action != "joined"]
+    """What leads did, newest first, but for joining and signing in."""
+    return [action for action in site.store.actions(100) if action.action not in ("joined", "signed in")]
 
 
 def add_tasks(site: Site, number: int, answers: int = 2, **about: Any) -> list[Task]:

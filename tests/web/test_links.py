@@ -23,7 +23,8 @@ def test_the_first_owner_comes_by_a_link_that_serves_once(site: Site, browser: C
     assert first.get("/lead/people").status_code == 200
     assert second.get(f"/join/{token}").status_code == 404
     assert [account.name for account in site.accounts.all()] == ["ann"]
-    [joined] = site.store.actions(10)
+    joined, offered = site.store.actions(10)
+    assert offered.action == "made a link for an owner"
     assert (joined.actor, joined.action, dict(joined.details)) == (
         "ann", "joined", {"role": "owner", "invited by": "plaudit"},
     )  # fmt: skip

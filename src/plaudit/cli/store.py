@@ -80,7 +80,9 @@ def withdraw(
     with open_feedback(opened) as store:
         if annotator is not None:
             annotator = annotator_named(annotator, {person.id for person in store.annotators()})
-        count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=COMMAND_LINE)
+        with store.transaction():
+            count = store.withdraw(annotator_id=annotator, entry_id=entry, reason=reason, actor=COMMAND_LINE)
+            store.act(COMMAND_LINE, "withdrew", annotator or entry or "", {"reason": reason, "entries": count})
     print(
         f"Withdrew {counted(count, 'entry', 'entries')}; nothing reads that any more."
         if count
@@ -100,7 +102,9 @@ def backup(
     from plaudit.stages.inputs import open_feedback
 
     with open_feedback(Workspace.open(workspace)) as store:
-        print(f"Wrote {store.back_up(file):,} events and all accounts to {file}. It holds secrets: keep it safe.")
+        count = store.back_up(file)
+        store.act(COMMAND_LINE, "backed up", file.name, {"events": count})
+    print(f"Wrote {count:,} events and all accounts to {file}. It holds secrets: keep it safe.")
 
 
 def restore(

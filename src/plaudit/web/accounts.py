@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, u
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, annotators, invitations
 from plaudit.printable import as_read
-from plaudit.types import Annotator
+from plaudit.types import COMMAND_LINE, Annotator
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, hash_password, matches, proper_name, proper_password, same_name
 from plaudit.web.secret import fingerprint, new_token
@@ -80,6 +80,7 @@ class Accounts:
             if self.hash_of(name) != before:  # somebody else who knew it was quicker
                 raise RefusalError(422, "password-wrong")
             self._renew(connection, name, password_hash=password_hash)
+            self._store.act(name, "changed the password", name, {})
 
     def change_language(self, name: str, language: str) -> None:
         self._set(name, language=_proper_language(language))
@@ -148,6 +149,7 @@ class Accounts:
         with self._store.writing() as connection:
             mine = invitations.c.created_by == BY_THE_PROGRAM
             _end_links(connection, mine)
+            self._store.act(COMMAND_LINE, "made a link for an owner", str(Role.OWNER), {})
             return self._invitation(Role.OWNER, BY_THE_PROGRAM, FIRST_LINK_LASTS)
 
     def _invitation(self, role: Role, by: str, lasts: timedelta, known: str | None = None) -> str:

@@ -137,6 +137,8 @@ def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
         site.throttle.attempt(limits)
         account = site.accounts.authenticate(filled.name, filled.password)
         if account is None:
+            known = site.accounts.find(filled.name)
+            site.throttle.note_stop(limits, known.name if known else filled.name, known is not None)
             raise RefusalError(422, "wrong-sign-in")
     except RefusalError as refusal:
         context = {"name": filled.name, "next": own_path(filled.next, "")}
@@ -144,6 +146,7 @@ def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
         page.headers.update(refusal.headers)
         return page
     site.throttle.forgive(limits)
+    site.store.act(account.name, "signed in", account.name, {})  # without the address: the log is kept for ever
     return visitor.sign_in_as(account, own_path(filled.next, home_of(account)))
 
 

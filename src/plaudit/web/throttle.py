@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.log import SOMEBODY, timestamp
 from plaudit.feedback.events.schema import throttles
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import fold_name
@@ -84,6 +84,16 @@ class Throttle:
             connection.execute(delete(throttles).where(throttles.c.id.in_(over)))
             one_less = update(throttles).where(throttles.c.id.in_(others), throttles.c.failures > 0)
             connection.execute(one_less.values(failures=throttles.c.failures - 1))
+
+    def note_stop(self, limits: Limits, name: str, is_known: bool) -> None:
+        """Write into the log of actions that a known name's password was guessed up to a limit, once a window."""
+        now = datetime.now(UTC)
+        if self._may_try(limits, now):
+            return
+        with self._store.writing() as connection:
+            is_new = _count(connection, fingerprint(f"noted {fold_name(name)}"), now) == 1  # also of nobody: as long
+            if is_new and is_known:
+                self._store.act(SOMEBODY, "stopped guesses", name, {})
 
     def _may_try(self, limits: Limits, now: datetime) -> bool:
         keys = [limit.key for limit in limits]
