@@ -233,10 +233,11 @@ def test_the_later_of_two_who_save_is_told_what_the_earlier_changed(site: Site, 
     fields = {"question": "Which is better?", "lease_minutes": "15", "qualification_pass": "0.7"}
     pages = {person.name: SEEN.search(person.get("/lead/project").text)[1] for person in (lea, lou)}  # type: ignore[index]
     assert lea.send("/lead/project", **fields | {"question": "Which is safer?"}, seen=pages["lea"]).status_code == 303
-    later = lou.send("/lead/project", **fields | {"name": "Clinic"}, seen=pages["lou"])
+    typed = fields | {"name": "Clinic", "attributes": "", "flags": ""}
+    later = lou.send("/lead/project", **typed, seen=pages["lou"])
     assert later.status_code == 409
     assert "Somebody else changed the settings meanwhile" in later.text
-    assert "question: Which is safer?" in later.text
+    assert "meanwhile: name: none; question: Which is safer?. Nothing was saved" in later.text
     assert 'value="Clinic"' in later.text
     assert site.store.settings().question == "Which is safer?"
     seen = SEEN.search(later.text)

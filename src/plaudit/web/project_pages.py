@@ -129,8 +129,17 @@ def _seen(settings: ProjectSettings) -> str:
 def _differences(filled: NewSettings, now: ProjectSettings) -> str:
     """What holds now and is not what was typed: somebody else's change, or one's own."""
     typed, holds = filled.model_dump(), _as_texts(now)
-    differ = [key for key in holds if str(typed[key] or "").split() != str(holds[key] or "").split()]
+    differ = [key for key in holds if _typed(typed[key]) != _typed(holds[key])]
     return "; ".join(f"{key.replace('_', ' ')}: {_in_words(getattr(now, key))}" for key in differ)
+
+
+def _typed(value: Any) -> Any:
+    """What a field holds, blanks aside: whether a box is ticked, a number, or words."""
+    text = "1" if value is True else str(value or "")
+    try:
+        return float(text)
+    except ValueError:
+        return text.split()
 
 
 def _settings_from(filled: NewSettings) -> ProjectSettings:
@@ -171,7 +180,7 @@ def _in_words(value: Any) -> str:
         return ", ".join(map(_in_words, value)) or "none"
     if value is None or isinstance(value, bool):
         return {True: "yes", False: "no", None: "none"}[value]
-    return str(value)
+    return str(value) or "none"
 
 
 @router.get("/log")
