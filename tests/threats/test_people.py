@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import select, update
+from starlette.testclient import TestClient
 
 from plaudit.cli import main
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import invitations, sessions
 from plaudit.feedback.store import FeedbackStore
-from plaudit.web import accounts, annotator_view, people, project_pages
+from plaudit.web import accounts, annotator_view, people, project_pages, withdrawals
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
 from plaudit.web.site import Site
@@ -342,3 +345,59 @@ def test_what_has_ended_is_not_remembered_for_ever(site: Site, join: Any) -> Non
         site.sessions.begin(site.accounts.known("ben"))
         invite(site, Role.LEAD)
         assert rows() == left
+
+
+def test_a_leads_withdrawal_waits_a_day_in_which_another_may_stop_it(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has a lead's session could else take everybody's work out for good in a minute."""
+    add_tasks(site, 2)
+    lea, lou, ann = join("lea", Role.LEAD), join("lou", Role.LEAD), join("ann")
+    for _ in range(2):
+        ann.judge()
+    lea.get("/lead/people")
+    asked = lea.send("/lead/people/withdraw", name="ann", reason="spite")
+    assert asked.headers["location"].endswith("notice-withdrawal-waits")
+    lea.send("/lead/people/withdraw", name="ann", reason="twice is once")
+    assert site.withdrawals.carry_out_due() == []
+    assert len(site.store.judgements()) == 2
+    assert "as lea asked" in lou.get("/lead/people").text
+    assert lou.send("/lead/people/keep", name="ann").status_code == 303
+    assert lou.send("/lead/people/keep", name="ann").status_code == 404
+    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
+    assert site.withdrawals.carry_out_due() == []
+    assert len(site.store.judgements()) == 2
+    assert [action.action for action in done(site)][:2] == ["stopped the withdrawal", "asked to withdraw"]
+
+
+def test_a_withdrawal_that_nobody_stops_is_carried_out_once(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_tasks(site, 2)
+    lea, ann = join("lea", Role.LEAD), join("ann")
+    ann.judge()
+    lea.get("/lead/people")
+    lea.send("/lead/people/withdraw", name="ann", reason="asked by letter")
+    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
+    assert site.withdrawals.carry_out_due() == ["ann"]
+    assert site.withdrawals.carry_out_due() == []
+    assert site.store.judgements() == []
+    withdrew = next(action for action in done(site) if action.action == "withdrew")
+    assert (withdrew.actor, withdrew.target, withdrew.details["entries"]) == ("lea", "ann", 1)
+
+
+def test_the_app_carries_out_what_is_due_by_itself(
+    site: Site, app: FastAPI, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_tasks(site, 1)
+    lea, ann = join("lea", Role.LEAD), join("ann")
+    ann.judge()
+    site.withdrawals.ask(site.accounts.known(lea.name), "ann", "asked by letter")
+    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
+    monkeypatch.setattr(site.store, "close", lambda: None)  # it is looked at afterwards
+    with TestClient(app, base_url="http://localhost") as client:
+        client.get("/signin")
+        until = time.monotonic() + 10
+        while site.store.judgements() and time.monotonic() < until:
+            time.sleep(0.02)
+    assert site.store.judgements() == []

@@ -81,8 +81,9 @@ def test_guidelines_are_published_in_versions(site: Site, lead: Any, join: Any) 
     assert [a.action for a in done(site)] == ["published guidelines"] * 2
 
 
-def test_withdrawing_takes_out_all_that_somebody_said(site: Site, lead: Any, join: Any) -> None:
+def test_an_owners_withdrawal_takes_out_all_that_somebody_said(site: Site, join: Any) -> None:
     add_tasks(site, 2)
+    lead = join("olga", Role.OWNER)
     ann = join("ann")
     ann.judge()
     ann.judge()

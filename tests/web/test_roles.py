@@ -98,6 +98,7 @@ CALLS = [
     Call("POST", "/lead/people/role", "leader", {"name": "nobody", "role": "annotator"}, may_be=(404,)),
     Call("POST", "/lead/people/revoke-token", "leader", {"id": "nothing"}, may_be=(404,)),
     Call("POST", "/lead/people/withdraw", "leader", {"name": "nobody", "reason": "asked"}, may_be=(404,)),
+    Call("POST", "/lead/people/keep", "leader", {"name": "nobody"}, may_be=(404,)),
     Call("GET", "/lead/guidelines", "leader"),
     Call("POST", "/lead/guidelines", "leader", {"text_en": "Be fair."}),
     Call("GET", "/lead/project", "leader"),

@@ -6,6 +6,7 @@ what to open. A refusal is JSON under /api and a page elsewhere; neither ever sh
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -45,6 +46,7 @@ DATABASE, WORKSPACE, PUBLIC_URL, NAMES, TRUSTED, OIDC = (
     f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES", "TRUSTED", "OIDC")
 )
 RETRY_SECONDS = 5
+WITHDRAWALS_SECONDS = 600  # how often it is looked whether one is due
 SWITCH_SECONDS = 0.0005  # Python's own 0.005 is how long the loop that answers everybody waits for each busy thread
 
 log = logging.getLogger("plaudit.web")
@@ -60,7 +62,9 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",), trusted: Seque
     async def living(_app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(SWITCH_SECONDS)
         threading.Thread(target=people.warm_up, daemon=True).start()
+        keeping = asyncio.create_task(_carry_out_withdrawals(site))
         yield
+        keeping.cancel()
         site.close()
 
     app = FastAPI(
@@ -82,6 +86,17 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",), trusted: Seque
     app.add_middleware(Guard, names=names, is_https=site.is_https, is_known=partial(_may_send_much, site))
     app.add_middleware(Forwarded, trusted=trusted)  # before the guard
     return app
+
+
+async def _carry_out_withdrawals(site: Site) -> None:
+    """Now and then, while the app runs."""
+    while True:
+        try:
+            if await run_in_threadpool(site.withdrawals.carry_out_due):
+                site.figures.forget()
+        except PlauditError as refusal:  # a store that is busy or full: the next time will do
+            log.warning("%s", refusal)
+        await asyncio.sleep(WITHDRAWALS_SECONDS)
 
 
 async def _may_send_much(site: Site, request: HTTPConnection) -> bool:

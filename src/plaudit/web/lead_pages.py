@@ -8,7 +8,8 @@ Beside what every template is given (`pages.py`):
                           progress: {"tasks", "judgements", "demonstrations", "people"},
                           guidelines_version (None or a number)
     people.html           people: [.name .role .disabled (bool) .joined .sessions (open ones) .judgements
-                          .mine (it is you) .may_change (you may)],
+                          .mine (it is you) .may_change (you may)
+                          .withdrawal (None, or .by and .due of one that waits)],
                           invitations: [.id .role .by .made .expires .known (name it resets, or None)
                           .may_change (you may take it back)],
                           tokens: [.id .holder .name .scope .made .expires .used] that you may revoke,
@@ -22,7 +23,8 @@ Beside what every template is given (`pages.py`):
         POST /lead/people/revoke      name                (signs the person out everywhere)
         POST /lead/people/role        name, role
         POST /lead/people/revoke-token  id                (`token_pages.py`)
-        POST /lead/people/withdraw    name, reason        (consent: what they said is used no more)
+        POST /lead/people/withdraw    name, reason        (what they said is used no more; a lead's waits a day)
+        POST /lead/people/keep        name                (stops a withdrawal that waits)
     lead_guidelines.html  versions: [.version .author .published .readers] newest first, texts: {language: Markdown}
                           (the newest, or as typed)
         POST /lead/guidelines         text_en, text_ja    (one `text_LANGUAGE` for each of `languages`; empty: none)
@@ -45,6 +47,7 @@ from plaudit.web.pages import Field, Filled, token_shown, when
 from plaudit.web.people import Account, Role
 from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import Leader, Visitor
+from plaudit.web.withdrawals import Waiting
 
 router = APIRouter(prefix="/lead", default_response_class=Response)
 
@@ -52,6 +55,7 @@ ACTIONS_SHOWN = 200
 NOTICES = {
     "notice-saved", "notice-published", "notice-disabled", "notice-enabled", "notice-revoked", "notice-role",
     "notice-withdrawn", "notice-uninvited", "notice-unchanged", "notice-token",
+    "notice-withdrawal-waits", "notice-withdrawal-stopped",
 }  # fmt: skip
 
 
@@ -156,13 +160,22 @@ def withdraw(visitor: Leader, filled: Annotated[Withdrawal, Form()]) -> Response
     """Consent to the use of all that somebody said is withdrawn."""
     if not filled.reason.strip():
         return _people_page(visitor, 422, problem=RefusalError(422, "reason-missing").sentence(visitor.language))
-    store, reason = visitor.site.store, filled.reason.strip()
-    with store.transaction():
-        account = visitor.site.accounts.changeable(visitor.account, filled.name)
-        entries = store.withdraw(annotator_id=account.name, reason=reason, actor=visitor.name)
-        store.act(visitor.name, "withdrew", account.name, {"reason": reason, "entries": entries})
-    visitor.site.figures.forget()
-    return visitor.sent_to("/lead/people?notice=notice-withdrawn")
+    site, reason = visitor.site, filled.reason.strip()
+    with site.store.transaction():
+        account = site.accounts.changeable(visitor.account, filled.name)
+        at_once = site.withdrawals.ask(site.accounts.acting(visitor.account), account.name, reason)
+    site.figures.forget()
+    return visitor.sent_to(f"/lead/people?notice=notice-{'withdrawn' if at_once else 'withdrawal-waits'}")
+
+
+@router.post("/people/keep")
+def keep(visitor: Leader, filled: Annotated[Named, Form()]) -> Response:
+    """A withdrawal that waits is stopped."""
+    site = visitor.site
+    with site.store.transaction():
+        account = site.accounts.changeable(visitor.account, filled.name)
+        site.withdrawals.stop(visitor.account, account.name)
+    return visitor.sent_to("/lead/people?notice=notice-withdrawal-stopped")
 
 
 def _change(
@@ -179,8 +192,14 @@ def _change(
     return visitor.sent_to(f"/lead/people?notice=notice-{what}")
 
 
+def _withdrawal_shown(waiting: Waiting | None) -> dict[str, str] | None:
+    return None if waiting is None else {"by": waiting.by, "due": when(waiting.due.isoformat())}
+
+
 def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:
     site, me = visitor.site, visitor.account
+    site.withdrawals.carry_out_due()
+    waiting = site.withdrawals.waiting()
     sessions, judged = site.sessions.counts(), site.store.judgement_counts()
     shown = [
         {
@@ -192,6 +211,7 @@ def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Respons
             "judgements": judged.get(account.name, 0),
             "mine": account.name == me.name,
             "may_change": me.may_change(account),
+            "withdrawal": _withdrawal_shown(waiting.get(account.name)),
         }
         for account in site.accounts.all()
     ]

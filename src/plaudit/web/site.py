@@ -25,6 +25,7 @@ from plaudit.web.sessions import Sessions
 from plaudit.web.texts import LANGUAGES, teller, translator
 from plaudit.web.throttle import Throttle
 from plaudit.web.tokens import Tokens
+from plaudit.web.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from plaudit.web.oidc import Provider
@@ -96,6 +97,7 @@ class Site:
     sessions: Sessions
     throttle: Throttle
     tokens: Tokens
+    withdrawals: Withdrawals
     figures: Figures
     templates: jinja2.Environment
     public_url: str | None = None  # where people reach it, when that is not where it listens
@@ -121,8 +123,10 @@ class Site:
             lstrip_blocks=True,
         )
         accounts, sessions, throttle = Accounts(store), Sessions(store), Throttle(store)
-        tokens, figures = Tokens(store, secret), Figures(store)
-        return cls(store, secret, accounts, sessions, throttle, tokens, figures, environment, public_url, oidc)
+        tokens, withdrawals, figures = Tokens(store, secret), Withdrawals(store), Figures(store)
+        return cls(
+            store, secret, accounts, sessions, throttle, tokens, withdrawals, figures, environment, public_url, oidc
+        )
 
     def stamp(self, name: str) -> str:
         """What stands for an account with the password that it has now, and says nothing to who reads it."""

@@ -1,0 +1,81 @@
+"""A lead's withdrawal of somebody's consent waits a day, in which any lead may stop it; an owner's happens at once.
+
+A withdrawal is for good. A stolen session of a lead could take everybody's work out in a minute, and nobody could undo
+that but by a backup. What waits stands in the log of actions, which is also where it is read from: asked, stopped,
+carried out. The running app carries out what is due; several workers, and the same one twice, do it once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from plaudit.feedback.events.log import moment_of
+from plaudit.feedback.events.schema import actions
+from plaudit.web.label_store import LabelStore
+from plaudit.web.people import Account, Role
+from plaudit.web.texts import RefusalError
+
+WAITS = timedelta(days=1)
+ASKED, STOPPED, DONE = "asked to withdraw", "stopped the withdrawal", "withdrew"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A withdrawal that has been asked for, and is neither stopped nor carried out."""
+
+    name: str  # whose consent
+    by: str
+    reason: str
+    due: datetime
+
+
+class Withdrawals:
+    def __init__(self, store: LabelStore) -> None:
+        self._store = store
+
+    def ask(self, by: Account, name: str, reason: str) -> bool:
+        """Withdraw all that `name` said: at once by an owner, else when the wait is over. Whether it was at once."""
+        with self._store.transaction():
+            if by.role is Role.OWNER:
+                self._carry_out(Waiting(name, by.name, reason, datetime.now(UTC)))
+                return True
+            if name not in self.waiting():
+                self._store.act(by.name, ASKED, name, {"reason": reason})
+            return False
+
+    def stop(self, by: Account, name: str) -> None:
+        """RefusalError (404) where none waits: somebody else stopped it, or it is done."""
+        with self._store.transaction():
+            if name not in self.waiting():
+                raise RefusalError(404, "not-found")
+            self._store.act(by.name, STOPPED, name, {})
+
+    def carry_out_due(self) -> list[str]:
+        """Carry out what has waited long enough; of whom."""
+        now = datetime.now(UTC)
+        if not any(it.due <= now for it in self.waiting().values()):  # nearly always: no turn to write for that
+            return []
+        with self._store.transaction():
+            due = [it for it in self.waiting().values() if it.due <= now]
+            for it in due:
+                self._carry_out(it)
+        return [it.name for it in due]
+
+    def waiting(self) -> dict[str, Waiting]:
+        """Whose consent -> the withdrawal that waits."""
+        asked: dict[str, Waiting] = {}
+        query = select(actions).where(actions.c.action.in_((ASKED, STOPPED, DONE))).order_by(actions.c.seq)
+        with self._store.reading() as connection:
+            for row in connection.execute(query):
+                asked.pop(row.target, None)
+                if row.action == ASKED:
+                    due = moment_of(row.created_at) + WAITS
+                    asked[row.target] = Waiting(row.target, row.actor, row.details["reason"], due)
+        return asked
+
+    def _carry_out(self, it: Waiting) -> None:
+        entries = self._store.withdraw(annotator_id=it.name, reason=it.reason, actor=it.by)
+        self._store.act(it.by, DONE, it.name, {"reason": it.reason, "entries": entries})
