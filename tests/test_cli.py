@@ -17,6 +17,7 @@ import pytest
 from plaudit.cli import main
 from plaudit.cli.commands import COMMANDS, Command
 from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback.store import FeedbackStore
 from plaudit.files import content_digest
 from plaudit.workspace import Workspace
 
@@ -245,7 +246,7 @@ def test_an_import_that_cannot_be_leaves_the_store_as_it_was(
     assert stored(labelled) == before
 
 
-def test_a_full_disk_during_an_import_leaves_the_store_as_it_was(labelled: Workspace, tmp_path: Path) -> None:
+def test_a_full_disk_during_an_import_leaves_nothing_but_that_it_began(labelled: Workspace, tmp_path: Path) -> None:
     """The system itself refuses: a process whose files may not grow beyond the database's size."""
     (tmp_path / "many.jsonl").write_text(pairs(3000))
     before, most = stored(labelled), labelled.database.stat().st_size + 4096
@@ -256,12 +257,13 @@ def test_a_full_disk_during_an_import_leaves_the_store_as_it_was(labelled: Works
     assert done.stderr.startswith("plaudit: ")
     assert "disk" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert stored(labelled) == before
+    one_more = {noun: before[1][noun] + 1 for noun in ("actions", "events")}
+    assert stored(labelled)[1] == before[1] | one_more
+    with FeedbackStore.open(labelled.database, create=False) as store:
+        assert store.actions(1)[0].action == "began to import"
 
 
 def stored(workspace: Workspace) -> tuple[str, dict[str, int]]:
-    from plaudit.feedback.store import FeedbackStore
-
     with FeedbackStore.open(workspace.database, create=False) as store:
         assert store.verify() == []
         return content_digest(workspace.database), store.counts()
