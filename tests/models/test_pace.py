@@ -49,6 +49,13 @@ def test_measuring_leaves_the_model_as_it_was(tiny) -> None:
     assert pace.kept_bytes > 0
 
 
+def test_measuring_reads_no_longer_text_than_the_run_does(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some models refuse a text that is longer than they were trained on: a plan must not be what ends a run."""
+    for prompt_tokens, answer_tokens in ((12, 8), (12, 1), (1, 1)):
+        monkeypatch.setattr(tiny.trunk._layers, "longest", max(3, prompt_tokens + answer_tokens))
+        measure_pace(tiny.trunk, prompt_tokens, answer_tokens)
+
+
 def test_more_rows_take_longer_and_never_less_each() -> None:
     shape = shape_of(Trunk(LlamaForCausalLM(config())))
     pace = module.Pace(1, 0.5, 2, 0.25, 0, 0, 0, 0, 0)

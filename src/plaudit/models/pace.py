@@ -139,7 +139,7 @@ def measure_pace(
     """
     larger = (vocabulary or trunk.head.weight.shape[0]) / trunk.head.weight.shape[0]
     prompt = [*range(3, 3 + min(prompt_tokens, trunk.head.weight.shape[0] - 4))]
-    packs = [_packed(trunk, prompt, answer_tokens + more) for more in range(LENGTHS)]
+    packs = [_packed(trunk, prompt, max(1, answer_tokens - less)) for less in range(LENGTHS)]
     reads = _step_seconds(trunk, prompt, answer_tokens, larger) | _read_seconds(trunk, packs, larger)
     if not learns:
         return Pace(**reads, learn=0.0, learn_head=0.0, kept_bytes=0)
@@ -163,7 +163,8 @@ def _step_seconds(trunk: Trunk, prompt: list[int], answer_tokens: int, larger: f
     layers, head = {}, {}
     for rows in (FEW, MANY):
         hidden_RD = torch.zeros(rows, trunk.hidden_size, dtype=trunk.dtype, device=trunk.device)
-        decoding, _ = prefill(trunk, [prompt + [3] * (answer_tokens // 2)] * 2, STEPS)
+        text = (prompt + [3] * (answer_tokens // 2))[:-STEPS] or prompt[:1]  # no longer than the run's own
+        decoding, _ = prefill(trunk, [text] * 2, STEPS)
         decoding.take(torch.arange(2).repeat_interleave(rows // 2))
         step = _shortest(partial(decoding.step, torch.full((rows,), 3)))
         layers[rows] = max(0.0, step - _shortest(partial(trunk.logits, hidden_RD)))
