@@ -27,7 +27,6 @@ from plaudit.web.throttle import Limits, by_browser, by_name_and_address
 CSRF_HEADER = "X-CSRF-Token"
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 COOKIE_SECONDS = 30 * 24 * 3600
-OTHER_SITES = {"cross-site", "same-site"}  # a sibling under the same domain is another site, too
 KNOWN_SECONDS = 365 * 24 * 3600  # for which a browser is known after a sign-in
 SAFE_METHODS = {"GET", "HEAD"}
 OTHER_SITES = {"cross-site", "same-site"}  # same-site: another host of the domain, or another port of this one
