@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import sys
 import threading
@@ -21,7 +22,7 @@ from fastapi import FastAPI, Response
 from plaudit.feedback.store import FeedbackStore
 from plaudit.web import people, serving, wire
 from plaudit.web.people import Role
-from plaudit.web.security import MOST_FIELDS, PIECE_BYTES, Guard
+from plaudit.web.security import MOST_FIELDS, PIECE_BYTES, Guard, _is_intricate
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
 from tests.web.conftest import Browser, add_tasks
@@ -127,6 +128,16 @@ def test_who_sends_more_than_a_request_is_turned_away(port: int, much: bytes) ->
         assert b"400 Bad Request" in told(connection)
 
 
+def test_a_body_of_tiny_chunks_is_turned_away(port: int) -> None:
+    """A chunk of one byte costs as much as one of a kilobyte."""
+    head = b"POST /signin HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    few = b"1\r\nx\r\n" * (wire.MOST_CHUNKS - 1)  # and the last, which is empty
+    with connect(port, head + few + b"0\r\n\r\n") as connection:
+        assert b"403 Forbidden" in told(connection)
+    with connect(port, head + few + b"1\r\nx\r\n" * PIECE_BYTES) as connection:
+        assert b"400 Bad Request" in told(connection)
+
+
 def test_who_is_slow_to_think_is_not_hung_up_on(port: int) -> None:
     """What waits between two requests is a browser; it has uvicorn's own deadline."""
     connection = HTTPConnection("127.0.0.1", port, timeout=20)
@@ -154,6 +165,23 @@ def test_a_form_of_many_fields_is_not_parsed(join: Any) -> None:
     assert (answer.status_code, f"{MOST_FIELDS} fields" in answer.text) == (422, True)
 
 
+@pytest.mark.parametrize(
+    "much", [b"[" + b"0," * 400_000 + b"0]", b"{" + b",".join(b'"%d":{}' % n for n in range(80_000)) + b"}"]
+)
+def test_json_of_many_numbers_or_names_is_not_parsed(join: Any, monkeypatch: pytest.MonkeyPatch, much: bytes) -> None:
+    ann = join("ann")
+    parsed: list[bytes] = []
+    monkeypatch.setattr("json.loads", parsed.append)
+    sent = {"X-CSRF-Token": ann.csrf, "Content-Type": "application/json"}
+    answer = ann.client.post("/api/judgements", content=much, headers=sent)
+    assert (answer.status_code, parsed) == (422, [])
+
+
+@pytest.mark.parametrize("text", ["1,2, " * 40_000, 'a "word", ' * 20_000, "\\" * 200_000, '{"a": [1, 2]}\n' * 14_000])
+def test_a_long_answer_is_taken_whatever_stands_in_it(text: str) -> None:
+    assert not _is_intricate(json.dumps({"id": "1", "better_answer": text[:200_000], "reason": "é"}).encode())
+
+
 def test_only_a_lead_has_a_long_form_parsed(join: Any) -> None:
     """An unescaped megabyte takes a tenth of a second, and who sent it is known only when it is read."""
     long = {"text_en": "%" * 30_000}
@@ -176,7 +204,8 @@ def test_a_large_form_leaves_others_their_turn() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body}
 
-    scope = {"type": "http", "method": "POST", "path": "/lead/guidelines", "headers": [(b"host", b"localhost")]}
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/x-www-form-urlencoded")]
+    scope = {"type": "http", "method": "POST", "path": "/lead/guidelines", "headers": headers}
     asyncio.run(Guard(app, ["localhost"])(scope, receive, receive))
     assert b"".join(pieces) == body
     assert max(map(len, pieces)) <= PIECE_BYTES

@@ -25,6 +25,8 @@ LARGEST_BODY_BYTES = 1 << 20  # of documents and judgements, by who has a sessio
 LARGEST_FORM_BYTES = 1 << 14  # of names and passwords: forms are parsed slowly, and before anybody is known
 LARGE_PATHS = ("/api/", "/lead/guidelines", "/lead/project")
 MOST_FIELDS = 100  # of a form; those of this app have a dozen, and each costs time
+MOST_QUOTES = 10_000  # of a JSON body, two a name or text; a judgement with all that may be in it has 2,000
+LARGEST_STRUCTURE_BYTES = 1 << 15  # of a JSON body, which is what stands outside its names and texts
 PIECE_BYTES = 1 << 14  # of a body, that the parser of forms gets before it is somebody else's turn
 FORM = "application/x-www-form-urlencoded"
 BODY_SECONDS = 30.0  # in which a request must have come whole
@@ -107,6 +109,8 @@ class Guard:
                 refusal = RefusalError(413, "too-large", limit=largest // 1024)
             elif body is not None and _is_form(scope) and body.count(b"&") >= MOST_FIELDS:
                 refusal = RefusalError(422, "malformed", what=f"a form has at most {MOST_FIELDS} fields")
+            elif body is not None and not _is_form(scope) and _is_intricate(body):
+                refusal = RefusalError(422, "malformed", what="it holds far more numbers or names than is ever asked")
         except ClientDisconnect:
             return  # nobody waits for an answer, and half a request asks for nothing
         except TimeoutError:
@@ -145,6 +149,16 @@ async def _whole_body(scope: Scope, receive: Receive, largest: int) -> bytes | N
 
 def _is_form(scope: Scope) -> bool:
     return Headers(scope=scope).get("content-type", "").lower().startswith(FORM)
+
+
+def _is_intricate(body: bytes) -> bool:
+    """Whether JSON takes long to parse: for a megabyte of numbers or names nobody else is served meanwhile."""
+    if len(body) <= LARGEST_STRUCTURE_BYTES:
+        return False
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if unescaped.count(b'"') > MOST_QUOTES:
+        return True
+    return sum(map(len, unescaped.split(b'"')[::2])) > LARGEST_STRUCTURE_BYTES
 
 
 def _declared(scope: Scope) -> float:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 WHOLE_SECONDS = 45.0  # in which a request must have come and an answer been taken; a body has less (`security`)
 PIECE_BYTES = 1 << 14  # read at a time, before it is somebody else's turn
 LARGEST_HEAD_BYTES = 1 << 16  # before a body, between its parts and after it
+MOST_CHUNKS = 2_000  # of a body without a length: each costs as much as a kilobyte
 MOST_AT_ONCE = 16  # requests on a connection that wait for the answer to the first; browsers send one
 
 
@@ -22,6 +23,7 @@ class PunctualProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     _timer: TimerHandle | None = None
     _head_bytes = 0  # since the last that was a body's
+    _chunks = 0  # of this body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -41,14 +43,17 @@ class PunctualProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._await("request")
         self._head_bytes += nbytes
         self.data_received(bytes(self._buffer[:nbytes]))
-        too_much = self._head_bytes > LARGEST_HEAD_BYTES or len(self.pipeline) > MOST_AT_ONCE
-        if too_much and not self.transport.is_closing():
+        too_large = self._head_bytes > LARGEST_HEAD_BYTES or self._chunks > MOST_CHUNKS
+        if (too_large or len(self.pipeline) > MOST_AT_ONCE) and not self.transport.is_closing():
             self.send_400_response("Too much at once.")
 
     def on_message_begin(self) -> None:
         self._await("request")
-        self._head_bytes = 0
+        self._head_bytes = self._chunks = 0
         super().on_message_begin()
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0
