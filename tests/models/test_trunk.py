@@ -70,9 +70,29 @@ def test_only_adapters_learn_and_only_above_the_split(tiny, tokens):
     assert {trunk.layer_index(path) for path in trunk.adapter_parameters("policy")} == {2}
 
 
-def test_merging_for_sampling_computes_the_same(tiny, tokens):
+def test_an_adapter_in_all_layers_leaves_the_others_as_they_are(tiny, tokens):
     trunk = tiny.trunk
-    trunk.add_adapter("policy", LoraSettings(4), seed=0)
+    trunk.add_adapter("reward", LoraSettings(4), seed=0)
+    disturb(trunk, "reward")
+    bare, rewarded = logits(trunk, tokens), logits(trunk, tokens, "reward")
+    assert trunk.split == 2
+    trunk.add_adapter("policy", LoraSettings(4), seed=0, start=0)
+    disturb(trunk, "policy")
+    assert trunk.split == 0
+    assert {trunk.layer_index(path) for path in trunk.adapter_parameters("policy")} == {0, 1, 2, 3}
+    torch.testing.assert_close(logits(trunk, tokens), bare)
+    torch.testing.assert_close(logits(trunk, tokens, "reward"), rewarded)
+    logits(trunk, tokens, "policy").sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trunk.adapter_parameters("policy").values())
+    trunk.drop_adapter("policy")
+    assert trunk.split == 2
+    torch.testing.assert_close(logits(trunk, tokens, "reward"), rewarded)
+
+
+@pytest.mark.parametrize("start", [None, 0])
+def test_merging_for_sampling_computes_the_same(tiny, tokens, start):
+    trunk = tiny.trunk
+    trunk.add_adapter("policy", LoraSettings(4), seed=0, start=start)
     disturb(trunk, "policy")
     unmerged = logits(trunk, tokens, "policy")
     with trunk.merged("policy"):
@@ -95,11 +115,12 @@ def test_token_logprobs_and_their_gradient(tiny, temperature):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_peft_loads_what_was_saved(tiny, tiny_folder, tokens, tmp_path):
+@pytest.mark.parametrize("start", [None, 0])
+def test_peft_loads_what_was_saved(tiny, tiny_folder, tokens, tmp_path, start):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    tiny.trunk.add_adapter("policy", LoraSettings(4, 8.0), seed=0)
+    tiny.trunk.add_adapter("policy", LoraSettings(4, 8.0), seed=0, start=start)
     disturb(tiny.trunk, "policy")
     tiny.trunk.save_adapter("policy", tmp_path, str(tiny_folder))
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_folder), tmp_path)

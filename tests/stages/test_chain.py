@@ -16,12 +16,13 @@ from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.store import FeedbackStore
 from plaudit.models.catalog import LanguageModel, load
 from plaudit.runs import RunStatus
-from plaudit.stages.align import AlignConfig, align
+from plaudit.stages.align import AlignConfig, align, align_config
 from plaudit.stages.evaluate import EvaluateConfig, evaluate
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import headline
 from plaudit.stages.panel import PanelConfig, panel
 from plaudit.stages.reward import RewardStageConfig, gather, reward
+from plaudit.stages.sample import SampleConfig, sample
 from plaudit.stages.stale import find_stale_runs
 from plaudit.types import Annotator, Demonstration, Judgement, Ranking, Split
 from plaudit.workspace import Workspace
@@ -61,6 +62,20 @@ def test_the_policy_is_an_adapter_and_its_checkpoint_is_gone(chain) -> None:
     assert any(t.abs().sum() > 0 for n, t in load_file(chain.align.adapter_dir / "adapter_model.safetensors").items())
     assert not chain.align.checkpoint_dir.exists()
     assert [row["step"] for row in chain.align.metrics()] == [1, 2, 3]
+
+
+def test_a_policy_in_all_layers_is_trained_sampled_and_compared(chain, copied: Workspace, quick_training) -> None:
+    settings = quick_training("rloo", 2, reward=chain.reward.id)
+    config = align_config(settings | {"training": settings["training"] | {"layers": "all"}})
+    run = align(copied, config, seed=1)
+    tensors = load_file(run.adapter_dir / "adapter_model.safetensors")
+    assert {layer for key in tensors for layer in "0123" if f".layers.{layer}." in key} == {*"0123"}
+    assert all(tensor.any() for key, tensor in tensors.items() if "lora_B" in key)
+    drawn = sample(copied, SampleConfig(answers=1, max_tokens=4, policy=run.id), seed=1)
+    assert drawn.results["answers"] > 0
+    compared = evaluate(copied, EvaluateConfig(answers=1), seed=1)
+    assert compared.inputs["align"]["id"] == run.id
+    assert compared.results["kl_nats"] > 0
 
 
 def test_the_proof_has_the_figures_of_the_summary(chain) -> None:

@@ -40,7 +40,7 @@ def test_time_is_the_sum_of_what_is_done() -> None:
 
 
 def test_memory_is_what_is_held_at_once() -> None:
-    work = Work((Draw(40, 10, 20),), is_aligned=True, kept=100, adapters=2)
+    work = Work((Draw(40, 10, 20),), merged=1, kept=100, adapters=2)
     drawing = 20 * (2 * (30 + 10) * 160 + 100 * 24) + 2000
     takes = forecast(work, SHAPE, PACE, MATERIAL, 1000)
     assert takes.memory_bytes == pytest.approx(1000 + 8000 + 1.2 * (2 * 50 * 16 + 100 * 4 * 4 + drawing))
@@ -56,6 +56,7 @@ def test_twice_the_work_takes_twice_the_time() -> None:
     once, twice = (seconds("align", **{"training.iterations": n}) for n in (36, 72))
     assert twice == pytest.approx(2 * once)
     assert seconds("align", algorithm="ppo") > seconds("align")
+    assert seconds("align", **{"training.layers": "all"}) > seconds("align")
     slower = Pace(*(2 * value for value in vars(PACE).values()))
     assert seconds("evaluate", pace=slower) == pytest.approx(2 * seconds("evaluate"))
     assert seconds("evaluate", prompts=10) < seconds("evaluate", prompts=20) == seconds("evaluate")

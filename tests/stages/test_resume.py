@@ -68,11 +68,12 @@ def test_sampling_goes_on_with_the_answers_that_it_would_have_drawn(
     assert resumed.costs.tokens_generated == whole.costs.tokens_generated
 
 
-@pytest.mark.parametrize("algorithm", ["rloo", "ppo"])
+@pytest.mark.parametrize(("algorithm", "layers"), [("rloo", "upper"), ("ppo", "upper"), ("rloo", "all")])
 def test_alignment_ends_with_the_very_adapter(
-    chain, algorithm: str, cut_at: Callable[[int], None], quick_training
+    chain, algorithm: str, layers: str, cut_at: Callable[[int], None], quick_training
 ) -> None:
-    config = align_config(quick_training(algorithm, 4, reward=chain.reward.id))
+    settings = quick_training(algorithm, 4, reward=chain.reward.id)
+    config = align_config(settings | {"training": settings["training"] | {"layers": layers}})
     whole = align(chain.workspace, config, seed=3)
     cut_at(2)
     with pytest.raises(KeyboardInterrupt):

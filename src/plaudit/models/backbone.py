@@ -24,8 +24,12 @@ REFERENCE: str | None = None  # the name of the model as it was before any train
 class Backbone(Protocol):
     """A language model that runs as any of its named versions: a policy, a reward model, a critic, the reference."""
 
-    split: int  # number of layers at the bottom that are the same for all versions
     adapters: dict[str, LoraSettings]
+
+    @property
+    def split(self) -> int:
+        """How many layers at the bottom are the same for all versions that there are."""
+        ...
 
     @property
     def device(self) -> torch.device: ...
@@ -38,8 +42,14 @@ class Backbone(Protocol):
         """How many layers there are."""
         ...
 
-    def add_adapter(self, name: str, settings: LoraSettings, seed: int, depth: int | None = None) -> None:
-        """A new version `name` that is the reference as yet, with what can be trained in layers `split` to `depth`."""
+    def add_adapter(
+        self, name: str, settings: LoraSettings, seed: int, depth: int | None = None, start: int | None = None
+    ) -> None:
+        """A new version `name` that is the reference as yet, with what can be trained in layers `start` to `depth`.
+
+        By default those are the upper layers. Where it begins further down than any other, `split` is lower from now
+        on, and what `lower` gave before is of no use any more.
+        """
         ...
 
     def drop_adapter(self, name: str) -> None: ...

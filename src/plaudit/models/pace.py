@@ -79,7 +79,7 @@ class Pace:
 def shape_of(trunk: Trunk, like: Any = None) -> Shape:
     """The shape of a model; with `like`, a configuration, that of the whole model of which the trunk is a twin."""
     config = trunk.config if like is None else like.get_text_config(decoder=True)
-    weights = [layer.weight for layer in trunk.adapted.values()]
+    weights = [layer.weight for path, layer in trunk.adapted.items() if trunk.layer_index(path) >= trunk.split]
     layers = config.num_hidden_layers
     split = trunk.split if like is None else layers // 2
     share = (layers - split) / (trunk.depth - trunk.split)  # of adapted layers, those of the trunk

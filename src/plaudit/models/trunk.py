@@ -1,8 +1,9 @@
 """The shared trunk: one frozen language model, and small LoRA adapters that make it policy, reward model and critic.
 
 PPO needs a policy, a reference, a reward model and a critic. Here they are one set of weights: the reference is the
-trunk with no adapter, each of the others is an adapter (LoRA, arXiv 2106.09685) in the upper layers only. The layers
-below `split` are then the same for all four: their output is computed once a batch (`lower`), and never differentiated.
+trunk with no adapter, each of the others is an adapter (LoRA, arXiv 2106.09685) in the upper layers only, unless told
+otherwise. The layers below `split` are then the same for all four: their output is computed once a batch (`lower`), and
+never differentiated.
 
 The layers are run by the model's own forward (`layers`) with attention over packed rows (`attention`). What comes out
 is compared with the untouched model on loading (`fidelity`): what is not the same is refused, not mistrained.
@@ -45,7 +46,7 @@ class Trunk:
 
     Args:
         model: a Hugging Face causal language model; it is frozen and its dropout switched off.
-        split: number of layers at the bottom that no adapter touches. Default: half of them.
+        split: number of layers at the bottom that no adapter touches, unless it is told to. Default: half of them.
 
     Raises:
         UsageError: the model's layout is not one that this class runs faithfully.
@@ -61,11 +62,12 @@ class Trunk:
             self.layers: list[Any] = list(self._layers.list)
             self._path = self._layers.path
             self.layers_name = self._path.rpartition(".")[2]
-            self.split = len(self.layers) // 2 if split is None else split
+            self._upper = len(self.layers) // 2 if split is None else split
             self._has_experts = any(p.dim() == 3 for p in self._layers.list.parameters())
             self.active = Active()
             self.adapters: dict[str, LoraSettings] = {}
-            self.adapted: dict[str, AdaptedLinear] = {}  # module path -> layer, upper layers only
+            self._starts: dict[str, int] = {}  # adapter -> its lowest layer
+            self.adapted: dict[str, AdaptedLinear] = {}  # module path -> layer that an adapter may touch
             for index in range(len(self.layers)):
                 self._wrap(index)
             if not self.adapted:
@@ -83,8 +85,7 @@ class Trunk:
                 parent = layer.get_submodule(path.rpartition(".")[0])
                 adapted = AdaptedLinear(module, self.active)
                 setattr(parent, name, adapted)
-                if index >= self.split:
-                    self.adapted[f"{self._path}.{index}.{path}"] = adapted
+                self.adapted[f"{self._path}.{index}.{path}"] = adapted
 
     @property
     def device(self) -> torch.device:
@@ -99,22 +100,30 @@ class Trunk:
         return len(self.layers)
 
     @property
+    def split(self) -> int:
+        """How many layers at the bottom are the same for all adapters that there are."""
+        return min(self._upper, *self._starts.values(), self.depth)
+
+    @property
     def hidden_size(self) -> int:
         return int(self.config.hidden_size)
 
-    def add_adapter(self, name: str, settings: LoraSettings, seed: int, depth: int | None = None) -> None:
-        """A new adapter `name` in layers `split` to `depth` (default: all the upper ones). It changes nothing yet."""
+    def add_adapter(
+        self, name: str, settings: LoraSettings, seed: int, depth: int | None = None, start: int | None = None
+    ) -> None:
+        """A new adapter `name` in layers `start` to `depth` (default: all the upper ones). It changes nothing yet."""
         generator = torch.Generator().manual_seed(seed)
-        for index, layer in self._upper_linears():
-            if depth is None or index < depth:
+        start = self._upper if start is None else start
+        for path, layer in self.adapted.items():
+            if start <= self.layer_index(path) < (self.depth if depth is None else depth):
                 layer.add(name, settings, generator)
-        self.adapters[name] = settings
+        self.adapters[name], self._starts[name] = settings, start
 
     def drop_adapter(self, name: str) -> None:
         for layer in self.adapted.values():
             if name in layer.a:
                 del layer.a[name], layer.b[name], layer.scales[name]
-        del self.adapters[name]
+        del self.adapters[name], self._starts[name]
 
     def save_adapter(self, name: str, folder: Path, base_model: str) -> None:
         """Write the adapter `name` in PEFT's format, so that PEFT, vLLM and whatever reads it can load it.
@@ -151,10 +160,11 @@ class Trunk:
         try:
             config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
             tensors = load_file(folder / "adapter_model.safetensors")
-            settings, last = LoraSettings(config["r"], config["lora_alpha"]), max(config["layers_to_transform"])
+            settings, layers = LoraSettings(config["r"], config["lora_alpha"]), config["layers_to_transform"]
+            first, last = min(layers), max(layers)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise UsageError(f"There is no whole adapter in {folder} ({error}): name a finished run.") from error
-        self.add_adapter(name, settings, seed=0, depth=last + 1)
+        self.add_adapter(name, settings, seed=0, depth=last + 1, start=first)
         parameters = self.adapter_parameters(name)
         expected = {f"{PREFIX}{path}.weight": p for path, p in parameters.items()}
         if expected.keys() != tensors.keys() or any(expected[k].shape != t.shape for k, t in tensors.items()):
@@ -165,10 +175,6 @@ class Trunk:
             )
         for key, tensor in tensors.items():
             expected[key].data.copy_(tensor)
-
-    def _upper_linears(self) -> Iterator[tuple[int, AdaptedLinear]]:
-        for path, layer in self.adapted.items():
-            yield self.layer_index(path), layer
 
     def layer_index(self, path: str) -> int:
         """Which layer the module at `path` (as in `adapted`) belongs to."""

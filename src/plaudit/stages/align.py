@@ -90,22 +90,23 @@ def work(config: AlignConfig, material: Material, shape: Shape) -> Work:
     training, rollout, algorithm = config.training, config.training.rollout, ALGORITHMS[config.algorithm]
     answers, longest = rollout.prompts * rollout.answers, rollout.max_tokens or round(material.answer_tokens)
     tokens, prompt_positions = answers * longest * WRITTEN, rollout.prompts * material.prompt_tokens
-    positions, judged = prompt_positions + tokens, depth_of(shape.layers, shape.split) - shape.split
+    split = 0 if training.layers == "all" else shape.split
+    positions, judged, adapted = prompt_positions + tokens, depth_of(shape.layers, split) - split, shape.layers - split
     n, learned = training.iterations, training.iterations * training.passes
     passes = [
         Pass(n * prompt_positions, shape.layers),
         Pass(n * positions, shape.layers + judged, n * tokens),  # the reference's log-probabilities, and the rewards
-        Pass(learned * positions, shape.adapted, learned * tokens, learned=True),
+        Pass(learned * positions, adapted, learned * tokens, learned=True),
     ]
     if algorithm.has_critic:
         passes += [Pass(n * positions, judged), Pass(learned * positions, judged, learned=True)]
     return Work(
         (Draw(n * answers, longest, answers),),
         tuple(passes),
-        is_aligned=True,
-        at_once=positions * rollout.rows / rollout.prompts * shape.adapted,
+        merged=adapted / shape.adapted,
+        at_once=positions * rollout.rows / rollout.prompts * adapted,
         kept=positions,
-        adapters=2 + algorithm.has_critic * judged / shape.adapted,
+        adapters=(2 * adapted + algorithm.has_critic * judged) / shape.adapted,
     )
 
 
@@ -194,6 +195,7 @@ STAGE = Stage(
         Flag("algorithm", f"{' or '.join(ALGORITHMS)}.", "NAME"),
         Flag("training.iterations", "Optimisation steps."),
         Flag("training.learning_rate", "Of the policy.", "X"),
+        Flag("training.layers", "Which the policy's adapter is in: upper (the upper half) or all.", "WHICH"),
         SOURCE,
         Flag(
             "reward_model", "A sequence classifier instead of a reward run: a folder or Hugging Face id.", "PATH_OR_ID"

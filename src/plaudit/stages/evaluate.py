@@ -95,7 +95,7 @@ def work(config: EvaluateConfig, material: Material, shape: Shape) -> Work:
         Pass(2 * (read + tokens), shape.split + judged),  # the rewards of both sides
         Pass(2 * (read + tokens), shape.adapted, 2 * tokens),  # the policy's answers by policy and base
     )
-    return Work((Draw(2 * prompts * config.answers, longest, rows),), passes, is_aligned=True, adapters=2)
+    return Work((Draw(2 * prompts * config.answers, longest, rows),), passes, merged=1, adapters=2)
 
 
 def _draw_prompts(prompts: list[Prompt], config: EvaluateConfig, seed: int) -> list[Prompt]:

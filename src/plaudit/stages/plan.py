@@ -71,7 +71,7 @@ class Work:
 
     draws: tuple[Draw, ...] = ()
     passes: tuple[Pass, ...] = ()
-    is_aligned: bool = False  # answers are drawn from an adapter, which is merged into a copy of the weights
+    merged: float = 0.0  # copies of the weights from `split` on, with an adapter in them, that answers are drawn from
     at_once: float = 0.0  # positions times layers of the largest micro-batch that is learned from
     kept: float = 0.0  # positions whose hidden states are kept for later
     adapters: float = 0.0  # that are trained, each in all adapted layers
@@ -137,7 +137,7 @@ def forecast(work: Work, shape: Shape, pace: Pace, material: Material, base_byte
         seconds += part.positions * part.layers * layer + part.answer_tokens * head
     drawing = max((_drawing_bytes(draw, shape, material) for draw in work.draws), default=0.0)
     learning = work.at_once * pace.kept_bytes + HEAD_ROWS * shape.vocabulary * DRAWN_BYTES
-    merged = shape.upper_bytes if work.is_aligned else 0
+    merged = work.merged * shape.upper_bytes
     trained = work.adapters * shape.adapter_numbers
     kept = work.kept * shape.hidden * shape.number_bytes
     most = max(drawing + merged, learning)

@@ -92,7 +92,7 @@ def work(config: SampleConfig, material: Material, shape: Shape) -> Work:
         Draw(material.prompts * n, config.max_tokens, rows_at_once(n, positions, material.prompts)) for n in counts
     ]
     prefill = Pass(len(counts) * material.prompts * material.prompt_tokens, shape.layers)
-    return Work(tuple(draws), (prefill,), is_aligned=config.policy is not None, adapters=bool(config.policy))
+    return Work(tuple(draws), (prefill,), merged=bool(config.policy), adapters=bool(config.policy))
 
 
 def _policy_run(workspace: Workspace, config: SampleConfig) -> Mapping[str, Run | Path]:

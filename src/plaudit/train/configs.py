@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from plaudit.config import require_above, require_at_least, require_share
 from plaudit.types import Sampling
@@ -67,6 +67,7 @@ class ReinforcementConfig:
     learning_rate: float = 5e-4  # of the policy
     rank: int = 16  # of the adapters
     alpha: float = 32.0
+    layers: Literal["upper", "all"] = "upper"  # that the policy's adapter is in; the upper half costs half
     kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
     kl_target_nats: float = 9.0  # of a whole answer; the coefficient adapts towards it
     kl_horizon_episodes: float = 500.0
@@ -82,6 +83,11 @@ class ReinforcementConfig:
     def passes(self) -> int:
         """How often an iteration's answers are learned from."""
         return 1
+
+    @property
+    def start(self) -> int | None:
+        """The lowest layer that the policy's adapter is in; None: the lowest of the upper ones."""
+        return 0 if self.layers == "all" else None
 
 
 @dataclass(frozen=True)

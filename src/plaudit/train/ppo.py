@@ -93,7 +93,8 @@ class Ppo:
         self, model: LanguageModel, scorer: Scorer, config: PpoConfig, seed: int, policy: str = "policy"
     ) -> None:
         self.backbone, self.config, self.policy = model.trunk, config, policy
-        self.backbone.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed_for(seed, policy))
+        lora = LoraSettings(config.rank, config.alpha)
+        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
         self.critic = Critic(model, scorer, config, seed)
         actor = self.backbone.adapter_parameters(policy)
         self.optimizers: dict[str, torch.optim.Optimizer] = {

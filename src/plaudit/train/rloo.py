@@ -37,7 +37,8 @@ class Rloo:
         self, model: LanguageModel, scorer: Scorer, config: RlooConfig, seed: int, policy: str = "policy"
     ) -> None:
         self.backbone, self.config, self.policy = model.trunk, config, policy
-        self.backbone.add_adapter(policy, LoraSettings(config.rank, config.alpha), seed_for(seed, policy))
+        lora = LoraSettings(config.rank, config.alpha)
+        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
         self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
         adamw = torch.optim.AdamW(self.tensors.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": adamw}
