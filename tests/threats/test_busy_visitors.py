@@ -25,7 +25,8 @@ from plaudit.web.people import Role
 from plaudit.web.security import MOST_FIELDS, PIECE_BYTES, Guard, _is_intricate
 from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
-from tests.web.conftest import Browser, add_tasks
+from plaudit.web.tokens import Scope
+from tests.web.conftest import PASSWORD, Browser, add_tasks, days_pass, invite
 
 PATIENCE_SECONDS = 0.5
 LARGE_BYTES = 30_000_000  # more than the kernel keeps for a connection
@@ -239,6 +240,36 @@ def test_readers_do_not_wait_for_who_waits_to_write(
         answers = [it.result() for it in guesses]
     assert {status for status, _ in answers} == {503}
     assert all(after is not None for _, after in answers)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("writer", ["this process", "another"])
+def test_who_reads_does_not_wait_to_have_the_visit_noted(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str, writer: str
+) -> None:
+    """Where somebody writes just then, the next request notes it."""
+    place = request.getfixturevalue("postgresql_url") if kind == "postgresql" else str(tmp_path / "f.db")
+    site = Site.open(place, tmp_path)
+    ann = site.accounts.join(invite(site, Role.ANNOTATOR), "ann", PASSWORD, "en")
+    session, token = site.sessions.begin(ann), site.tokens.make(ann, "x", Scope.ANNOTATE, 7)
+    days_pass(site, 1)
+    [before] = site.sessions.of("ann")
+
+    def visit() -> float:
+        began = time.monotonic()
+        assert site.sessions.find(session)
+        assert site.tokens.find(token)
+        return time.monotonic() - began
+
+    busy = site.store if writer == "this process" else FeedbackStore.open(place)
+    with ThreadPoolExecutor(1) as pool, busy.transaction():
+        assert pool.submit(visit).result() < 1.0
+    assert (site.sessions.of("ann")[0].seen, site.tokens.of("ann")[0].used) == (before.seen, None)
+    visit()
+    assert site.sessions.of("ann")[0].seen > before.seen
+    assert site.tokens.of("ann")[0].used
+    for store in {busy, site.store}:
+        store.close()
 
 
 def test_who_waits_for_a_password_leaves_threads_to_others() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Executable, func, select
 
+from plaudit.errors import PlauditError
 from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.events.schema import assignments, demonstrations, judgements, project, readings
 from plaudit.feedback.labelling.settings import words_asked_for
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import Demonstration, Judgement
+
+log = logging.getLogger("plaudit.web")
 
 
 class LabelStore(FeedbackStore):
@@ -25,6 +29,14 @@ class LabelStore(FeedbackStore):
 
     def writing(self) -> AbstractContextManager[Connection]:
         return self._writing()
+
+    def note(self, change: Executable) -> None:
+        """Make a change that can as well be made at the next request: where others are writing just now, not at all."""
+        try:
+            with self._writing(patience=0.0) as connection:
+                connection.execute(change)
+        except PlauditError as refusal:
+            log.debug("%s", refusal)
 
     def lease_end(self, assignment_id: str) -> datetime:
         return moment_of(self._one(assignments, assignment_id, "assignment").leased_until)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from plaudit.errors import PlauditError
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, sessions
 from plaudit.web.label_store import LabelStore
@@ -21,8 +19,6 @@ LASTS = timedelta(days=30)
 IDLE = timedelta(days=7)
 KEPT = timedelta(days=90)  # once it has ended; a link, too
 SEEN_EVERY = timedelta(minutes=15)  # how exactly the database knows when a session was last used
-
-log = logging.getLogger("plaudit.web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +67,11 @@ class Sessions:
         if row is None:
             return None
         if row.seen_at < timestamp(now - SEEN_EVERY):
-            self._note_seen(row.id, now)
+            self._store.note(update(sessions).where(sessions.c.id == row.id).values(seen_at=timestamp(now)))
         account = Account(
             row.annotator_id, Role(row.account_role), row.account_language, row.account_created_at, session=row.id
         )
         return Session(row.id, account, row.csrf)
-
-    def _note_seen(self, session_id: str, now: datetime) -> None:
-        try:
-            with self._store.writing() as connection:
-                its = sessions.c.id == session_id
-                connection.execute(update(sessions).where(its).values(seen_at=timestamp(now)))
-        except PlauditError as refusal:  # whoever is signed in goes on working
-            log.warning("%s", refusal)
 
     def of(self, name: str) -> list[Visit]:
         """Everywhere the person is signed in, newest first."""

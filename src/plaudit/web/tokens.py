@@ -7,7 +7,6 @@ when the password is changed: whoever made it may have been somebody who knew th
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
-from plaudit.errors import PlauditError
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, tokens
 from plaudit.web.label_store import LabelStore
@@ -27,8 +25,6 @@ PREFIX = "plaudit_"  # tells people, and programs that look for secrets in code,
 MOST_DAYS = 365
 MOST_TOKENS = 20  # of one person at a time
 USED_EVERY = timedelta(minutes=15)  # how exactly the database knows when a token was last used
-
-log = logging.getLogger("plaudit.web")
 
 
 class Scope(StrEnum):
@@ -97,11 +93,7 @@ class Tokens:
         now = datetime.now(UTC)
         if row.used_at is not None and row.used_at > timestamp(now - USED_EVERY):
             return
-        try:
-            with self._store.writing() as connection:
-                connection.execute(update(tokens).where(tokens.c.id == row.id).values(used_at=timestamp(now)))
-        except PlauditError as refusal:  # the script goes on
-            log.warning("%s", refusal)
+        self._store.note(update(tokens).where(tokens.c.id == row.id).values(used_at=timestamp(now)))
 
     def all(self, *which: ColumnElement[bool]) -> list[Token]:
         """Those that can be used, newest first."""

@@ -295,14 +295,14 @@ class FeedbackWriter(FeedbackReader):
         return datetime.now(UTC)
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """A transaction that may write, or a part of the one that this thread is in."""
+    def _writing(self, patience: float | None = None) -> Iterator[Connection]:
+        """A transaction that may write, or a part of the one that this thread is in. PlauditError after `patience`."""
         ours: Connection | None = getattr(self._ours, "connection", None)
         if ours is not None:
             with ours.begin_nested():  # a failure in here that the caller survives must leave nothing behind
                 yield ours
             return
-        with self._turns.taken(), writing_transaction(self._engine) as connection:
+        with self._turns.taken(patience), writing_transaction(self._engine, patience) as connection:
             self._ours.connection = connection
             try:
                 yield connection

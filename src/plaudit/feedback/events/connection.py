@@ -234,8 +234,12 @@ def _configure_postgresql(patience: float, connection: Any, _record: Any) -> Non
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get("plaudit_writes", False):
+    if not connection.get_execution_options().get("plaudit_writes", False):
+        return
+    if _patience_of(connection) > 0:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
+    elif not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({WRITERS_LOCK})").scalar():
+        raise busy(connection.engine)
 
 
 class Turns:
@@ -248,12 +252,12 @@ class Turns:
         self._engine, self._lock, self._places = engine, threading.Lock(), threading.Semaphore(most)
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """PlauditError at once where the queue is full, and where it takes longer than the engine's patience."""
+    def taken(self, patience: float | None = None) -> Iterator[None]:
+        """PlauditError at once where the queue is full, and where it takes longer than `patience`, or the engine's."""
         if not self._places.acquire(blocking=False):
             raise PlauditError(_CROWDED.format(place=name_of(self._engine)))
         try:
-            if not self._lock.acquire(timeout=_patience_of(self._engine)):
+            if not self._lock.acquire(timeout=_patience_of(self._engine) if patience is None else patience):
                 raise busy(self._engine)
             try:
                 yield
@@ -264,9 +268,9 @@ class Turns:
 
 
 @contextmanager
-def writing_transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction that may write: all of it is kept, or none."""
-    options: dict[str, Any] = {"plaudit_writes": True}
+def writing_transaction(engine: Engine, patience: float | None = None) -> Iterator[Connection]:
+    """A transaction that may write: all of it is kept, or none. `patience` 0: it begins at once, or not at all."""
+    options: dict[str, Any] = {"plaudit_writes": True} | ({} if patience is None else {PATIENCE: patience})
     if engine.dialect.name == POSTGRESQL:  # each statement sees what the writer before has committed
         options["isolation_level"] = "READ COMMITTED"
     with reported(engine), engine.execution_options(**options).begin() as connection:
