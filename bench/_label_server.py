@@ -29,7 +29,7 @@ from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.events.schema import accounts
 from plaudit.types import Annotator, Prompt, Response, Task, TaskPurpose
 from plaudit.web.cookies import cookie_name
-from plaudit.web.people import Account, Role, hash_password
+from plaudit.web.people import Role, hash_password
 from plaudit.web.site import Site
 from plaudit.workspace import Workspace
 
@@ -125,7 +125,7 @@ def _sign_in(site: Site, names: list[str]) -> list[Person]:
         connection.execute(insert(accounts), [row | {"annotator_id": name, "disabled_at": None} for name in names])
         for name in names:
             site.store.read_guidelines(name, 1)
-            token = site.sessions.begin(Account(name, Role.ANNOTATOR, "en", NOW))
+            token = site.sessions.begin(site.accounts.known(name))
             session = site.sessions.find(token)
             assert session is not None
             people.append(Person(name, f"{cookie}={site.secret.sign('session', token)}", session.csrf))

@@ -401,3 +401,42 @@ def test_the_app_carries_out_what_is_due_by_itself(
         while site.store.judgements() and time.monotonic() < until:
             time.sleep(0.02)
     assert site.store.judgements() == []
+
+
+@pytest.mark.parametrize("meanwhile", ["changed", "set by a link", "disabled"])
+@pytest.mark.parametrize("way", ["authenticate", "join", "change_password"])
+def test_a_sign_in_that_was_under_way_does_not_outlive_what_it_rested_on(
+    site: Site, join: Any, browser: Callable[[], Browser], monkeypatch: pytest.MonkeyPatch, way: str, meanwhile: str
+) -> None:
+    """Whoever knew the password of before is in the middle of signing in, while its person, or an owner, ends it."""
+    olga, ann = join("olga", Role.OWNER), join("ann")
+    owner, thief, opens = site.accounts.known(olga.name), browser(), getattr(site.accounts, way)
+    token = site.accounts.invite_again(owner, "ann")
+    ways_out: dict[str, Callable[[], Any]] = {
+        "changed": lambda: site.accounts.change_password("ann", current, "a third battery horse"),
+        "set by a link": lambda: site.accounts.join(
+            site.accounts.invite_again(owner, "ann"), "", "a third battery horse", "en"
+        ),
+        "disabled": lambda: site.accounts.disable(owner, "ann"),
+    }
+    current = PASSWORD if way == "authenticate" else "another battery horse"
+
+    def under_way(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        opened = opens(*arguments)
+        ways_out[meanwhile]()
+        return opened
+
+    thief.get("/signin" if way == "authenticate" else f"/join/{token}")
+    monkeypatch.setattr(type(site.accounts), way, lambda _, *arguments: under_way(*arguments))
+    if way == "authenticate":
+        answer = thief.send("/signin", name="ann", password=PASSWORD)
+    elif way == "join":
+        answer = thief.send(f"/join/{token}", name="ann", password=current, language="en")
+    else:
+        thief = ann
+        answer = ann.send("/account/password", current=PASSWORD, new=current)
+    assert answer.headers["location"] == "/signin"
+    assert site.sessions.of("ann") == []
+    assert thief.get("/account").status_code == 303
+    assert "signed in" not in [it.action for it in site.store.actions(100)]

@@ -20,7 +20,7 @@ from plaudit.types import COMMAND_LINE, Annotator
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, hash_password, matches, proper_name, proper_password, same_name
 from plaudit.web.secret import fingerprint, new_token
-from plaudit.web.sessions import KEPT, end_sessions, has_ended
+from plaudit.web.sessions import KEPT, end_sessions, has_ended, way_in
 from plaudit.web.texts import LANGUAGES, RefusalError
 from plaudit.web.tokens import end_tokens
 
@@ -70,8 +70,8 @@ class Accounts:
         right = matches(password, None if account is None else self.hash_of(account.name))
         return account if right and account is not None and account.disabled_at is None else None
 
-    def change_password(self, name: str, current: str, new: str) -> None:
-        """All sessions of the account end, and links for or by it: whoever knew the old password is out."""
+    def change_password(self, name: str, current: str, new: str) -> Account:
+        """The account as it is then. All its sessions end, and links for or by it: who knew the old password is out."""
         before = self.hash_of(name)
         if not matches(current, before):
             raise RefusalError(422, "password-wrong")
@@ -81,6 +81,7 @@ class Accounts:
                 raise RefusalError(422, "password-wrong")
             self._renew(connection, name, password_hash=password_hash)
             self._store.act(name, "changed the password", name, {})
+            return self.known(name)
 
     def change_language(self, name: str, language: str) -> None:
         self._set(name, language=_proper_language(language))
@@ -298,7 +299,8 @@ def _for_or_by(name: str) -> ColumnElement[bool]:
 
 
 def _account(row: Row[Any]) -> Account:
-    return Account(row.annotator_id, Role(row.role), row.language, row.created_at, row.disabled_at)
+    about = row.annotator_id, Role(row.role), row.language, row.created_at, row.disabled_at
+    return Account(*about, way_in=way_in(row))
 
 
 def _proper_language(language: str) -> str:

@@ -145,9 +145,11 @@ def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
         page = visitor.page("signin.html", refusal.status, problem=refusal.sentence(visitor.language), **context)
         page.headers.update(refusal.headers)
         return page
-    site.throttle.forgive(limits)
-    site.store.act(account.name, "signed in", account.name, {})  # without the address: the log is kept for ever
-    return visitor.sign_in_as(account, own_path(filled.next, home_of(account)))
+    with site.store.transaction():
+        response = visitor.sign_in_as(account, own_path(filled.next, home_of(account)))
+        site.throttle.forgive(limits)
+        site.store.act(account.name, "signed in", account.name, {})  # without the address: the log is kept for ever
+    return response
 
 
 @router.post("/signout")
@@ -226,13 +228,13 @@ def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> 
     site, limits = visitor.site, by_session(visitor.session.id if visitor.session else "")
     try:  # counted by the session alone: who guesses at the sign-in keeps nobody from changing a password
         site.throttle.attempt(limits)
-        site.accounts.change_password(visitor.name, filled.current, filled.new)
+        changed = site.accounts.change_password(visitor.name, filled.current, filled.new)
     except RefusalError as refusal:
         page = account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
         page.headers.update(refusal.headers)
         return page
     site.throttle.forgive(limits)
-    return visitor.sign_in_as(visitor.account, "/account?notice=notice-password")
+    return visitor.sign_in_as(changed, "/account?notice=notice-password")
 
 
 @router.post("/account/language")

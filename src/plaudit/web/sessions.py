@@ -6,14 +6,16 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, sessions
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint, new_token
+from plaudit.web.texts import RefusalError
 
 LASTS = timedelta(days=30)
 IDLE = timedelta(days=7)
@@ -47,10 +49,17 @@ class Sessions:
         self._store = store
 
     def begin(self, account: Account) -> str:
-        """Sign in: the token for the cookie."""
+        """Sign in: the token for the cookie.
+
+        RefusalError (401) where the account is disabled, or opens otherwise than when it was read: a sign-in that was
+        under way meanwhile must not outlive what it rested on.
+        """
         token, now = new_token(), timestamp(datetime.now(UTC))
         row = {"id": fingerprint(token), "annotator_id": account.name, "csrf": secrets.token_urlsafe(24)}
         with self._store.writing() as connection:
+            found = connection.execute(select(accounts).where(accounts.c.annotator_id == account.name)).first()
+            if found is None or found.disabled_at is not None or way_in(found) != account.way_in:
+                raise RefusalError(401, "signed-out")
             _delete_old(connection)
             connection.execute(insert(sessions), [row | {"created_at": now, "seen_at": now, "revoked_at": None}])
         return token
@@ -95,6 +104,11 @@ class Sessions:
         """Sign the person out everywhere."""
         with self._store.writing() as connection:
             end_sessions(connection, name)
+
+
+def way_in(row: Row[Any]) -> str:
+    """What stands for that by which somebody signs in to the account, and says nothing of it."""
+    return fingerprint(f"{row.password_hash}\0{row.oidc_issuer}\0{row.oidc_subject}")
 
 
 def has_ended(connection: Connection, session_id: str) -> bool:

@@ -103,11 +103,12 @@ class Visitor:
         return RedirectResponse(path, 303)
 
     def sign_in_as(self, account: Account, path: str) -> Response:
-        """Begin a session; the browser goes on to `path`."""
-        if self.session:
-            self.site.sessions.end(self.session.id)
+        """Begin a session; the browser goes on to `path`. RefusalError (401) as `Sessions.begin`."""
+        with self.site.store.transaction():
+            if self.session:
+                self.site.sessions.end(self.session.id)
+            token = self.site.sessions.begin(account)
         response = self.sent_to(path)
-        token = self.site.sessions.begin(account)
         self.cookies.write(response, "session", self.site.secret.sign("session", token), COOKIE_SECONDS)
         self._know(response, account.name)
         self.cookies.delete(response, "form")
