@@ -231,6 +231,26 @@ def test_an_answer_that_waits_for_its_turn_is_not_taken_of_who_was_put_out(
     assert site.store.judgements() == []
 
 
+@pytest.mark.parametrize("put_out", ["disabled", "signed out"])
+def test_nobody_who_was_put_out_while_waiting_takes_a_task(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch, put_out: str
+) -> None:
+    add_tasks(site, 2)
+    olga, ann = join("olga", Role.OWNER), join("ann")
+    next_task = annotator_view.next_task
+
+    def meanwhile(*arguments: Any) -> Any:
+        if put_out == "disabled":
+            site.accounts.disable(site.accounts.known(olga.name), "ann")
+        else:
+            site.sessions.end_all("ann")
+        return next_task(*arguments)
+
+    monkeypatch.setattr(annotator_view, "next_task", meanwhile)
+    assert ann.get("/api/task").status_code in (401, 403)
+    assert site.store.assignments() == []
+
+
 def test_the_later_of_two_who_save_is_told_what_the_earlier_changed(site: Site, join: Any) -> None:
     lea, lou = join("lea", Role.LEAD), join("lou", Role.LEAD)
     fields = {"question": "Which is better?", "lease_minutes": "15", "qualification_pass": "0.7"}

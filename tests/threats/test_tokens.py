@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from plaudit.feedback.events.schema import tokens
+from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.schema import assignments, tokens
 from plaudit.feedback.exchange.exports import export_judgements
 from plaudit.feedback.quality.report import quality_report
 from plaudit.files import to_json
 from plaudit.web.people import Role
 from plaudit.web.secret import Secret
 from plaudit.web.site import Site
-from plaudit.web.tokens import MOST_TOKENS, Scope
+from plaudit.web.tokens import MOST_TOKENS, Scope, Tokens
 from tests.web.conftest import PASSWORD, Browser, add_tasks, browser_of, days_pass, done, invite
 
 NEXT = "another battery horse"
@@ -216,3 +219,29 @@ def test_who_was_put_out_while_waiting_for_the_turn_makes_no_token(site: Site) -
         site.tokens.make(site.accounts.acting(omar), "x", Scope.READ, 7)
     with site.store.reading() as connection:
         assert connection.execute(select(tokens)).all() == []
+
+
+@pytest.mark.parametrize("call", ["task", "heartbeats", "skips", "judgements"])
+def test_a_request_that_waits_for_its_turn_is_not_carried_out_for_a_token_that_has_ended(
+    site: Site, join: Any, script_of: Any, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    add_tasks(site, 2)
+    ann = join("ann")
+    script = script_of(ann)
+    handle = "" if call == "task" else script.task()["assignment"]
+    with site.store.writing() as connection:  # so that there is something to write
+        connection.execute(update(assignments).values(leased_until=timestamp(datetime.now(UTC) + timedelta(minutes=1))))
+    before, find = site.store.assignments(), Tokens.find
+
+    def meanwhile(*arguments: Any) -> Any:
+        found = find(*arguments)
+        ann.send("/account/tokens/revoke", id=site.tokens.of("ann")[0].id)
+        return found
+
+    monkeypatch.setattr(Tokens, "find", meanwhile)
+    more: dict[str, Any] = {"skips": {"reason": "x"}, "judgements": {"id": str(uuid.uuid4()), "tiers": [[0], [1]]}}
+    sent = {"assignment": handle} | more.get(call, {})
+    answer = script.get("/api/task") if call == "task" else script.post(f"/api/{call}", sent)
+    assert answer.status_code == 401
+    assert site.store.assignments() == before
+    assert (site.store.judgements(), site.store.settled_tasks("ann")) == ([], set())

@@ -22,7 +22,7 @@ from plaudit.web.people import Account, Role, hash_password, matches, proper_nam
 from plaudit.web.secret import fingerprint, new_token
 from plaudit.web.sessions import KEPT, end_sessions, has_ended, way_in
 from plaudit.web.texts import LANGUAGES, RefusalError
-from plaudit.web.tokens import end_tokens
+from plaudit.web.tokens import end_tokens, token_ended
 
 INVITATION_LASTS = timedelta(days=7)
 FIRST_LINK_LASTS = timedelta(hours=24)
@@ -122,11 +122,13 @@ class Accounts:
     def acting(self, by: Account) -> Account:
         """The account as it is now: between a request and its turn to write, somebody may have put it out.
 
-        RefusalError where it is disabled, or leads no more and did (403), or where its session has ended (401).
+        RefusalError where it is disabled, or leads no more and did (403), or its session or token has ended (401).
         """
         with self._store.reading() as connection:
             if by.session is not None and has_ended(connection, by.session):
                 raise RefusalError(401, "signed-out")
+            if by.token is not None and token_ended(connection, by.token):
+                raise RefusalError(401, "token-ended")
         now = self.find(by.name)
         if now is None or now.disabled_at is not None or (by.role.leads and not now.role.leads):
             raise RefusalError(403, "role")

@@ -170,7 +170,8 @@ EntryId = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 @router.get("/task")
 def task(visitor: Annotating) -> Response:
     """The next task, or why there is none."""
-    return JSONResponse(annotator_view.next_task(visitor.site.store, visitor.site.secret, visitor.name))
+    with visitor.acting():
+        return JSONResponse(annotator_view.next_task(visitor.site.store, visitor.site.secret, visitor.name))
 
 
 @router.post("/judgements", responses=_may_be(404, 409))
@@ -210,7 +211,8 @@ def skip(sent: SkipSent, visitor: Annotating) -> Response:
 @router.post("/heartbeats", responses=_may_be(404, 409))
 def heartbeat(sent: HeartbeatSent, visitor: Annotating) -> Response:
     assignment, _ = _own(visitor, sent.assignment)
-    until = visitor.site.store.heartbeat(assignment.id, visitor.name)
+    with visitor.acting():
+        until = visitor.site.store.heartbeat(assignment.id, visitor.name)
     return JSONResponse({"lease_seconds": annotator_view.seconds_until(until)})
 
 

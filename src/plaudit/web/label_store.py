@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 
 from sqlalchemy import Connection, Executable, func, select
@@ -29,6 +29,23 @@ class LabelStore(FeedbackStore):
 
     def writing(self) -> AbstractContextManager[Connection]:
         return self._writing()
+
+    @contextmanager
+    def asked_by(self, check: Callable[[], object]) -> Iterator[None]:
+        """Check who asks where a turn to write begins inside, if one does: they may have been put out by then."""
+        self._ours.check = check
+        try:
+            yield
+        finally:
+            self._ours.check = None
+
+    @contextmanager
+    def _writing(self, patience: float | None = None) -> Iterator[Connection]:
+        begins = getattr(self._ours, "connection", None) is None
+        with super()._writing(patience) as connection:
+            if begins and (check := getattr(self._ours, "check", None)):
+                check()
+            yield connection
 
     def note(self, change: Executable) -> None:
         """Make a change that can as well be made at the next request: where others are writing just now, not at all."""

@@ -203,7 +203,8 @@ def confirm(visitor: Member, filled: Annotated[Confirmation, Form()]) -> Respons
     newest = visitor.site.store.guidelines()
     if newest is None or filled.version != newest.version:
         return visitor.sent_to("/guidelines")
-    visitor.site.store.read_guidelines(visitor.name, newest.version)
+    with visitor.turn():
+        visitor.site.store.read_guidelines(visitor.name, newest.version)
     return visitor.sent_to("/work")
 
 
@@ -239,7 +240,8 @@ def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> 
 
 @router.post("/account/language")
 def change_language(visitor: Member, filled: Annotated[Language, Form()]) -> Response:
-    visitor.site.accounts.change_language(visitor.name, filled.language)
+    with visitor.turn():
+        visitor.site.accounts.change_language(visitor.name, filled.language)
     return visitor.sent_to("/account?notice=notice-language")
 
 

@@ -66,6 +66,7 @@ class Account:
     created_at: str
     disabled_at: str | None = None
     session: str | None = field(default=None, compare=False)  # id of the one that asks, where it is a browser's
+    token: str | None = field(default=None, compare=False)  # where it is a script's
     way_in: str = field(default="", compare=False, repr=False)  # stands for what opened it when this was read
 
     def may_change(self, other: Account) -> bool:

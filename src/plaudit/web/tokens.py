@@ -86,8 +86,8 @@ class Tokens:
         if row is None:
             return None
         self._note_used(row)
-        account = Account(row.annotator_id, Role(row.account_role), row.account_language, row.account_created_at)
-        return _token(row), account
+        about = row.annotator_id, Role(row.account_role), row.account_language, row.account_created_at
+        return _token(row), Account(*about, token=row.id)
 
     def _note_used(self, row: Row[Any]) -> None:
         now = datetime.now(UTC)
@@ -115,6 +115,10 @@ class Tokens:
         with self._store.writing() as connection:
             _end(connection, tokens.c.id == token.id)
             self._store.act(by, "revoked a token", token.holder, {"token": token.name, "scope": str(token.scope)})
+
+
+def token_ended(connection: Connection, token_id: str) -> bool:
+    return connection.execute(select(tokens.c.id).where(tokens.c.id == token_id, *_alive())).first() is None
 
 
 def end_tokens(connection: Connection, name: str, role: Role | None = None) -> None:

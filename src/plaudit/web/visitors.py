@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -67,6 +67,10 @@ class Visitor:
         with self.site.store.transaction():
             self.site.accounts.acting(self.account)
             yield
+
+    def acting(self) -> AbstractContextManager[None]:
+        """As `turn`, for what nearly always only reads: a turn to write is taken where there is something to write."""
+        return self.site.store.asked_by(lambda: self.site.accounts.acting(self.account))
 
     @property
     def address(self) -> str:
