@@ -203,7 +203,7 @@ def test_who_was_signed_out_while_waiting_for_the_turn_does_nothing_more(site: S
     """Somebody else had the browser, and its owner signs out everywhere."""
     session = site.sessions.find(site.sessions.begin(omar))
     assert session is not None
-    site.sessions.end_all("omar")
+    site.accounts.end_all("omar")
     with pytest.raises(RefusalError) as refused:
         ACTS[act](site, session.account)
     assert refused.value.status == 401
@@ -222,7 +222,7 @@ def test_an_answer_that_waits_for_its_turn_is_not_taken_of_who_was_put_out(
         if put_out == "disabled":
             site.accounts.disable(site.accounts.known(olga.name), "ann")
         else:
-            site.sessions.end_all("ann")
+            site.accounts.end_all("ann")
         return owns(*arguments)
 
     monkeypatch.setattr(annotator_view, "own_assignment", meanwhile)
@@ -243,7 +243,7 @@ def test_nobody_who_was_put_out_while_waiting_takes_a_task(
         if put_out == "disabled":
             site.accounts.disable(site.accounts.known(olga.name), "ann")
         else:
-            site.sessions.end_all("ann")
+            site.accounts.end_all("ann")
         return next_task(*arguments)
 
     monkeypatch.setattr(annotator_view, "next_task", meanwhile)

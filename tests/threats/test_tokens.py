@@ -103,6 +103,8 @@ ENDINGS: dict[str, Callable[[Site, Browser, Browser], Any]] = {
     "password set by a link": lambda site, lea, olga: site.accounts.join(
         site.accounts.invite_again(site.accounts.known("olga"), "lea"), "lea", NEXT, "en"
     ),
+    "signed out everywhere": lambda site, lea, olga: lea.send("/account/sign-out-everywhere"),
+    "signed out by the owner": lambda site, lea, olga: olga.send("/lead/people/revoke", name="lea"),
     "expired": lambda site, lea, olga: days_pass(site, 91),
 }
 

@@ -108,9 +108,14 @@ class Accounts:
             self._set(self.changeable(by, name).name, disabled_at=None)
 
     def sign_out(self, by: Account, name: str) -> None:
-        """End all sessions of the account."""
+        with self._store.writing():
+            self.end_all(self.changeable(by, name).name)
+
+    def end_all(self, name: str) -> None:
+        """Sign the person out everywhere. Scripts, too: a token may be a thief's who had one of the sessions."""
         with self._store.writing() as connection:
-            end_sessions(connection, self.changeable(by, name).name)
+            end_sessions(connection, name)
+            end_tokens(connection, name)
 
     def changeable(self, by: Account, name: str) -> Account:
         """The account, where `by` may change it as things are now. Nobody may change themselves: an owner remains."""

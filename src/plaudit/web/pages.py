@@ -247,7 +247,9 @@ def change_language(visitor: Member, filled: Annotated[Language, Form()]) -> Res
 
 @router.post("/account/sign-out-everywhere")
 def sign_out_everywhere(visitor: Member) -> Response:
-    visitor.site.sessions.end_all(visitor.name)
+    with visitor.turn():
+        visitor.site.accounts.end_all(visitor.name)
+        visitor.site.store.act(visitor.name, "signed out everywhere", visitor.name, {})
     return visitor.sign_out("/signin")
 
 

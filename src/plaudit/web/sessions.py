@@ -100,11 +100,6 @@ class Sessions:
             its = sessions.c.id == session_id
             connection.execute(update(sessions).where(its).values(revoked_at=timestamp(datetime.now(UTC))))
 
-    def end_all(self, name: str) -> None:
-        """Sign the person out everywhere."""
-        with self._store.writing() as connection:
-            end_sessions(connection, name)
-
 
 def way_in(row: Row[Any]) -> str:
     """What stands for that by which somebody signs in to the account, and says nothing of it."""
