@@ -18,6 +18,7 @@ from plaudit.cli import main
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import invitations, sessions
 from plaudit.feedback.store import FeedbackStore
+from plaudit.types import Judgement, Ranking
 from plaudit.web import accounts, annotator_view, people, project_pages, withdrawals
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
@@ -404,6 +405,61 @@ def test_a_withdrawal_that_nobody_stops_is_carried_out_once(
     assert site.store.judgements() == []
     withdrew = next(action for action in done(site) if action.action == "withdrew")
     assert (withdrew.actor, withdrew.target, withdrew.details["entries"]) == ("lea", "ann", 1)
+
+
+PUT_OUT: dict[str, Callable[[Browser, Browser], Any]] = {
+    "disabled": lambda olga, lea: olga.send("/lead/people/disable", name="lea"),
+    "disabled and enabled": lambda olga, lea: [
+        olga.send(f"/lead/people/{act}", name="lea") for act in ("disable", "enable")
+    ],
+    "demoted": lambda olga, lea: olga.send("/lead/people/role", name="lea", role="annotator"),
+    "new password": lambda olga, lea: lea.send("/account/password", current=PASSWORD, new="another battery horse"),
+}
+
+
+@pytest.mark.parametrize("put_out", PUT_OUT)
+def test_what_a_lead_asked_for_who_was_put_out_waits_for_anothers_word(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch, put_out: str
+) -> None:
+    """It need not have been she: somebody may have had her session, and that is why she was put out."""
+    add_tasks(site, 2)
+    olga, lea, lou, ann = join("olga", Role.OWNER), join("lea", Role.LEAD), join("lou", Role.LEAD), join("ann")
+    ann.judge()
+    lea.send("/lead/people/withdraw", name="ann", reason="spite")
+    PUT_OUT[put_out](olga, lea)
+    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
+    assert site.withdrawals.carry_out_due() == []
+    page = lou.get("/lead/people").text
+    assert "lea asked to withdraw consent, and was then" in page
+    assert 'action="/lead/people/keep"' in page
+    assert len(site.store.judgements()) == 1
+    asked = lou.send("/lead/people/withdraw", name="ann", reason="asked by letter")
+    assert asked.headers["location"].endswith("notice-withdrawal-waits")
+    assert site.withdrawals.carry_out_due() == ["ann"]
+    assert done(site)[0].actor == "lou"
+
+
+def test_where_the_app_does_not_run_a_command_carries_out_what_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace.create(tmp_path / "w")
+    site = Site.open(workspace.database, workspace.path)
+    tasks = add_tasks(site, 1)
+    for name, role in (("lea", Role.LEAD), ("ann", Role.ANNOTATOR)):
+        site.accounts.join(invite(site, role), name, PASSWORD, "en")
+    ranking = Ranking(tuple((answer,) for answer in tasks[0].response_ids))
+    site.store.submit(Judgement("j", tasks[0].id, "ann", ranking, order=tasks[0].response_ids))
+    site.withdrawals.ask(site.accounts.known("lea"), "ann", "asked by letter")
+    command = ["withdraw", "--due", "-w", str(workspace.path)]
+    assert main(command) == 0
+    assert len(site.store.judgements()) == 1
+    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines() == ["Nothing is due.", "Withdrew what was said by ann."]
+    assert site.store.judgements() == []
+    assert done(site)[0].actor == "lea"
+    assert main([*command, "--annotator", "ann"]) == 2
+    site.close()
 
 
 def test_the_app_carries_out_what_is_due_by_itself(

@@ -70,13 +70,23 @@ def withdraw(
     annotator: Annotated[str | None, typer.Option(metavar="NAME", help="All that this annotator said.")] = None,
     entry: Annotated[str | None, typer.Option(metavar="ID", help="One judgement or written answer.")] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    due: Annotated[bool, typer.Option("--due", help="What leads asked for in the app a day ago or earlier.")] = False,
     workspace: WorkspaceDir = HERE,
 ) -> None:
+    opened = Workspace.open(workspace)
+    if due and (annotator or entry or reason):
+        raise UsageError("--due is about what leads asked for in the app: leave the other options out.")
+    if due:
+        _withdraw_due(opened)
+    else:
+        _withdraw(opened, annotator, entry, reason)
+    _print_stale(opened)
+
+
+def _withdraw(opened: Workspace, annotator: str | None, entry: str | None, reason: str) -> None:
     from plaudit.feedback.aggregate import annotator_named
     from plaudit.stages.inputs import open_feedback
-    from plaudit.stages.stale import find_stale_runs
 
-    opened = Workspace.open(workspace)
     with open_feedback(opened) as store:
         if annotator is not None:
             annotator = annotator_named(annotator, {person.id for person in store.annotators()})
@@ -88,6 +98,21 @@ def withdraw(
         if count
         else "Nothing was left to withdraw."
     )
+
+
+def _withdraw_due(opened: Workspace) -> None:
+    """What the app does by itself where it runs."""
+    from plaudit.web.label_store import LabelStore
+    from plaudit.web.withdrawals import Withdrawals
+
+    with LabelStore.open(opened.database, create=False) as store:
+        names = Withdrawals(store).carry_out_due()
+    print(f"Withdrew what was said by {make_printable(', '.join(names))}." if names else "Nothing is due.")
+
+
+def _print_stale(opened: Workspace) -> None:
+    from plaudit.stages.stale import find_stale_runs
+
     stale = find_stale_runs(opened)
     if stale:
         print("These runs rest on withdrawn feedback; make them again, in this order:")

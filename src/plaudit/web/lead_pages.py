@@ -9,7 +9,7 @@ Beside what every template is given (`pages.py`):
                           guidelines_version (None or a number)
     people.html           people: [.name .role .disabled (bool) .joined .sessions (open ones) .judgements
                           .mine (it is you) .may_change (you may)
-                          .withdrawal (None, or .by and .due of one that waits)],
+                          .withdrawal (None, or .by and .due of one that waits; due "": it is to be asked for again)],
                           invitations: [.id .role .by .made .expires .known (name it resets, or None)
                           .may_change (you may take it back)],
                           tokens: [.id .holder .name .scope .made .expires .used] that you may revoke,
@@ -193,12 +193,13 @@ def _change(
 
 
 def _withdrawal_shown(waiting: Waiting | None) -> dict[str, str] | None:
-    return None if waiting is None else {"by": waiting.by, "due": when(waiting.due.isoformat())}
+    if waiting is None:
+        return None
+    return {"by": waiting.by, "due": when(waiting.due.isoformat()) if waiting.stands else ""}
 
 
 def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:
     site, me = visitor.site, visitor.account
-    site.withdrawals.carry_out_due()
     waiting = site.withdrawals.waiting()
     sessions, judged = site.sessions.counts(), site.store.judgement_counts()
     shown = [

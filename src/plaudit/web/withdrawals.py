@@ -2,12 +2,14 @@
 
 A withdrawal is for good. A stolen session of a lead could take everybody's work out in a minute, and nobody could undo
 that but by a backup. What waits stands in the log of actions, which is also where it is read from: asked, stopped,
-carried out. The running app carries out what is due; several workers, and the same one twice, do it once.
+carried out. What a lead asked for who was disabled, given another role or a new password since is not carried out: it
+waits for a lead's or an owner's word. The running app carries out what is due, or `plaudit withdraw --due`; several
+workers, and the same one twice, do it once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
@@ -20,6 +22,8 @@ from plaudit.web.texts import RefusalError
 
 WAITS = timedelta(days=1)
 ASKED, STOPPED, DONE = "asked to withdraw", "stopped the withdrawal", "withdrew"
+# What the log says of whoever asked where it need not have been they: what rested on the account does so no more.
+PUT_OUT = ("disabled", "role", "changed the password", "set a new password", "now signs in with the provider")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Waiting:
     by: str
     reason: str
     due: datetime
+    stands: bool = True  # False: whoever asked was put out since, and somebody must ask again
 
 
 class Withdrawals:
@@ -42,7 +47,8 @@ class Withdrawals:
             if by.role is Role.OWNER:
                 self._carry_out(Waiting(name, by.name, reason, datetime.now(UTC)))
                 return True
-            if name not in self.waiting():
+            before = self.waiting().get(name)
+            if before is None or not before.stands:
                 self._store.act(by.name, ASKED, name, {"reason": reason})
             return False
 
@@ -55,21 +61,27 @@ class Withdrawals:
 
     def carry_out_due(self) -> list[str]:
         """Carry out what has waited long enough; of whom."""
-        now = datetime.now(UTC)
-        if not any(it.due <= now for it in self.waiting().values()):  # nearly always: no turn to write for that
+        if not self._due():  # nearly always: no turn to write for that
             return []
         with self._store.transaction():
-            due = [it for it in self.waiting().values() if it.due <= now]
+            due = self._due()
             for it in due:
                 self._carry_out(it)
         return [it.name for it in due]
 
+    def _due(self) -> list[Waiting]:
+        now = datetime.now(UTC)
+        return [it for it in self.waiting().values() if it.stands and it.due <= now]
+
     def waiting(self) -> dict[str, Waiting]:
         """Whose consent -> the withdrawal that waits."""
         asked: dict[str, Waiting] = {}
-        query = select(actions).where(actions.c.action.in_((ASKED, STOPPED, DONE))).order_by(actions.c.seq)
+        query = select(actions).where(actions.c.action.in_((ASKED, STOPPED, DONE, *PUT_OUT))).order_by(actions.c.seq)
         with self._store.reading() as connection:
             for row in connection.execute(query):
+                if row.action in PUT_OUT:
+                    asked |= {it.name: replace(it, stands=False) for it in asked.values() if it.by == row.target}
+                    continue
                 asked.pop(row.target, None)
                 if row.action == ASKED:
                     due = moment_of(row.created_at) + WAITS
