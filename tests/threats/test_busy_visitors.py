@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Response
 
+from plaudit.feedback.exchange.history import History
 from plaudit.feedback.store import FeedbackStore
-from plaudit.web import people, serving, wire
+from plaudit.web import people, scripts, serving, wire
 from plaudit.web.people import Role
 from plaudit.web.security import MOST_FIELDS, PIECE_BYTES, Guard, _is_intricate
 from plaudit.web.site import Site
@@ -270,6 +272,49 @@ def test_who_reads_does_not_wait_to_have_the_visit_noted(
     assert site.tokens.of("ann")[0].used
     for store in {busy, site.store}:
         store.close()
+
+
+@pytest.fixture
+def exports(site: Site, port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], HTTPResponse]]:
+    """Asks for a long export, and takes nothing of it."""
+    monkeypatch.setattr(History, "rows", lambda _: ({"text": "x" * 1_000_000} for _ in range(30)))
+    monkeypatch.setattr(wire, "WHOLE_SECONDS", 30.0)
+    monkeypatch.setattr(scripts, "SENT_SECONDS", 3.0, raising=False)
+    monkeypatch.setattr(scripts, "SLOWEST_RATE", 1e12, raising=False)
+    lea = site.accounts.join(invite(site, Role.LEAD), "lea", PASSWORD, "en")
+    token = site.tokens.make(lea, "x", Scope.READ, 7)
+    opened: list[HTTPConnection] = []
+
+    def ask() -> HTTPResponse:
+        opened.append(connection := HTTPConnection("127.0.0.1", port, timeout=60))
+        connection.request("GET", "/api/said", headers={"Authorization": f"Bearer {token}"})
+        return connection.getresponse()
+
+    yield ask
+    for connection in opened:
+        connection.close()
+
+
+def test_who_takes_an_export_slowly_is_hung_up_on_and_sees_that_it_is_cut(exports: Callable[[], HTTPResponse]) -> None:
+    slow, taken, began = exports(), 0, time.monotonic()
+    with suppress(ConnectionResetError):
+        while piece := slow.read(1 << 16):
+            taken += len(piece)
+            time.sleep(0.03)  # so that each piece is taken in time
+    assert 0 < taken < LARGE_BYTES <= int(slow.headers["Content-Length"])
+    assert time.monotonic() - began < 10
+
+
+def test_who_takes_exports_slowly_keeps_others_from_theirs_for_a_while_alone(
+    exports: Callable[[], HTTPResponse],
+) -> None:
+    slow = [exports() for _ in range(5)]  # as many as are sent at a time, and one
+    assert [it.status for it in slow] == [200] * 4 + [503]
+    until = time.monotonic() + 20
+    while (answer := exports()).status != 200:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert len(answer.read()) > LARGE_BYTES
 
 
 def test_who_waits_for_a_password_leaves_threads_to_others() -> None:

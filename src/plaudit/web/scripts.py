@@ -6,30 +6,43 @@ site can make a browser send that header here.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import IO, Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import StringConstraints
+from starlette import types as asgi
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from plaudit.feedback.store import FeedbackStore
-from plaudit.files import to_json
+from plaudit.files import to_json, writing
 from plaudit.web.people import Account
 from plaudit.web.site import COMPUTING, Site
 from plaudit.web.texts import RefusalError, teller
 from plaudit.web.tokens import PREFIX, Scope
 from plaudit.web.visitors import Anybody, Visitor
 
-PIECE_BYTES = 1 << 16  # sent at a time: who takes them slowly is waited for as long as each is taken
+PIECE_BYTES = 1 << 16  # sent at a time
+MOST_SENT = 4  # exports at a time: each is a file until it is taken
+SENT_SECONDS = 60.0  # that every reader has, and more for a long export,
+SLOWEST_RATE = 100_000  # bytes a second
 RETRY_SECONDS = 10
 
 router = APIRouter(prefix="/api")
 Words = Annotated[str | None, StringConstraints(max_length=1000)]
-_exporting = threading.Lock()  # one export at a time holds everything that was said in memory
+_exporting = threading.Lock()  # one export at a time has everything that was said in memory
+_sending = threading.BoundedSemaphore(MOST_SENT)
+
+log = logging.getLogger("plaudit.web")
 
 
 @dataclass(frozen=True)
@@ -107,27 +120,55 @@ def quality(visitor: Reading, question: Words = None) -> Response:
 @router.get("/said")
 def said(visitor: Reading, question: Words = None, annotator: Words = None) -> Response:
     """What `plaudit export FILE.jsonl --what judgements` writes, a JSON object a line."""
-    if not _exporting.acquire(blocking=False):
+    with _place(_exporting), ExitStack() as kept:
+        kept.enter_context(_place(_sending))
+        file = kept.enter_context(tempfile.TemporaryFile(prefix="plaudit-"))
+        with writing(Path(tempfile.gettempdir())):
+            _write_said(file, visitor.site.store, question, annotator)
+        return Export(file, kept.pop_all())
+
+
+@contextmanager
+def _place(places: threading.Lock | threading.Semaphore) -> Iterator[None]:
+    """RefusalError (503) at once where none is free."""
+    if not places.acquire(blocking=False):
         raise RefusalError(503, "crowded", retry_seconds=RETRY_SECONDS)
     try:
-        lines = _said(visitor.site.store, question, annotator)
+        yield
     finally:
-        _exporting.release()
-    return StreamingResponse(_pieces(lines), media_type="application/x-ndjson")
+        places.release()
 
 
-def _said(store: FeedbackStore, question: str | None, annotator: str | None) -> bytes:
+def _write_said(file: IO[bytes], store: FeedbackStore, question: str | None, annotator: str | None) -> None:
     from plaudit.feedback.aggregate import Selection, annotator_named, question_asked
     from plaudit.feedback.exchange.history import History
-    from plaudit.feedback.exchange.tables import json_lines
+    from plaudit.feedback.exchange.tables import json_line
 
     with store.snapshot():
         known = {person.id for person in store.annotators()}
         who = annotator_named(annotator, known) if annotator else None
         asked = question_asked(store, question) if question else None
-        return json_lines(History(store, Selection(question=asked, annotator=who)).rows())
+        file.writelines(map(json_line, History(store, Selection(question=asked, annotator=who)).rows()))
 
 
-async def _pieces(lines: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(lines), PIECE_BYTES):
-        yield lines[start : start + PIECE_BYTES]
+class Export(Response):
+    """A file, sent as it is taken. Its reader knows its length, and so sees where a slow one is hung up on."""
+
+    def __init__(self, file: IO[bytes], kept: ExitStack) -> None:
+        """`kept`: what is to be given back when it is sent."""
+        self._file, self._kept, self._size = file, kept, file.tell()
+        file.seek(0)
+        super().__init__(headers={"Content-Length": str(self._size)}, media_type="application/x-ndjson")
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        seconds = SENT_SECONDS + self._size / SLOWEST_RATE
+        try:
+            async with asyncio.timeout(seconds):
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                while piece := await run_in_threadpool(self._file.read, PIECE_BYTES):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            log.warning("An export of %s bytes was not taken within %.0f s.", f"{self._size:,}", seconds)
+        finally:
+            self._kept.close()

@@ -55,7 +55,11 @@ def _writer(path: Path, spreadsheet: bool) -> Callable[[Sequence[Row]], bytes]:
 
 
 def json_lines(rows: Iterable[Row]) -> bytes:
-    return "".join(f"{to_json(row)}\n" for row in rows).encode()
+    return b"".join(map(json_line, rows))
+
+
+def json_line(row: Row) -> bytes:
+    return f"{to_json(row)}\n".encode()
 
 
 def _csv(rows: Sequence[Row], cell: Callable[[Any], str]) -> bytes:
