@@ -69,6 +69,81 @@ def test_a_small_file_that_unpacks_to_much_is_refused_in_little_memory(tmp_path:
     assert_refused_in_little_memory("import", bomb, workspace)
 
 
+LONG = "a" * 30_000_000
+
+
+def zigzag(number: int, width: int = 0) -> bytes:
+    """As Thrift's compact protocol writes a number; in `width` bytes, where that is more than it takes."""
+    return varint(number << 1, width)
+
+
+def varint(number: int, width: int = 0) -> bytes:
+    written = []
+    while number > 127 or width > len(written) + 1:
+        written.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*written, number])
+
+
+def write_repeated(path: Path) -> None:
+    """One long value, in each of 64 rows: it stands there once, and is given out 64 times."""
+    table = pyarrow.table({"prompt": [str(n) for n in range(64)], "chosen": [LONG] * 64, "rejected": ["b"] * 64})
+    pyarrow.parquet.write_table(table, path, compression="zstd", dictionary_pagesize_limit=1 << 30)
+
+
+def write_liar(path: Path) -> None:
+    """A page of 1.2 GB, of which the summary says that it is a kilobyte."""
+    answers = [f"{LONG}{n}" for n in range(40)]
+    table = pyarrow.table({"prompt": [str(n) for n in range(40)], "chosen": answers, "rejected": ["b"] * 40})
+    how: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    pyarrow.parquet.write_table(table, path, data_page_size=(1 << 31) - 1, **how)
+    content, group = path.read_bytes(), pyarrow.parquet.ParquetFile(path).metadata.row_group(0)
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    summary = content[start:]
+    for size in {group.total_byte_size, *(group.column(n).total_uncompressed_size for n in range(3))}:
+        if size > 1_000_000:
+            summary = summary.replace(zigzag(size), zigzag(1000, len(zigzag(size))))
+    path.write_bytes(content[:start] + summary)
+    assert pyarrow.parquet.ParquetFile(path).metadata.row_group(0).total_byte_size < 10_000
+
+
+def write_summary(path: Path) -> None:
+    """No rows at all, but a summary of millions of columns, in a ZIP archive."""
+    many = 900_000
+    columns = b"\x19\xfc" + varint(many) + b"\x26\x00\x00" * many
+    group = columns + b"\x16\x00\x16\x00\x00"
+    schema = b"\x19\x2c\x48\x06schema\x15\x02\x00" + b"\x15\x02\x25\x00\x18\x01x\x00"
+    summary = b"\x15\x02" + schema + b"\x16\x00" + b"\x19\x8c" + group * 8 + b"\x00"
+    content = b"PAR1" + summary + len(summary).to_bytes(4, "little") + b"PAR1"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.parquet", content)
+
+
+def write_saved(path: Path) -> None:
+    """A data set as `datasets` saves it, but packed."""
+    import datasets
+
+    answers = [f"{LONG}{n}" for n in range(40)]
+    table = pyarrow.table({"prompt": [str(n) for n in range(40)], "chosen": answers, "rejected": ["b"] * 40})
+    datasets.Dataset(table.slice(0, 1)).save_to_disk(str(path))
+    [file] = path.glob("*.arrow")
+    options = pyarrow.ipc.IpcWriteOptions(compression="zstd")
+    with pyarrow.ipc.new_stream(file, table.schema, options=options) as stream:
+        stream.write_table(table)
+
+
+@measurable
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(write_repeated, "a.parquet"), (write_liar, "a.parquet"), (write_summary, "a.zip"), (write_saved, "saved")],
+)
+def test_a_small_table_takes_no_gigabyte(tmp_path: Path, write: Callable[[Path], None], name: str) -> None:
+    """Each took over a gigabyte before it was noticed."""
+    workspace = Workspace.create(tmp_path / "w")
+    write(tmp_path / name)
+    assert_refused_in_little_memory("import", tmp_path / name, workspace, most=500e6)
+
+
 def test_data_that_repeat_themselves_are_no_bomb(tmp_path: Path) -> None:
     row = {"chosen": "I can help with that. " * 50, "rejected": "No. " * 50}
     with gzip.open(tmp_path / "data.jsonl.gz", "wt") as file:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from plaudit.errors import UsageError
+from plaudit.feedback.exchange.memory import in_bounded_memory, most_memory
 from plaudit.files import one_line
 
 Placed = tuple[str, Any]  # where a record is ("FILE, line 17"), and the record
@@ -230,19 +231,27 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[Placed]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number, left = 0, largest_unpacked(file.seek(0, io.SEEK_END))
-    try:
+    size, number = file.seek(0, io.SEEK_END), 0
+    left, most, before = largest_unpacked(size), most_memory(size), pa.total_allocated_bytes()
+    too_much = "unpacks to far more than data do"
+
+    def batches() -> Iterator[Any]:
         table = pq.ParquetFile(file)
         groups = (table.metadata.row_group(group) for group in range(table.num_row_groups))
         if any(group.total_byte_size > left for group in groups):  # a damaged column's own size ends the process
-            raise malformed_error(name, "unpacks to far more than data do")
-        for batch in table.iter_batches(ROWS_AT_ONCE):
+            raise malformed_error(name, too_much)
+        yield from table.iter_batches(ROWS_AT_ONCE, use_threads=False)
+
+    try:
+        for batch in in_bounded_memory(batches, most):
             left -= batch.nbytes
-            if left < 0:
-                raise malformed_error(f"{name}, after row {number}", "unpacks to far more than data do")
+            if left < 0 or pa.total_allocated_bytes() - before > most:
+                raise malformed_error(f"{name}, after row {number}", too_much)
             for record in batch.to_pylist():
                 number += 1
                 yield f"{name}, row {number}", record
+    except MemoryError as error:
+        raise malformed_error(f"{name}, after row {number}", too_much) from error
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's word; Arrow says so of a damaged page, too

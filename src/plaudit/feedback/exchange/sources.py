@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback.exchange.memory import bounded_memory, most_memory
 from plaudit.feedback.exchange.readers import (
     LONGEST_READ,
     SUFFIXES,
@@ -181,8 +182,10 @@ def _whole(path: Path) -> Iterator[None]:
 def _read_saved_dataset(path: Path) -> Iterator[Placed]:
     import datasets
 
+    most = most_memory(sum(file.stat().st_size for file in path.rglob("*") if file.is_file()))
     try:
-        loaded = datasets.load_from_disk(str(path))
+        with bounded_memory(most):
+            loaded = datasets.load_from_disk(str(path))
     except Exception as error:  # whatever a file of another version or a missing part makes it raise
         raise UsageError(f"The data set saved in {path} cannot be read ({one_line(error)}).") from error
     for split, part in loaded.items() if isinstance(loaded, datasets.DatasetDict) else [("", loaded)]:

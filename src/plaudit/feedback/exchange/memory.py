@@ -1,0 +1,60 @@
+"""A bound on the memory that a library takes to read somebody's file, where it takes no bound itself.
+
+A Parquet file of two kilobytes may unpack to gigabytes before Arrow gives any of it out: one long value that is
+repeated in every row, a page that is larger than the file's summary says, a summary of a million columns. Arrow says so
+where it gets no more memory, so the operating system is asked to give no more. Only Linux counts what that needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+MOST_MEMORY = 1 << 28  # bytes beside what the program has,
+TIMES_THE_SIZE = 8  # and so many for each of the file's
+
+_Read = TypeVar("_Read")
+
+
+def most_memory(size: int) -> int:
+    """How many bytes reading a file of that size may take at a time."""
+    return MOST_MEMORY + TIMES_THE_SIZE * size
+
+
+@contextmanager
+def bounded_memory(most: int) -> Iterator[None]:
+    """Let what is done inside take `most` more bytes than the program has now; MemoryError beyond."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _held() + most
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if soft == resource.RLIM_INFINITY else min(soft, limit), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def in_bounded_memory(begin: Callable[[], Iterator[_Read]], most: int) -> Iterator[_Read]:
+    """What `begin` gives, piece by piece; what is done with a piece is not bounded."""
+    with bounded_memory(most):
+        pieces = begin()
+    while True:
+        with bounded_memory(most):
+            try:
+                piece = next(pieces)
+            except StopIteration:
+                return
+        yield piece
+
+
+def _held() -> int:
+    """The bytes that count for RLIMIT_DATA."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:"))
