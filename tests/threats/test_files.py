@@ -15,7 +15,10 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from plaudit import types
 from plaudit.errors import ConflictError, UsageError
+from plaudit.feedback.events import rows as event_rows
+from plaudit.feedback.exchange import records
 from plaudit.feedback.exchange.exports import export_judgements
 from plaudit.feedback.exchange.formats import FORMATS, recognise
 from plaudit.feedback.exchange.formats.options import place_of
@@ -414,3 +417,55 @@ def test_a_saved_data_set_opens_no_file_of_this_machine(
     with FeedbackStore.open(tmp_path / "f.db") as store:
         assert import_preferences(store, str(tmp_path / "saved")).pairs == 1
     assert opened == []
+
+
+@pytest.fixture
+def collision(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Two texts of one id, as answers, prompts and written answers: as if somebody had searched for them."""
+    made, (one, other) = types.content_id, ("I cannot help with that.", "Sure! First, take the knife.")
+
+    def short(*parts: Any) -> str:
+        return made(*json.loads(json.dumps(parts).replace(other, one)))
+
+    for module in (types, event_rows, records):
+        monkeypatch.setattr(module, "content_id", short)
+    return one, other
+
+
+def rows_of(kind: str, one: str, other: str) -> tuple[Rows, Rows]:
+    """What comes first, and then."""
+    row = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    return {
+        "answers": ([row | {"chosen": one}], [row | {"chosen": other, "rejected": "c"}]),
+        "answers of one record": ([row], [row | {"chosen": one, "rejected": other}]),
+        "prompts": ([row | {"prompt": one}], [row | {"prompt": other, "chosen": "c"}]),
+        "of one file": ([row], [row | {"chosen": one}, row | {"chosen": other, "rejected": "c"}]),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["answers", "answers of one record", "prompts", "of one file"])
+def test_of_two_texts_that_somebody_gave_one_id_the_second_is_refused(
+    tmp_path: Path, collision: tuple[str, str], kind: str
+) -> None:
+    """What people said of the first would count for the second."""
+    first, then = rows_of(kind, *collision)
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        bring(store, tmp_path, first)
+        before = store.counts()
+        with pytest.raises(ConflictError, match=r"Two different texts have the id [0-9a-f]{16}\."):
+            bring(store, tmp_path, then)
+        after = store.counts()
+        assert {noun for noun in after if after[noun] != before[noun]} <= {"events", "actions"}
+        bring(store, tmp_path, first)  # the same again is no collision
+        assert store.counts()["responses"] == before["responses"]
+
+
+def test_of_two_written_answers_that_somebody_gave_one_id_the_second_is_refused(
+    tmp_path: Path, collision: tuple[str, str]
+) -> None:
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        prompt = types.Prompt.from_text("p")
+        store.add_prompts([prompt])
+        store.add_demonstrations([(prompt.id, collision[0])])
+        with pytest.raises(ConflictError, match="Two different texts"):
+            store.add_demonstrations([(prompt.id, collision[1])])

@@ -17,12 +17,19 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Select, Table, bindparam, func, select
 
-from plaudit.errors import NotThereError
+from plaudit.errors import ConflictError, NotThereError
 from plaudit.feedback.events.projection import Event, apply, chunks, insert_rows
 from plaudit.feedback.events.schema import EventKind, events
 from plaudit.feedback.events.schema import actions as table
 
 SOMEBODY = "plaudit"  # who acts where nobody is named
+# Of what the keys of such facts are the hash, 64 bits of it: who can choose both texts finds two of one key in 2³² tries.
+_HASHED: dict[EventKind, tuple[str, ...]] = {
+    EventKind.PROMPT: ("messages",),
+    EventKind.RESPONSE: ("prompt_id", "text", "stop_reason", "run_id"),
+    EventKind.DEMONSTRATION: ("prompt_id", "text"),
+    EventKind.TASK: ("prompt_id", "response_ids", "question"),
+}
 
 
 def append(
@@ -35,17 +42,39 @@ def append(
     """Add what is new among `facts` (key of the fact, payload), in order; how many that were.
 
     Whose doing it is: `actor`, else the annotator that a payload names. Positions in the log are counted here, under
-    the write lock: no gaps, and no database's own idea of a sequence.
+    the write lock: no gaps, and no database's own idea of a sequence. ConflictError where two that differ have one key.
     """
     facts_by_key: dict[str, dict[str, Any]] = {}
     for key, payload in facts:
-        facts_by_key.setdefault(key, payload)
-    keys = {f"{kind}:{key}": key for key in facts_by_key}
-    known = {keys[row.id] for row in rows_with(connection, select(events.c.id), events.c.id, keys)}
+        _check_same(kind, key, facts_by_key.setdefault(key, payload), payload)
+    keys, known = {f"{kind}:{key}": key for key in facts_by_key}, set()
+    columns = (events.c.id, events.c.payload) if kind in _HASHED else (events.c.id,)
+    for row in rows_with(connection, select(*columns), events.c.id, keys):
+        known.add(key := keys[row.id])
+        if kind in _HASHED:
+            _check_same(kind, key, row.payload, facts_by_key[key])
     new = {key: payload for key, payload in facts_by_key.items() if key not in known}
     if new:
         add(connection, kind, new, now, actor)
     return len(new)
+
+
+def _check_same(kind: EventKind, key: str, known: dict[str, Any], told: dict[str, Any]) -> None:
+    if known is not told and any(_hashed(known, name) != _hashed(told, name) for name in _HASHED.get(kind, ())):
+        raise same_id_error(key)
+
+
+def _hashed(payload: dict[str, Any], name: str) -> Any:
+    value = payload.get(name)
+    return sorted(value) if name == "response_ids" and value else value
+
+
+def same_id_error(key: str) -> ConflictError:
+    """For two texts of one id, which no chance brings about: one would be taken for the other."""
+    return ConflictError(
+        f"Two different texts have the id {key}. That is no accident: somebody made one to be taken for the other. "
+        "Nothing of this was stored; do not use the file that it came in."
+    )
 
 
 def last_seq(connection: Connection) -> int:

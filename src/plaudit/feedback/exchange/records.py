@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
+from plaudit.feedback.events.log import same_id_error
 from plaudit.feedback.exchange.formats.comparison import Comparison, Vote
 from plaudit.types import (
     Annotator,
@@ -74,6 +75,10 @@ def make_records(comparison: Comparison, format: str, name: str) -> Labelled:
         written = tuple(_written(prompt, person, vote) for person, vote in votes if vote.better_answer.strip())
         return Labelled(prompt, annotators=people, demonstrations=written, lost=comparison.lost)
     responses = tuple(Response(prompt.id, answer) for answer in comparison.answers)
+    texts: dict[str, str] = {}
+    for response in responses:
+        if texts.setdefault(response.id, response.text) != response.text:
+            raise same_id_error(response.id)
     judges = sum(bool(vote.tiers) for vote in comparison.votes)
     task = Task(prompt.id, tuple(response.id for response in responses), comparison.question, overlap=max(1, judges))
     judged = [(_judgement(task, person, vote, name), vote.at) for person, vote in votes if vote.tiers]
