@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 
 from plaudit.cli import main
 from plaudit.errors import UsageError
-from plaudit.web import oidc
+from plaudit.web import oidc, oidc_deployment
 from plaudit.web.app import create_app, environment, serving
 from plaudit.web.cookies import cookie_name
 from plaudit.web.oidc import Choice, Provider
+from plaudit.web.oidc_deployment import oidc_weaknesses
 from plaudit.web.people import Role
+from plaudit.web.serving import _config, _listen
 from plaudit.web.site import Site
 from plaudit.workspace import Workspace
 from tests.web.conftest import PASSWORD, Browser, browser_of, done, invite, sign_in
@@ -382,3 +387,84 @@ def test_nothing_of_it_is_imported_or_answered_without_the_option(tmp_path: Path
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split("\n")[:2] == ["[]", "False"]
+
+
+@pytest.fixture(params=[True])
+def served(site: Site, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of the app, as people reach it; with the provider, or without."""
+    site = site if request.param else replace(site, oidc=None)
+    listening = _listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server = uvicorn.Server(_config(create_app(replace(site, public_url=url))))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield url
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_deployment_with_a_provider_in_order_has_no_weakness(
+    tmp_path: Path, provider: OpenId, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc_deployment, "UNITS", tmp_path)
+    assert list(oidc_weaknesses(tmp_path, provider.issuer, served)) == []
+
+
+@pytest.mark.parametrize(
+    ("served", "known", "said"),
+    [
+        (True, False, "Without --public-url"),
+        (True, True, "People come back to http://127.0.0.1:"),
+        (False, True, "does not lead to the provider (status 404)"),
+    ],
+    indirect=["served"],
+)
+def test_a_way_back_that_leads_elsewhere_is_named(
+    tmp_path: Path, provider: OpenId, served: str, monkeypatch: pytest.MonkeyPatch, known: bool, said: str
+) -> None:
+    monkeypatch.setattr(oidc_deployment, "UNITS", tmp_path)
+    url = served.replace("127.0.0.1", "localhost") if known else None
+    assert [said in it for it in oidc_weaknesses(tmp_path, provider.issuer, url)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "said"),
+    [
+        ("http://login.example.org", "must be the provider's address"),
+        ("http://127.0.0.1:1", "says nothing of a provider"),
+        ("another", "calls itself"),
+    ],
+)
+def test_a_provider_that_nobody_can_sign_in_with_safely_is_named(
+    tmp_path: Path, provider: OpenId, monkeypatch: pytest.MonkeyPatch, issuer: str, said: str
+) -> None:
+    monkeypatch.setattr(oidc_deployment, "UNITS", tmp_path)
+    if issuer == "another":
+        issuer, provider.calls_itself = provider.issuer, "https://login.example.org"
+    assert said in next(oidc_weaknesses(tmp_path, issuer, None))
+
+
+@pytest.mark.parametrize("where", ["unit", "drop-in", "environment", "workspace"])
+def test_a_clients_secret_that_others_may_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    workspace, units = Workspace.create(tmp_path / "w").path, tmp_path / "units"
+    (units / "plaudit.service.d").mkdir(parents=True)
+    monkeypatch.setattr(oidc_deployment, "UNITS", units)
+    kept = tmp_path / "plaudit.environment"
+    (units / "plaudit.service").write_text(f"[Service]\nEnvironmentFile=-{kept}\n")
+    file = {
+        "unit": units / "plaudit.service",
+        "drop-in": units / "plaudit.service.d" / "secret.conf",
+        "environment": kept,
+        "workspace": workspace / ".env",
+    }[where]
+    file.write_text(f"{'Environment=' if where in ('unit', 'drop-in') else ''}{oidc.SECRET}=hunter2\n")
+    file.chmod(0o644)
+    assert main(["verify", "--security", "--oidc", "http://127.0.0.1:1", "-w", str(workspace)]) == 1
+    said = capsys.readouterr().out
+    assert str(file) in said
+    assert "hunter2" not in said
+    if where in ("environment", "workspace"):
+        file.chmod(0o600)
+        assert [it for it in oidc_weaknesses(workspace, "http://127.0.0.1:1") if "secret" in it] == []

@@ -20,17 +20,18 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Make everything again from the events.")] = False,
     security: Annotated[bool, typer.Option("--security", help="Check how the labelling app is deployed.")] = False,
     public_url: Annotated[str | None, typer.Option(metavar="URL", help="With --security: what people open.")] = None,
+    oidc: Annotated[str | None, typer.Option(metavar="ISSUER", help="With --security: the OpenID provider.")] = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
     from plaudit.stages.inputs import open_feedback
 
     opened = Workspace.open(workspace)
-    if public_url is not None and not security:
-        raise UsageError("--public-url is looked at with --security; add that, or leave it out.")
+    if (public_url or oidc) and not security:
+        raise UsageError("--public-url and --oidc are looked at with --security; add that, or leave them out.")
     if security and repair:
         raise UsageError("--repair is about the events, and --security about the deployment; do one, then the other.")
     if security:
-        _verify_deployment(opened, public_url)
+        _verify_deployment(opened, public_url, oidc)
         return
     with open_feedback(opened) as store:
         differences = store.verify()
@@ -50,20 +51,22 @@ def verify(
         print(f"Sound: {store.counts()['events']:,} events say exactly what is stored.")
 
 
-def _verify_deployment(workspace: Workspace, public_url: str | None) -> None:
+def _verify_deployment(workspace: Workspace, public_url: str | None, oidc: str | None) -> None:
     from plaudit.web.deployment import find_weaknesses
+    from plaudit.web.oidc_deployment import oidc_weaknesses
     from plaudit.web.serving import check_url
 
     check_url(public_url)
     found = find_weaknesses(workspace, public_url)
+    found += oidc_weaknesses(workspace.path, oidc, public_url) if oidc else []
     for sentence in found:
         print(make_printable(sentence))
     if found:
         raise PlauditError(
             f"The deployment has {counted(len(found), 'weakness', 'weaknesses')}. SECURITY.md says more."
         )
-    looked = "Modes of files, key, database" + (f", versions and {public_url}" if public_url else " and versions")
-    print(f"No weakness found. {looked} were looked at.")
+    looked = ["modes of files", "key", "database", "versions", *(it for it in (public_url, oidc) if it)]
+    print(f"No weakness found in: {', '.join(looked)}.")
 
 
 def withdraw(

@@ -110,8 +110,8 @@ def _public(url: str) -> Iterator[str]:
         yield f"{url} is without HTTPS: passwords can be read on the way. Put a proxy with HTTPS before the app."
     address = f"{url.rstrip('/')}/signin"
     try:
-        status, headers = _fetch(address)
-        strange, answered = _fetch(address, Host=STRANGE_HOST)
+        status, headers = fetch(address)
+        strange, answered = fetch(address, Host=STRANGE_HOST)
     except (URLError, OSError, ValueError) as error:
         yield f"{address} cannot be fetched ({one_line(error)}): start the app and its proxy, and correct the address."
         return
@@ -133,15 +133,15 @@ def page_weaknesses(url: str, status: int, headers: Mapping[str, list[str]]) -> 
         yield f"{url} sets cookies that also go without HTTPS: start the app with --public-url {url}."
 
 
-class _Stay(HTTPRedirectHandler):
+class Stay(HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         """Another address would be another's answer."""
 
 
-def _fetch(address: str, **headers: str) -> tuple[int, dict[str, list[str]]]:
+def fetch(address: str, **headers: str) -> tuple[int, dict[str, list[str]]]:
     """Status and headers of the answer."""
     try:
-        with build_opener(_Stay).open(Request(address, headers=headers), timeout=SECONDS) as answer:
+        with build_opener(Stay).open(Request(address, headers=headers), timeout=SECONDS) as answer:
             status, said = answer.status, answer.headers
     except HTTPError as refusal:
         status, said = refusal.code, refusal.headers

@@ -23,7 +23,7 @@ from plaudit.feedback.events.schema import EventKind, events
 from plaudit.feedback.events.schema import actions as table
 
 SOMEBODY = "plaudit"  # who acts where nobody is named
-# Of what the keys of such facts are the hash, 64 bits of it: who can choose both texts finds two of one key in 2³² tries.
+# What the key of such a fact is the hash of, 64 bits of it: who chooses both texts finds two of one key in 2³² tries.
 _HASHED: dict[EventKind, tuple[str, ...]] = {
     EventKind.PROMPT: ("messages",),
     EventKind.RESPONSE: ("prompt_id", "text", "stop_reason", "run_id"),
