@@ -20,6 +20,7 @@ from itertools import combinations
 from typing import Any
 
 COMMAND_LINE = "the command line"  # acts in the log; who sat at it, a command does not know
+RESTORED = "restored a backup"  # what it does there
 DEFAULT_QUESTION = "Which answer is better?"  # that a task asks where nobody says another
 
 

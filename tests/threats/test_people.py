@@ -430,13 +430,34 @@ def test_what_a_lead_asked_for_who_was_put_out_waits_for_anothers_word(
     monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
     assert site.withdrawals.carry_out_due() == []
     page = lou.get("/lead/people").text
-    assert "lea asked to withdraw consent, and was then" in page
+    assert "lea asked to withdraw consent, and was then disabled" in page
     assert 'action="/lead/people/keep"' in page
     assert len(site.store.judgements()) == 1
     asked = lou.send("/lead/people/withdraw", name="ann", reason="asked by letter")
     assert asked.headers["location"].endswith("notice-withdrawal-waits")
     assert site.withdrawals.carry_out_due() == ["ann"]
     assert done(site)[0].actor == "lou"
+
+
+def test_a_backup_that_is_restored_to_undo_a_withdrawal_does_not_bring_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy is from the day on which it waited: what was asked for then is due by now."""
+    workspace, again = (Workspace.create(tmp_path / name) for name in ("w", "again"))
+    site = Site.open(workspace.database, workspace.path)
+    for name, role in (("lea", Role.LEAD), ("ann", Role.ANNOTATOR)):
+        site.accounts.join(invite(site, role), name, PASSWORD, "en")
+    site.withdrawals.ask(site.accounts.known("lea"), "ann", "spite")
+    site.close()
+    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
+    assert main(["backup", str(tmp_path / "copy.zip"), "-w", str(workspace.path)]) == 0
+    assert main(["restore", str(tmp_path / "copy.zip"), "-w", str(again.path)]) == 0
+    site = Site.open(again.database, again.path)
+    assert site.withdrawals.carry_out_due() == []
+    assert list(site.withdrawals.waiting()) == ["ann"]
+    site.withdrawals.ask(site.accounts.known("lea"), "ann", "asked by letter")
+    assert site.withdrawals.carry_out_due() == ["ann"]
+    site.close()
 
 
 def test_where_the_app_does_not_run_a_command_carries_out_what_is_due(

@@ -10,7 +10,7 @@ import typer
 from plaudit.cli.commands import HERE, WorkspaceDir
 from plaudit.errors import PlauditError, UsageError
 from plaudit.printable import counted, make_printable
-from plaudit.types import COMMAND_LINE
+from plaudit.types import COMMAND_LINE, RESTORED
 from plaudit.workspace import Workspace
 
 SHOWN = 20  # differences; a damaged table has thousands
@@ -145,7 +145,10 @@ def restore(
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
     with FeedbackStore.open(opened.database) as store:
+        with store.transaction():
+            count = store.restore(file)
+            store.act(COMMAND_LINE, RESTORED, file.name, {"events": count})
         print(
-            f"Restored {store.restore(file):,} events into {opened.path}, and checked them. "
+            f"Restored {count:,} events into {opened.path}, and checked them. "
             "Everybody signs in again, with the password that they had then."
         )

@@ -3,8 +3,8 @@
 A withdrawal is for good. A stolen session of a lead could take everybody's work out in a minute, and nobody could undo
 that but by a backup. What waits stands in the log of actions, which is also where it is read from: asked, stopped,
 carried out. What a lead asked for who was disabled, given another role or a new password since is not carried out: it
-waits for a lead's or an owner's word. The running app carries out what is due, or `plaudit withdraw --due`; several
-workers, and the same one twice, do it once.
+waits for a lead's or an owner's word. So does what a restored backup brings: it may be there to undo just that. The
+running app carries out what is due, or `plaudit withdraw --due`; several workers, and the same one twice, do it once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.events.schema import actions
+from plaudit.types import RESTORED
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role
 from plaudit.web.texts import RefusalError
@@ -76,11 +77,12 @@ class Withdrawals:
     def waiting(self) -> dict[str, Waiting]:
         """Whose consent -> the withdrawal that waits."""
         asked: dict[str, Waiting] = {}
-        query = select(actions).where(actions.c.action.in_((ASKED, STOPPED, DONE, *PUT_OUT))).order_by(actions.c.seq)
+        told = actions.c.action.in_((ASKED, STOPPED, DONE, RESTORED, *PUT_OUT))
         with self._store.reading() as connection:
-            for row in connection.execute(query):
-                if row.action in PUT_OUT:
-                    asked |= {it.name: replace(it, stands=False) for it in asked.values() if it.by == row.target}
+            for row in connection.execute(select(actions).where(told).order_by(actions.c.seq)):
+                if row.action in (RESTORED, *PUT_OUT):
+                    doubted = [it for it in asked.values() if row.action == RESTORED or it.by == row.target]
+                    asked |= {it.name: replace(it, stands=False) for it in doubted}
                     continue
                 asked.pop(row.target, None)
                 if row.action == ASKED:

@@ -73,7 +73,7 @@ def same_id_error(key: str) -> ConflictError:
     """For two texts of one id, which no chance brings about: one would be taken for the other."""
     return ConflictError(
         f"Two different texts have the id {key}. That is no accident: somebody made one to be taken for the other. "
-        "Nothing of this was stored; do not use the file that it came in."
+        "It was not stored, nor what came with and after it; do not use the file that it came in."
     )
 
 
