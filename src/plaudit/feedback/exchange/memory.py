@@ -1,20 +1,25 @@
 """A bound on the memory that a library takes to read somebody's file, where it takes no bound itself.
 
 A Parquet file of two kilobytes may unpack to gigabytes before Arrow gives any of it out: one long value that is
-repeated in every row, a page that is larger than the file's summary says, a summary of a million columns. Arrow says so
-where it gets no more memory, so the operating system is asked to give no more. Only Linux counts what that needs.
+repeated in every row, a page that is larger than the file's summary says, a summary of a million columns. So may
+JSON that holds millions of empty lists. Arrow and Python say so where they get no more memory, so the operating system
+is asked to give no more. Only Linux counts what that needs.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 MOST_MEMORY = 1 << 28  # bytes beside what the program has,
 TIMES_THE_SIZE = 8  # and so many for each of the file's
+
+LONG_TEXT = 1 << 20  # characters of JSON, from where on it is bounded: shorter ones take little in any case
+MOST_FOR_JSON = 1 << 26  # bytes, beside so many times its length
 
 _Read = TypeVar("_Read")
 
@@ -52,6 +57,14 @@ def in_bounded_memory(begin: Callable[[], Iterator[_Read]], most: int) -> Iterat
             except StopIteration:
                 return
         yield piece
+
+
+def parse_json(text: str) -> Any:
+    """`json.loads`. MemoryError for what is short as a text and large as lists: `{}` takes 72 bytes."""
+    if len(text) < LONG_TEXT:
+        return json.loads(text)
+    with bounded_memory(MOST_FOR_JSON + TIMES_THE_SIZE * len(text)):
+        return json.loads(text)
 
 
 def _held() -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from plaudit.errors import UsageError
-from plaudit.feedback.exchange.memory import in_bounded_memory, most_memory
+from plaudit.feedback.exchange.memory import in_bounded_memory, most_memory, parse_json
 from plaudit.files import one_line
 
 Placed = tuple[str, Any]  # where a record is ("FILE, line 17"), and the record
@@ -163,7 +163,7 @@ def _decoded(line: bytes) -> str | Bad:
 
 def _parsed(text: str) -> Any:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         if "\\ud" in text.lower():  # half of a character is valid JSON, and can be written nowhere
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -172,6 +172,8 @@ def _parsed(text: str) -> Any:
         return Bad("half of a character (a lone surrogate)", text)
     except (ValueError, RecursionError) as error:
         return Bad(f"not JSON that can be read ({one_line(error)})", text)
+    except MemoryError:
+        return Bad("takes far more memory than a record does", text)
     return value
 
 
@@ -209,9 +211,9 @@ def _with_lists(rows: list[dict[str, Any]]) -> None:
     """Make lists of the columns that hold nothing but conversations or sets of answers, as JSON lists."""
     for name in rows[0] if rows else ():
         try:
-            values = [json.loads(row[name]) if row[name] else None for row in rows]
+            values = [parse_json(row[name]) if row[name] else None for row in rows]
             json.dumps(values, ensure_ascii=False).encode()  # half of a character can be written nowhere
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, MemoryError):
             continue
         if any(values) and all(value is None or _is_spoken(value) for value in values):
             for row, value in zip(rows, values, strict=True):
