@@ -39,10 +39,8 @@ def test_the_database_holds_no_token_and_no_password(
         assert connection.execute(select(accounts.c.password_hash)).scalar_one().startswith("$argon2id$")
 
 
-def test_the_hashes_of_production_are_argon2id_of_64_mib() -> None:
-    from pwdlib import PasswordHash
-
-    assert PasswordHash.recommended().hash("x").startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+def test_the_hashes_of_production_are_argon2id_of_46_mib() -> None:
+    assert people.HASHER.hash("x").startswith("$argon2id$v=19$m=47104,t=1,p=1$")
 
 
 def test_the_secret_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
