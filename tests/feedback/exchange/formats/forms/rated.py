@@ -1,0 +1,198 @@
+"""Forms whose answers a model judged, or that are rated (a record of each, after its published schema)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plaudit.feedback.exchange.formats.comparison import Vote
+from plaudit.types import Message, Role
+from tests.feedback.exchange.formats.forms.form import FIRST, SECOND, TIE, A, B, Form, Q, attributes, said, user
+
+
+def rated_by_gpt4(response: str, *ratings: str) -> dict[str, Any]:
+    helpful, honest, following, true = ratings
+    return {
+        "model": "alpaca-7b",
+        "principle": "helpfulness",
+        "custom_system_prompt": "As an AI assistant, be helpful.",
+        "response": response,
+        "annotations": {
+            "helpfulness": {"Rating": helpful, "Rationale": "…", "Type": ["1"], "Rationale For Rating": "…"},
+            "honesty": {"Rating": honest, "Rationale": "…"},
+            "instruction_following": {"Rating": following, "Rationale": "…"},
+            "truthfulness": {"Rating": true, "Rationale": "…", "Type": ["None"], "Rationale For Rating": "…"},
+        },
+        "overall_score": 7.0,
+        "critique": "Good.",
+        "fine-grained_score": sum(int(rating) for rating in ratings if rating.isdecimal()) / 4,
+    }
+
+
+def helpsteer(response: str, *ratings: int) -> dict[str, Any]:
+    names = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+    return {"prompt": Q, "response": response, **dict(zip(names, ratings, strict=True))}
+
+
+FORMS: dict[str, Form] = {
+    "ultrafeedback": Form(
+        {
+            "source": "evol_instruct",
+            "instruction": Q,
+            "models": ["alpaca-7b", "pythia-12b"],
+            "completions": [rated_by_gpt4(A, "5", "4", "5", "5"), rated_by_gpt4(B, "1", "2", "2", "1")],
+            "correct_answers": ["None"],
+            "incorrect_answers": ["None"],
+        },
+        (
+            Vote(
+                FIRST,
+                simulated=True,
+                ratings={
+                    0: {"helpfulness": 5, "honesty": 4, "instruction_following": 5, "truthfulness": 5},
+                    1: {"helpfulness": 1, "honesty": 2, "instruction_following": 2, "truthfulness": 1},
+                },
+            ),
+        ),
+        tags={"topic": "evol_instruct"},
+    ),
+    "ultrafeedback-overall": Form(
+        {
+            "source": "sharegpt",
+            "instruction": Q,
+            "models": ["alpaca-7b", "pythia-12b"],
+            "completions": [
+                {key: value for key, value in rated.items() if key != "fine-grained_score"}
+                for rated in (rated_by_gpt4(A, "5", "N/A", "5", "5"), rated_by_gpt4(B, "1", "2", "2", "1"))
+            ],
+            "correct_answers": ["None"],
+            "incorrect_answers": ["None"],
+        },
+        (
+            Vote(
+                TIE,
+                simulated=True,
+                ratings={
+                    0: {"helpfulness": 5, "instruction_following": 5, "truthfulness": 5},
+                    1: {"helpfulness": 1, "honesty": 2, "instruction_following": 2, "truthfulness": 1},
+                },
+            ),
+        ),
+        tags={"topic": "sharegpt"},
+    ),
+    "ultrafeedback-ratings": Form(
+        {
+            "source": "sharegpt",
+            "instruction": Q,
+            "models": ["alpaca-7b", "pythia-12b"],
+            "completions": [
+                {key: value for key, value in rated.items() if not key.endswith("score")}
+                for rated in (rated_by_gpt4(A, "1", "2", "1", "1"), rated_by_gpt4(B, "5", "4", "5", "5"))
+            ],
+        },
+        (
+            Vote(
+                SECOND,
+                simulated=True,
+                ratings={
+                    0: {"helpfulness": 1, "honesty": 2, "instruction_following": 1, "truthfulness": 1},
+                    1: {"helpfulness": 5, "honesty": 4, "instruction_following": 5, "truthfulness": 5},
+                },
+            ),
+        ),
+        tags={"topic": "sharegpt"},
+    ),
+    "ultrafeedback-binarized": Form(
+        {
+            "prompt": Q,
+            "prompt_id": "f0e37e9f7800261167ce91143f98f511f768847236f133f2d0aed60b444ebe57",
+            "chosen": [user(Q), said(A)],
+            "rejected": [user(Q), said(B)],
+            "messages": [user(Q), said(A)],
+            "score_chosen": 8.5,
+            "score_rejected": 3.0,
+        },
+        (Vote(FIRST, simulated=True),),
+    ),
+    "argilla-ultrafeedback": Form(
+        {
+            "source": "sharegpt",
+            "prompt": Q,
+            "chosen": [user(Q), said(A)],
+            "chosen-rating": 5.0,
+            "chosen-model": "gpt-4",
+            "rejected": [user(Q), said(B)],
+            "rejected-rating": 3.0,
+            "rejected-model": "alpaca-7b",
+        },
+        (Vote(FIRST, simulated=True),),
+    ),
+    "helpsteer2": Form(
+        {"rows": [helpsteer(A, 4, 4, 4, 0, 1), helpsteer(B, 0, 1, 3, 2, 4)]},
+        (Vote(FIRST, ratings={0: attributes(5, 5, 5, 1, 2), 1: attributes(1, 2, 4, 3, 5)}),),
+    ),
+    "nectar": Form(
+        {
+            "prompt": f"\n\nHuman: {Q}\n\nAssistant: ",
+            "answers": [
+                {"answer": A, "model": "gpt-4", "rank": 1.0},
+                {"answer": B, "model": "llama-2-7b-chat", "rank": 2.0},
+                {"answer": "Ten.", "model": "mistral-7b-instruct-v0.1", "rank": 3.0},
+            ],
+            "turns": 1,
+            "num_responses": 7,
+            "source": ["sharegpt"],
+            "good_natured": True,
+        },
+        (Vote(((0,), (1,), (2,)), simulated=True),),
+        answers=(A, B, "Ten."),
+    ),
+    "orca-distilabel": Form(
+        {
+            "system": "You are terse.",
+            "input": Q,
+            "chosen": A,
+            "rejected": B,
+            "generations": [B, A],
+            "order": ["rejected", "chosen"],
+            "labelling_model": "gpt-4-1106-preview",
+            "labelling_prompt": [user("Rate …")],
+            "raw_labelling_response": "2 9",
+            "rating": [2.0, 9.0],
+            "rationale": "The second is right.",
+            "status": "swapped",
+            "original_chosen": B,
+            "original_rejected": A,
+            "chosen_score": 9.0,
+            "in_gsm8k_train": False,
+        },
+        (Vote(SECOND, simulated=True, reason="The second is right."),),
+        answers=(B, A),
+        messages=(Message(Role.SYSTEM, "You are terse."), Message(Role.USER, Q)),
+    ),
+    "prometheus": Form(
+        {
+            "instruction": "###Task Description: …",
+            "output": "Feedback: … [RESULT] B",
+            "orig_instruction": Q,
+            "orig_response_A": A,
+            "orig_response_B": B,
+            "orig_preference": "B",
+            "orig_criteria": "Is it right?",
+            "orig_score_A": "1",
+            "orig_score_B": "5",
+            "orig_feedback": "B is right.",
+        },
+        (Vote(SECOND, simulated=True, reason="B is right."),),
+    ),
+    "distilabel": Form(
+        {
+            "instruction": Q,
+            "generations": [A, B],
+            "generation_models": ["small", "tiny"],
+            "ratings": [4, 4],
+            "rationales": ["Right.", "Off the question."],
+            "model_name": "judge-model",
+        },
+        (Vote(TIE, simulated=True),),
+    ),
+}  # fmt: skip
