@@ -75,7 +75,7 @@ def _record(columns: ColumnMap) -> dict[str, Any]:
     record: dict[str, Any] = {}
     texts = [*columns.needs, *columns.prompt, *columns.answers, *columns.chosen, *columns.rejected, *columns.reason]
     ratings = [path for paths in columns.ratings.values() for path in paths]
-    inside = [f"{columns.votes}.*.{name}" for name in (columns.signed, *columns.reason) if columns.votes and name]
+    inside = [f"{columns.votes[0]}.*.{name}" for name in (columns.signed, *columns.reason) if columns.votes and name]
     numbers = [
         *columns.rank,
         *columns.score,

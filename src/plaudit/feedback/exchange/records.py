@@ -1,11 +1,12 @@
 """From what a record says to the nouns of the store.
 
 Every comparison becomes a prompt, its responses, a task and a judgement an annotator. Whoever labelled a data set
-that names nobody is one annotator, `dataset:NAME` (`simulated:NAME` where a model or a program chose); where several
-people without names judged one task, they are `dataset:NAME/1`, `dataset:NAME/2`, … Named annotators stay apart, from
-each other and from our own people: `argilla:USER` where what names them is one of a kind everywhere (a UUID, an e-mail
-address), and otherwise `label-studio:NAME/3`, for every project counts its people from 1. Ids come from content and
-name: importing again adds nothing.
+that names nobody is one annotator, `dataset:NAME`; where a model or a program chose, `simulated:NAME`, or
+`simulated:NAME/MODEL` where the data say which. Where several people without names judged one task, they are
+`dataset:NAME/1`, `dataset:NAME/2`, … Named annotators stay apart, from each other and from our own people:
+`argilla:USER` where what names them is one of a kind everywhere (a UUID, an e-mail address), and otherwise
+`label-studio:NAME/3`, for every project counts its people from 1. Ids come from content and name: importing again adds
+nothing.
 """
 
 from __future__ import annotations
@@ -96,9 +97,11 @@ def make_records(comparison: Comparison, format: str, name: str) -> Labelled:
 
 def annotator(named: str, simulated: bool, format: str, data: str, number: int = 0) -> Annotator:
     """Whom the data set `data` calls `named`; nothing: all who labelled it, or one of several, by their `number`."""
-    if not named:
+    if simulated or not named:
         kind = AnnotatorKind.SIMULATED if simulated else AnnotatorKind.DATASET
         note = "imported" + (": simulated or a model, as the data say" if simulated else "")
+        if named:
+            return Annotator(f"{kind}:{data}/{named}", kind, note)
         if number:
             note += f": number {number} of those who judged a task and are not named; not one person"
         return Annotator(f"{kind}:{data}{f'/{number}' if number else ''}", kind, note)

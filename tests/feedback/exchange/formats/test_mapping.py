@@ -134,7 +134,7 @@ def test_numbers_of_nameless_answers_must_be_explained() -> None:
         (["prompt=q,chosen=a"], "chosen and rejected come together"),
         (["prompt=q,answers=a,answers=b"], "answers need one of rank, score, choice, signed or good, or ratings"),
         (["prompt=q,answers=a,rank=r,score=s"], "answers need one of"),
-        (["prompt=q,chosen=a,rejected=b,choice=c"], "leave answers, rank, score, choice"),
+        (["prompt=q,chosen=a,rejected=b,choice=c"], "leave answers, rank, choice"),
         (["scale=a"], "scale=0-4"),
         (["none.toml"], "none.toml cannot be read"),
         (["seconds=a,seconds=b,prompt=q,chosen=a,rejected=b"], "seconds is one column, not several"),

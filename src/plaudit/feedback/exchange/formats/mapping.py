@@ -1,9 +1,10 @@
 """A format that is declared: which columns hold what. `plaudit import --map` takes the same words as `simple.toml`.
 
 A mapping says where in a record (`paths`) the conversation and its answers stand and how they were judged: by `chosen`
-and `rejected`; by `answers` with a `rank` (1 is the best) or a `score` (higher is better) each; by a `choice` of the
-best; by a number that is `signed` (below zero: the first); or, of a single answer, by whether it is `good`. Several
-paths for one thing are given as a list; texts of a prompt in several columns are joined by blank lines.
+and `rejected` (with equal `score`s, a tie); by `answers` with a `rank` (1 is the best) or a `score` (higher is better)
+each; by a `choice` of the best; by a number that is `signed` (below zero: the first); or, of a single answer, by
+whether it is `good`. Several paths for one thing are given as a list; texts of a prompt in several columns are joined
+by blank lines.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class ColumnMap:
     answers: tuple[str, ...] = ()  # each a path to one answer, or one with `*` to all of them
     chosen: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
-    votes: str = ""  # a list with a record for each annotator; the paths below then start there
+    votes: tuple[str, ...] = ()  # a list with a record for each annotator, where the paths below then start; or lists
+    # that stand side by side, each with a value for each annotator
     rank: tuple[str, ...] = ()  # one number for each answer, 1 for the best
     score: tuple[str, ...] = ()  # one number for each answer, the highest for the best
     choice: str = ""  # the value that names the best answer, or a tie
@@ -64,6 +66,7 @@ class ColumnMap:
     turn: str = ""  # a number: the conversations are judged up to that answer, and cut behind it
     shown: bool = False  # the answers' order is that in which they were shown
     by_model: bool = False  # a model judged, no person
+    models: tuple[str, ...] = ()  # what those annotators are called that are models, among people
     ratings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # attribute -> one number for each answer
     scale: tuple[float, float] | None = None  # of the ratings, lowest and highest
     flags: tuple[str, ...] = ()  # for each answer a list of flags, or a record of true and false
@@ -76,8 +79,8 @@ class ColumnMap:
         ways = [name for name in ("rank", "score", "choice", "signed", "good") if getattr(self, name)]
         if bool(self.chosen) != bool(self.rejected):
             raise ValueError("chosen and rejected come together")
-        if self.chosen and (self.answers or ways):
-            raise ValueError("chosen and rejected say it all: leave answers, rank, score, choice, signed and good out")
+        if self.chosen and (self.answers or ways not in ([], ["score"])):
+            raise ValueError("chosen and rejected say it all: leave answers, rank, choice, signed and good out")
         if not self.prompt and not self.chosen and not self.answers:
             raise ValueError("say at least where the prompt and the answers are")
         if self.answers and (len(ways) > 1 or not (ways or self.ratings)):
@@ -102,7 +105,7 @@ class ColumnMap:
             try:
                 found.append(mapping.comparison(record).check())
             except UnusableError as reason:
-                reason.votes = max(reason.votes, len(list(self._said(record))))
+                reason.votes = max(reason.votes, self._votes_in(record))
                 found.append(reason)
         return found
 
@@ -161,11 +164,20 @@ class ColumnMap:
         if not self.votes:
             yield record
             return
-        listed = as_list(first(record, self.votes))
-        for entry in listed or ():
+        lists = [as_list(first(record, path)) or [] for path in self.votes]
+        if len(set(map(len, lists))) > 1:
+            raise UnusableError("its lists of votes are not of one length", max(map(len, lists)))
+        for entries in zip(*lists, strict=True):
+            entry = dict(zip(self.votes, entries, strict=True)) if len(lists) > 1 else entries[0]
             if not isinstance(entry, dict):
-                raise MalformedError(f'"{self.votes}" is not a list of records')
+                raise MalformedError(f'"{self.votes[0]}" is not a list of records')
             yield entry
+
+    def _votes_in(self, record: dict[str, Any]) -> int:
+        try:
+            return len(list(self._said(record)))
+        except UnusableError as reason:
+            return reason.votes
 
     def _vote(self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int) -> Vote:
         ratings = self._ratings(said, answers)
@@ -174,12 +186,14 @@ class ColumnMap:
         if self.strength and self.middle is not None:
             number = reading.number(first(said, self.strength))
             strength = None if number is None else round(abs(number - self.middle))
+        annotator = " ".join(words for path in self.annotator if (words := _words(first(said, path))))
+        by_model = self.by_model or annotator in self.models
         keeps = answers == 2 and chose.tiers and len(chose.tiers) == 2 and strength and 1 <= strength <= STRONGEST
         return Vote(
             chose.tiers,
-            annotator=" ".join(words for path in self.annotator if (words := _words(first(said, path)))),
-            simulated=self.by_model or record.get("simulated") in (True, "true", "True"),
-            shown=tuple(range(answers)) if self.shown else (),
+            annotator=annotator,
+            simulated=by_model or record.get("simulated") in (True, "true", "True"),
+            shown=tuple(range(answers)) if self.shown and not by_model else (),  # a model is asked in both orders
             strength=strength if keeps else None,
             ratings=ratings,
             flags=self._flags(said, answers),
@@ -194,8 +208,7 @@ class ColumnMap:
         self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int, ratings: Mapping[int, Any]
     ) -> Choice:
         if self.chosen:
-            best = tuple(range(chosen))
-            return Choice((best, tuple(range(chosen, answers))))
+            return self._pair(said, chosen, answers)
         if self.good:
             return _goodness(first(said, self.good), self.good, self.choices)
         if self.signed:
@@ -204,10 +217,21 @@ class ColumnMap:
             return self._chosen_value(first(said, self.choice), record, answers)
         paths = self.rank or self.score
         if not paths:
-            order = ((0,),) if answers == 1 else by_mean_rating(ratings, answers)
+            order = by_mean_rating(ratings, answers)
+            if not order and answers == 1:
+                raise UnusableError("its answer is not rated")
             if not order:
                 raise UnusableError("its answers are rated in part, and not compared")
             return Choice(order)
+        return self._by_numbers(said, paths, answers)
+
+    def _pair(self, said: dict[str, Any], chosen: int, answers: int) -> Choice:
+        scores = [reading.number(value) for value in self._each(said, self.score, "")]
+        if len(scores) == answers and None not in scores and len(set(scores)) == 1:
+            return Choice((tuple(range(answers)),))  # one of them had to be called "chosen"
+        return Choice((tuple(range(chosen)), tuple(range(chosen, answers))))
+
+    def _by_numbers(self, said: dict[str, Any], paths: tuple[str, ...], answers: int) -> Choice:
         numbers = [reading.number(value) for value in self._each(said, paths, "numbers")]
         if not numbers:
             raise UnusableError(f'nothing is said in "{paths[0]}"')

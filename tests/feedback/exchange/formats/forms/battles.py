@@ -1,4 +1,4 @@
-"""Forms in which two answers, or two conversations, compete (a record of each, after its published schema)."""
+"""Forms in which two answers, or two conversations, compete (a record of each, written after its published schema)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ FORMS: dict[str, Form] = {
             "annotator": "weighted_alpaca_eval_gpt4_turbo",
             "dataset": "koala",
         },
-        (Vote(FIRST, simulated=True),),
+        (Vote(FIRST, "weighted_alpaca_eval_gpt4_turbo", simulated=True),),
         tags={"topic": "koala"},
     ),
     "alpaca-eval": Form(

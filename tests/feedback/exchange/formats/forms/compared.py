@@ -187,6 +187,14 @@ FORMS: dict[str, Form] = {
         },
         (Vote(FIRST),),
     ),
+    "openai-preference-completion": Form(
+        {
+            "input": {"messages": [user(Q)], "tools": [], "parallel_tool_calls": True},
+            "preferred_completion": [said(A)],
+            "non_preferred_completion": [said(B)],
+        },
+        (Vote(FIRST),),
+    ),
     "argilla-chatml": Form({"instruction": Q, "chosen_response": A, "rejected_response": B}, (Vote(FIRST),)),
     "orca-accepted": Form(
         {"system": "You are terse.", "question": Q, "accepted": A, "rejected": B},

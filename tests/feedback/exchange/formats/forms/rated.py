@@ -1,4 +1,4 @@
-"""Forms whose answers a model judged, or that are rated (a record of each, after its published schema)."""
+"""Forms whose answers a model judged, or that are rated (a record of each, written after its published schema)."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ FORMS: dict[str, Form] = {
             "chosen_score": 9.0,
             "in_gsm8k_train": False,
         },
-        (Vote(SECOND, simulated=True, reason="The second is right."),),
+        (Vote(SECOND, "gpt-4-1106-preview", simulated=True, reason="The second is right."),),
         answers=(B, A),
         messages=(Message(Role.SYSTEM, "You are terse."), Message(Role.USER, Q)),
     ),
@@ -193,6 +193,58 @@ FORMS: dict[str, Form] = {
             "rationales": ["Right.", "Off the question."],
             "model_name": "judge-model",
         },
+        (Vote(TIE, "judge-model", simulated=True),),
+    ),
+    "helpsteer-aif": Form(
+        {
+            "rows": [
+                {
+                    **helpsteer(answer, *ratings),
+                    "labelling_model": "gpt-4-1106-preview",
+                    "labelling_prompt": [{"content": "Rate …", "role": "user"}],
+                    "raw_labelling_response": "helpfulness: 4 …",
+                }
+                for answer, ratings in ((A, (4, 4, 4, 0, 1)), (B, (0, 1, 3, 2, 4)))
+            ]
+        },
+        (
+            Vote(
+                FIRST,
+                "gpt-4-1106-preview",
+                simulated=True,
+                ratings={0: attributes(5, 5, 5, 1, 2), 1: attributes(1, 2, 4, 3, 5)},
+            ),
+        ),
+    ),
+    "capybara": Form(
+        {
+            "source": "EverythingLM",
+            "conversation": [{"input": "Hi.", "output": "Hello."}, {"input": Q, "output": A}],
+            "original_response": A,
+            "generation_prompt": ["…"],
+            "raw_generation_responses": ["…"],
+            "new_generations": [B],
+            "prompt": f"Hi.\n\nHello.\n\n{Q}",
+            "chosen": [user("Hi."), said("Hello."), user(Q), said(A)],
+            "rejected": [user("Hi."), said("Hello."), user(Q), said(B)],
+            "rating_chosen": 5,
+            "rating_rejected": 2,
+            "chosen_model": "original",
+            "rejected_model": "argilla/notus-7b-v1",
+        },
+        (Vote(FIRST, simulated=True, ratings={0: {"overall": 5}, 1: {"overall": 2}}),),
+        messages=(Message(Role.USER, "Hi."), Message(Role.ASSISTANT, "Hello."), Message(Role.USER, Q)),
+        tags={"topic": "EverythingLM"},
+    ),
+    "dpo-mix": Form(
+        {
+            "dataset": "argilla/distilabel-intel-orca-dpo-pairs",
+            "chosen": [user(Q), said(A)],
+            "rejected": [user(Q), said(B)],
+            "chosen_rating": 9.0,
+            "rejected_rating": 9.0,
+        },
         (Vote(TIE, simulated=True),),
+        tags={"topic": "argilla/distilabel-intel-orca-dpo-pairs"},
     ),
 }  # fmt: skip

@@ -1,10 +1,10 @@
-"""Forms in which one answer is judged by itself (a record of each, after its published schema)."""
+"""Forms in which one answer is judged by itself (a record of each, written after its published schema)."""
 
 from __future__ import annotations
 
 from plaudit.feedback.exchange.formats.comparison import Vote
 from plaudit.types import Message, Role
-from tests.feedback.exchange.formats.forms.form import ALONE, TLDR, A, Form, Q, said, user
+from tests.feedback.exchange.formats.forms.form import ALONE, TLDR, A, Form, Q, attributes, said, user
 
 FORMS: dict[str, Form] = {
     "summarize-axes": Form(
@@ -32,6 +32,23 @@ FORMS: dict[str, Form] = {
         answers=(A,),
         messages=(Message(Role.USER, TLDR),),
         tags={"split": "heldout"},
+    ),
+    "helpsteer2-disagreements": Form(
+        {
+            "prompt": Q,
+            "response": A,
+            "helpfulness": [3, 3, 4],
+            "correctness": [3, 4, 4],
+            "coherence": [4, 3, 4],
+            "complexity": [2, 2, 2],
+            "verbosity": [2, 1, 1],
+        },
+        (
+            Vote(ALONE, ratings={0: attributes(4, 4, 5, 3, 3)}),
+            Vote(ALONE, ratings={0: attributes(4, 5, 4, 3, 2)}),
+            Vote(ALONE, ratings={0: attributes(5, 5, 5, 3, 2)}),
+        ),
+        (A,),
     ),
     "kto": Form({"prompt": [user(Q)], "completion": [said(A)], "label": False}, (Vote(ALONE, all_bad=True),), (A,)),
     "kto-messages": Form(
