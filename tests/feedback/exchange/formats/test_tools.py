@@ -225,6 +225,18 @@ def test_mechanical_turks_results() -> None:
     assert (second.annotator, second.tiers) == ("AW2", ())
 
 
+@pytest.mark.parametrize(
+    "said", [TEXTS["answer2"], f" {TEXTS['answer2']}\n", "answer_2", "Answer 2", "2", "B"], ids=str.strip
+)
+@pytest.mark.parametrize("column", ["preferred_completion", "best_answer"])
+def test_a_column_of_the_preferred_answer_holds_its_name_or_its_text(column: str, said: str) -> None:
+    long = {name: f"{text} And so on, in far more words than any label has." for name, text in TEXTS.items()}
+    whole = long["answer2"] if said.strip() == TEXTS["answer2"] else said
+    first = long["answer1"] if said.strip() == TEXTS["answer2"] else "answer1"
+    assert [vote.tiers for vote in votes("table", long | {column: whole})] == [SECOND]
+    assert [vote.tiers for vote in votes("table", long | {column: whole}, long | {column: first})] == [SECOND, FIRST]
+
+
 def test_tolokas_assignments() -> None:
     row = {
         "INPUT:prompt": "Why?", "INPUT:answer_a": "Air.", "INPUT:answer_b": "Sea.", "OUTPUT:result": "LEFT",

@@ -255,6 +255,11 @@ def asks_for_text(question: str) -> bool:
     return bool(_ASKS_WHY.search(_in_words(question))) or _is_rewrite(question)
 
 
+def points_at(question: str, value: Any, names: Sequence[str]) -> bool:
+    """Whether what stands under `best_answer` or the like is no answer but says which of them is meant."""
+    return _is_rewrite(question) and _chosen(question, value, names) is not None
+
+
 def _is_rewrite(question: str) -> bool:
     """Whether a question asks for an answer, better than those that are shown."""
     words = _in_words(question)

@@ -14,7 +14,7 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import fields, label_studio
 from plaudit.feedback.exchange.formats.comparison import Comparison, UnusableError
-from plaudit.feedback.exchange.formats.questionnaire import Ballot, answers_in, asks_for_text, prompt_name
+from plaudit.feedback.exchange.formats.questionnaire import Ballot, answers_in, asks_for_text, points_at, prompt_name
 
 _PEOPLE = ("annotator", "annotator_id", "annotator_email", "completed_by", "worker", "worker_id", "workerid", "user",
            "user_id", "username", "rater", "rater_id", "judge", "labeler", "labeller", "evaluator", "created_by",
@@ -100,9 +100,17 @@ def _results(row: dict[str, Any], answers: dict[str, str]) -> list[dict[str, Any
             continue
         typed = _typed(value) if not isinstance(value, str) else []
         written = [{"text": [value]}] if not answers and isinstance(value, str) and len(value.split()) > 8 else []
-        for each in typed or written or _plain(name, value):
+        for each in typed or _choice_of(name, value, answers) or written or _plain(name, value):
             found.append({"from_name": name, "to_name": name, "type": next(iter(each)), "value": each})
     return found
+
+
+def _choice_of(question: str, value: Any, answers: dict[str, str]) -> list[dict[str, Any]]:
+    """The choice of an answer whose text a cell repeats (`preferred_completion`), or that it names (`best_answer`)."""
+    same = [name for name, text in answers.items() if isinstance(value, str) and value.strip() == text.strip() != ""]
+    if len(same) != 1 and points_at(question, value, list(answers)):
+        same = [str(value)]
+    return [{"choices": same}] if len(same) == 1 else []
 
 
 def _plain(name: str, value: Any) -> list[dict[str, Any]]:
