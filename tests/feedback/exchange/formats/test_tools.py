@@ -281,38 +281,6 @@ def test_potatos_table_and_what_has_no_texts() -> None:
         read("potato", row | {"displayed_text": SHOWN.removeprefix("Why?<br>")})
 
 
-def test_prisms_turns_are_rankings() -> None:
-    def model(turn: int, text: str, score: int, chosen: bool) -> dict[str, Any]:
-        return {
-            "turn": turn,
-            "role": "model",
-            "content": text,
-            "score": score,
-            "if_chosen": chosen,
-            "within_turn_id": 0,
-        }
-
-    record = {
-        "conversation_id": "c1", "user_id": "user7", "conversation_type": "unguided", "opening_prompt": "Hi.",
-        "conversation_turns": 2, "open_feedback": "Fine.", "generated_datetime": "2023-12-01 10:00:00",
-        "conversation_history": [
-            {"turn": 0, "role": "user", "content": "Hi."}, model(0, "Hello.", 80, True), model(0, "Yo.", 20, False),
-            model(0, "Hey.", 20, False), {"turn": 1, "role": "user", "content": "Bye."}, model(1, "Bye!", 50, True),
-            model(1, "Go.", 50, False),
-        ],
-    }  # fmt: skip
-    assert recognise(record) is FORMATS["prism"]
-    first, second = FORMATS["prism"].said(record)
-    assert isinstance(first, Comparison)
-    assert isinstance(second, Comparison)
-    assert first.answers == ("Hello.", "Yo.", "Hey.")
-    at = datetime(2023, 12, 1, 10, tzinfo=UTC)
-    assert first.votes == (Vote(((0,), (1, 2)), "user7", at=at),)
-    assert second.votes[0].reason == "Fine."  # of the whole conversation
-    assert [m.content for m in second.messages] == ["Hi.", "Hello.", "Bye."]
-    assert second.votes[0].tiers == TIE
-
-
 def test_every_tool_is_a_format() -> None:
     tools = ("label-studio", "argilla", "prodigy", "potato", "table")
     assert all(isinstance(FORMATS[name], Format) and FORMATS[name].survey for name in tools)

@@ -157,8 +157,9 @@ _ALL = (
     _only(
         "prism",
         "PRISM conversations",
-        prism.is_conversation,
+        lambda record: prism.is_conversation(record) or prism.is_utterance(record),
         lambda record, _: prism.comparisons(record),
+        join=prism.conversations,
         columns=("conversation_id", "user_id", "conversation_history"),
     ),
     _only("ukpconvarg", "crowd votes on arguments", pairs.is_crowd_voted, _one(pairs.crowd_voted)),
