@@ -49,6 +49,17 @@ TOOLS: list[Any] = [
     {"conversation_id": "c", "user_id": "u", "conversation_history": [
         {"turn": 0, "role": "user", "content": "Hi"}, {"turn": 0, "role": "model", "content": "A", "score": 9},
         {"turn": 0, "role": "model", "content": "B", "score": 1, "if_chosen": True}]},
+    {"utterance_id": "ut0", "conversation_id": "c", "user_id": "u", "turn": 0, "within_turn_id": 0, "user_prompt": "Hi",
+     "model_response": "A", "score": 80, "if_chosen": True},
+    {"data_row": {"row_data": {"actors": {"h": {"role": "human"}, "m": {"role": "model"}}, "messages": {
+        "q": {"actorId": "h", "content": [{"type": "text", "content": "Hi"}], "childMessageIds": ["a", "b"]},
+        "a": {"actorId": "m", "content": [{"type": "text", "content": "A"}], "childMessageIds": []},
+        "b": {"actorId": "m", "content": [{"type": "text", "content": "B"}], "childMessageIds": []}}}},
+     "projects": {"p": {"labels": [{"label_details": {"created_by": "a@example.org"}, "annotations": {
+         "objects": [{"name": "rank", "ranked_messages": {"parent_message_id": "q", "ranked_messages": [
+             {"message_id": "b", "order": 1}, {"message_id": "a", "order": 2}]}}],
+         "classifications": [{"name": "why", "text_answer": {"content": "r"}}, {
+             "name": "quality", "message_id": "a", "conversational_radio_answer": {"name": "4"}}]}}]}}},
     "text", 3, None, [], {},
 ]  # fmt: skip
 

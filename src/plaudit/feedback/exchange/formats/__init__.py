@@ -14,7 +14,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from plaudit.feedback.exchange.formats import argilla, fields, label_studio, oasst, pairs, potato, prism, prodigy, table
+from plaudit.feedback.exchange.formats import (
+    argilla,
+    fields,
+    label_studio,
+    labelbox,
+    oasst,
+    pairs,
+    potato,
+    prism,
+    prodigy,
+    table,
+)
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.feedback.exchange.formats.declared import column_maps
 from plaudit.feedback.exchange.formats.mapping import ColumnMap
@@ -90,11 +101,16 @@ def _by_tool(
     is_one: Callable[[dict[str, Any]], bool],
     join: Callable[[Iterable[Placed]], Iterator[Placed]] = _as_it_is,
 ) -> Format:
+    survey = _survey_of(tool, is_one)
+    return _only(name, description, is_one, lambda r, b: [tool.comparison(r, b).check()], survey=survey, join=join)
+
+
+def _survey_of(tool: Any, is_one: Callable[[dict[str, Any]], bool]) -> Callable[[dict[str, Any], Ballot], None]:
     def survey(record: dict[str, Any], ballot: Ballot) -> None:
         if isinstance(record, dict) and is_one(record):
             tool.survey(record, ballot)
 
-    return _only(name, description, is_one, lambda r, b: [tool.comparison(r, b).check()], survey=survey, join=join)
+    return survey
 
 
 def mapped(name: str, columns: ColumnMap) -> Format:
@@ -147,6 +163,13 @@ _ALL = (
     Format(PLAUDIT, "Plaudit's judgements", lambda r: {"plaudit", "kind"} <= r.keys(), lambda *_: []),
     _by_tool("label-studio", "Label Studio tasks", label_studio, label_studio.is_task),
     _by_tool("argilla", "Argilla records", argilla, argilla.is_argilla),
+    _only(
+        "labelbox",
+        "Labelbox data rows",
+        labelbox.is_data_row,
+        labelbox.comparisons,
+        survey=_survey_of(labelbox, labelbox.is_data_row),
+    ),
     Format(
         "oasst-trees",
         "OASST message trees",

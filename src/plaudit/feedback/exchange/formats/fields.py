@@ -30,6 +30,7 @@ ROLES = {
     "observation": Role.TOOL,
 }
 TURN = re.compile(r"\n\n(Human|Assistant):")
+_LETTER = re.compile(r"(?:^|\n)[^\S\n]*(?i:(?:response|answer|completion|output|option)\s+)?([A-I])[.:)]\s+")
 TAGS = ("topic", "language", "group", "subset")  # columns that become tags of the prompt, beside `tags` itself
 _HELDOUT = {"heldout", "test", "validation", "valid", "val", "dev"}
 
@@ -153,6 +154,13 @@ def transcript(transcribed: str) -> Messages:
     lead = (Message(Role.SYSTEM, opening.strip()),) if opening.strip() else ()
     spoken_turns = zip(turns[::2], turns[1::2], strict=True)
     return (*lead, *(Message(ROLES[who.lower()], words.strip()) for who, words in spoken_turns))
+
+
+def shown_answers(text: str) -> tuple[str, dict[str, str]]:
+    """The prompt in a text, and the answers that stand behind `A.` and `B.` in it, by what they are called."""
+    prompt, *parts = _LETTER.split(text)
+    answers = {f"answer {letter}": said.strip() for letter, said in zip(parts[::2], parts[1::2], strict=True)}
+    return prompt.strip(), answers
 
 
 def system(record: dict[str, Any]) -> Messages:

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from plaudit.feedback.exchange.formats import label_studio
+from plaudit.feedback.exchange.formats import fields, label_studio
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
 from plaudit.feedback.exchange.formats.questionnaire import Ballot
 
 _BREAK = re.compile(r"(?i)<br\s*/?>|</(p|div|li)>")
 _TAG = re.compile(r"<[^<>]*>")
-_LETTER = re.compile(r"(?:^|\n)[^\S\n]*([A-I])[.:)]\s+")
 _SCALE = re.compile(r"scale_(\d+)")
 
 
@@ -56,14 +55,12 @@ def _as_task(record: dict[str, Any]) -> dict[str, Any]:
             'no "displayed_text": Potato 2 exports no texts. Join its rows with the tasks by "instance_id" and import '
             "that with --map"
         )
-    text = html.unescape(_TAG.sub("", _BREAK.sub("\n", shown)))
-    prompt, *parts = _LETTER.split(text)
-    if not prompt.strip():
+    prompt, answers = fields.shown_answers(html.unescape(_TAG.sub("", _BREAK.sub("\n", shown))))
+    if not prompt:
         raise UnusableError("the text that was shown has no prompt before its answers")
-    answers = {f"answer {letter}": said.strip() for letter, said in zip(parts[::2], parts[1::2], strict=True)}
     who = record.get("user") or record.get("user_id")
     annotation = {"completed_by": who, "result": [dict(r) for r in _results(record)]}
-    return {"data": {"prompt": prompt.strip(), **answers}, "annotations": [annotation]}
+    return {"data": {"prompt": prompt, **answers}, "annotations": [annotation]}
 
 
 def _results(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
