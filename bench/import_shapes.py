@@ -49,6 +49,10 @@ TOOLS: list[Any] = [
     {"conversation_id": "c", "user_id": "u", "conversation_history": [
         {"turn": 0, "role": "user", "content": "Hi"}, {"turn": 0, "role": "model", "content": "A", "score": 9},
         {"turn": 0, "role": "model", "content": "B", "score": 1, "if_chosen": True}]},
+    {"text": None, "inputs": {"prompt": "Hi", "response-1": "A", "response-2": "B"}, "prediction": None,
+     "annotation": "response-2", "annotation_agent": "ana", "status": "Validated", "metadata": {}},
+    {"text": "Hi", "prediction": [{"text": "A", "score": 0.5}, {"text": "B", "score": 0.1}], "annotation": "B",
+     "annotation_agent": "ana", "status": "Validated", "metadata": {}, "event_timestamp": None},
     {"utterance_id": "ut0", "conversation_id": "c", "user_id": "u", "turn": 0, "within_turn_id": 0, "user_prompt": "Hi",
      "model_response": "A", "score": 80, "if_chosen": True},
     {"data_row": {"row_data": {"actors": {"h": {"role": "human"}, "m": {"role": "model"}}, "messages": {

@@ -16,6 +16,7 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import (
     argilla,
+    argilla_classic,
     fields,
     label_studio,
     labelbox,
@@ -163,6 +164,7 @@ _ALL = (
     Format(PLAUDIT, "Plaudit's judgements", lambda r: {"plaudit", "kind"} <= r.keys(), lambda *_: []),
     _by_tool("label-studio", "Label Studio tasks", label_studio, label_studio.is_task),
     _by_tool("argilla", "Argilla records", argilla, argilla.is_argilla),
+    _by_tool("argilla-classic", "Argilla records with one annotation", argilla_classic, argilla_classic.is_classic),
     _only(
         "labelbox",
         "Labelbox data rows",
