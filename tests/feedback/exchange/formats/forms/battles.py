@@ -47,6 +47,27 @@ FORMS: dict[str, Form] = {
         (Vote(TIE, "arena_user_973", shown=(0, 1), all_bad=True, at=ARENA_TIME),),
         tags={"language": "English"},
     ),
+    "search-arena": Form(
+        {
+            "question_id": "0a1b",
+            "model_a": "sonar-pro",
+            "model_b": "gemini-2.5-pro-grounding",
+            "winner": "model_b",
+            "judge": "user_17",
+            "turn": 1,
+            "messages_a": [user(Q), said(A)],
+            "messages_b": [user(Q), said(B)],
+            "system_a_metadata": {"web_search_config": {"search_engine": "x"}, "web_search_trace": [["1", "…"]]},
+            "system_b_metadata": {"web_search_config": {"search_engine": "x"}, "web_search_trace": [["1", "…"]]},
+            "conv_metadata": {"num_citations_a": 1, "num_citations_b": 2},
+            "timestamp": "2025-04-01 10:00:00",
+            "languages": ["English"],
+            "english": True,
+            "primary_intent": "Factual Lookup",
+        },
+        (Vote(SECOND, "user_17", shown=(0, 1), at=datetime(2025, 4, 1, 10, tzinfo=UTC)),),
+        tags={"language": "English"},
+    ),
     "lmsys-55k": Form(
         {
             "id": 30192,
