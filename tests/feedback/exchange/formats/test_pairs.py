@@ -222,3 +222,22 @@ def test_votes() -> None:
 def test_other_votes_are_refused(votes: Any) -> None:
     with pytest.raises(MalformedError, match="a1, a2 or equal"):
         FORMATS["ukpconvarg"].said({**ROW, "votes": votes})
+
+
+def test_a_kind_of_task_is_no_prompt_where_something_else_may_be_it() -> None:
+    """UltraInteract names its kind of task before the conversation, which it calls a trajectory."""
+    asked = [{"from": "user", "value": "A prime?"}, {"from": "assistant", "value": "Twelve."}]
+    record = {
+        "task": "Math_CoT", "dataset": "mathqa", "trajectory": [*asked, {"from": "user", "value": "Twelve is even."}],
+        "chosen": "Eleven.", "rejected": "Ten.", "id": "i2", "parent_id": "i1",
+    }  # fmt: skip
+    assert recognise(record) is FORMATS["trl"]
+    [found] = FORMATS["trl"].said(record)
+    assert isinstance(found, Comparison)
+    assert [message.content for message in found.messages] == ["A prime?", "Twelve.", "Twelve is even."]
+    pair = {"chosen": "Eleven.", "rejected": "Ten."}
+    with pytest.raises(MalformedError, match='"task", "article" may be it'):
+        FORMATS["trl"].said(pair | {"task": "summarize", "article": "Primes are rare."})
+    [alone] = FORMATS["trl"].said(pair | {"task": "Name a prime."})
+    assert isinstance(alone, Comparison)
+    assert alone.messages == (Message(Role.USER, "Name a prime."),)

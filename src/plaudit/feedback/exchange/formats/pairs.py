@@ -33,8 +33,9 @@ from plaudit.feedback.labelling.settings import LONGEST_NAME
 from plaudit.types import Message, Role
 
 PROMPTS = ("prompt", "question", "instruction", "query", "input", "messages", "conversations", "conversation",
-           "context", "history", "dialogue", "user_message", "user_prompt", "user_input", "user", "post", "request",
-           "task")  # fmt: skip
+           "context", "history", "dialogue", "trajectory", "user_message", "user_prompt", "user_input", "post",
+           "request", "user", "task")  # fmt: skip
+_DOUBTFUL = ("user", "task")  # may as well say who asked, or of which kind it is
 SYSTEMS = ("system", "system_prompt", "system_message")
 _ABOUT = re.compile(  # columns that tell about a pair
     r"(?i)(.*_)?(ids?|uuid|key|hash|index|url|link|sources?|origin|dataset|data_source|splits?|subset|category|categories|"
@@ -96,10 +97,10 @@ def prompt_columns(record: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(record.get("prompt"), str):
         return ("prompt",)
     known = next((name for wanted in PROMPTS for name in others if name.lower() == wanted), None)
-    if known is not None:
+    strangers = [name for name in others if len(name) > LONGEST_NAME or not _ABOUT.fullmatch(name)]
+    if known is not None and (known.lower() not in _DOUBTFUL or strangers == [known]):
         beside = next((name for name in others if name.lower() == "input"), None)
         return (known, beside) if known.lower() == "instruction" and beside else (known,)
-    strangers = [name for name in others if len(name) > LONGEST_NAME or not _ABOUT.fullmatch(name)]
     both_texts = isinstance(record.get("chosen"), str) and isinstance(record.get("rejected"), str)
     if strangers and both_texts and not fields.is_transcript(record["chosen"]):
         raise MalformedError(
