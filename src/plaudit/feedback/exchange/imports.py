@@ -154,8 +154,7 @@ def import_prompts(
 ) -> ImportSummary:
     """Import prompts, with reference answers where there are any, from the same kinds of sources.
 
-    Records are texts, or have `prompt` (text or messages), `messages`, `text` or `instruction`, and perhaps
-    `reference`, `demonstration`, `completion` or `output`. Raises as `import_preferences` does.
+    Records are of the shapes of `formats/prompts.py`. Raises as `import_preferences` does.
     """
     name, limit = name or name_of(source), _checked(limit)
     summary = ImportSummary(name, "prompts")

@@ -47,6 +47,20 @@ SLEEP = [says("assistant", "Sleep.")]
             Asked((user("What\n\nnow?"),), "Eat."),
         ),
         ({"system": "Be brief.", "prompt": "What now?"}, Asked((SYSTEM, *ASK))),
+        (  # Dolly
+            {"instruction": "What now?", "context": "Night.", "response": "Sleep.", "category": "closed_qa"},
+            Asked((user("Night.\n\nWhat now?"),), "Sleep."),
+        ),
+        (  # OpenOrca
+            {"id": "niv.1", "system_prompt": "Be brief.", "question": "What now?", "response": "Sleep."},
+            Asked((SYSTEM, *ASK), "Sleep."),
+        ),
+        ({"question": "What now?", "answer": "Sleep."}, Asked(ASK, "Sleep.")),  # GSM8K
+        ({"question": "What now?", "answer": ["sleep", "rest"]}, Asked(ASK)),
+        (  # Aya
+            {"inputs": "What now?", "targets": "Sleep.", "language": "English", "user_id": "f0"},
+            Asked(ASK, "Sleep.", {"language": "English"}),
+        ),
         ({"prompt": "What now?", "topic": "x", "tags": {"group": "g"}}, Asked(ASK, tags={"topic": "x", "group": "g"})),
         ({"prompt": "What now?", "split": "heldout"}, Asked(ASK, tags={"split": "heldout"})),
         ({"prompt": "What now?", "split": "test"}, Asked(ASK, tags={"split": "heldout"})),

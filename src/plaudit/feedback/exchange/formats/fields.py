@@ -29,6 +29,7 @@ ROLES = {
     "ipython": Role.TOOL,
     "observation": Role.TOOL,
 }
+SYSTEMS = ("system", "system_prompt", "system_message")  # columns of a system message
 TURN = re.compile(r"\n\n(Human|Assistant):")
 _LETTER = re.compile(r"(?:^|\n)[^\S\n]*(?i:(?:response|answer|completion|output|option)\s+)?([A-I])[.:)]\s+")
 TAGS = ("topic", "language", "group", "subset")  # columns that become tags of the prompt, beside `tags` itself
@@ -164,7 +165,8 @@ def shown_answers(text: str) -> tuple[str, dict[str, str]]:
 
 
 def system(record: dict[str, Any]) -> Messages:
-    return (Message(Role.SYSTEM, text(record, "system")),) if record.get("system") else ()
+    name = next((name for name in SYSTEMS if record.get(name)), None)
+    return (Message(Role.SYSTEM, text(record, name)),) if name else ()
 
 
 def tags(record: dict[str, Any]) -> dict[str, str]:

@@ -36,7 +36,6 @@ PROMPTS = ("prompt", "question", "instruction", "query", "input", "messages", "c
            "context", "history", "dialogue", "trajectory", "user_message", "user_prompt", "user_input", "post",
            "request", "user", "task")  # fmt: skip
 _DOUBTFUL = ("user", "task")  # may as well say who asked, or of which kind it is
-SYSTEMS = ("system", "system_prompt", "system_message")
 _ABOUT = re.compile(  # columns that tell about a pair
     r"(?i)(.*_)?(ids?|uuid|key|hash|index|url|link|sources?|origin|dataset|data_source|splits?|subset|category|categories|"
     r"domain|topic|group|languages?|lang|tags?|labels?|type|kind|task_type|status|license|date|time|timestamp|"
@@ -118,7 +117,7 @@ def _is_said(value: Any) -> bool:
 
 
 def _mapped(record: dict[str, Any], columns: tuple[str, ...]) -> Comparison:
-    system = tuple(name for name in SYSTEMS if isinstance(record.get(name), str) and name not in columns)
+    system = tuple(name for name in fields.SYSTEMS if isinstance(record.get(name), str) and name not in columns)
     mapping = ColumnMap(prompt=columns, system=system, chosen=("chosen",), rejected=("rejected",))
     return replace(mapping.comparison(record), tags=fields.tags(record))
 

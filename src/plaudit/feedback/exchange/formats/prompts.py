@@ -1,6 +1,6 @@
 """Prompts, perhaps with a good answer: a text; `prompt` (text, messages or the root of an OpenAssistant tree),
-`messages` or ShareGPT's `conversations`, `text` or Alpaca's `instruction`; the answer as `reference`, `demonstration`,
-`completion` or `output`.
+`messages` or ShareGPT's `conversations`, `question`, `inputs` or `text`, or Alpaca's `instruction` with its `input` and
+Dolly's with its `context`; the answer is called as in `_ANSWERS` and `_TEXTS`, a system message as in `fields.SYSTEMS`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from plaudit.feedback.exchange.formats.comparison import (
 from plaudit.feedback.exchange.formats.oasst import best_reply, is_tree
 from plaudit.feedback.labelling.settings import LONGEST_NAME
 from plaudit.types import Message, Role
+
+_ANSWERS = ("reference", "demonstration", "completion", "output")
+_TEXTS = ("response", "answer", "targets")  # are an answer, too, where they are text and not a list of facts
+_QUESTIONS = ("question", "query", "inputs", "text")
 
 
 def read_prompt(record: Any) -> Asked:
@@ -39,7 +43,8 @@ def _conversation(record: dict[str, Any]) -> tuple[Messages, str]:
     """Messages up to the model's turn, and the reference answer or nothing."""
     if is_tree(record):
         return (Message(Role.USER, fields.text(record["prompt"], "text")),), best_reply(record["prompt"])
-    reference = next((record[k] for k in ("reference", "demonstration", "completion", "output") if record.get(k)), "")
+    reference = next((record[name] for name in _ANSWERS if record.get(name)), None)
+    reference = reference or next((record[name] for name in _TEXTS if isinstance(record.get(name), str)), "")
     if isinstance(reference, list):
         reference = fields.messages(reference, "completion")[-1].content
     if not isinstance(reference, str):
@@ -54,15 +59,20 @@ def _conversation(record: dict[str, Any]) -> tuple[Messages, str]:
         return (*fields.system(record), *fields.prompt(record)), reference
     if record.get("instruction") is not None:
         return _instruction(record, reference)
-    if record.get("text") is None:
+    asked = next((name for name in _QUESTIONS if record.get(name) is not None), None)
+    if asked is None:
         raise MalformedError(f'no "prompt", "messages", "text" or "instruction", only {fields.names(record)}')
-    return (*fields.system(record), Message(Role.USER, fields.text(record, "text"))), reference
+    return (*fields.system(record), Message(Role.USER, fields.text(record, asked))), reference
 
 
 def _instruction(record: dict[str, Any], reference: str) -> tuple[Messages, str]:
-    """Alpaca's instruction and input; Self-Instruct keeps these in `instances`, of which we take the first."""
+    """Alpaca's instruction and input, or Dolly's with the passage that it is about before it.
+
+    Self-Instruct keeps these in `instances`, of which we take the first.
+    """
     instances = record.get("instances")
     example = instances[0] if isinstance(instances, list) and instances and isinstance(instances[0], dict) else record
-    parts = [fields.text(record, "instruction"), str(example.get("input") or "")]
+    passage = record.get("context") if isinstance(record.get("context"), str) else ""
+    parts = [passage or "", fields.text(record, "instruction"), str(example.get("input") or "")]
     question = "\n\n".join(part for part in parts if part.strip())
     return (*fields.system(record), Message(Role.USER, question)), reference or str(example.get("output") or "")
