@@ -25,7 +25,9 @@ def test_what_a_model_could_not_rate_or_answer_is_left_out_not_malformed() -> No
     assert str(empty) == "it has no answers"
 
 
-@pytest.mark.parametrize("name", ["ultrafeedback-binarized", "argilla-ultrafeedback", "capybara", "dpo-mix"])
+@pytest.mark.parametrize(
+    "name", ["ultrafeedback-binarized", "argilla-ultrafeedback", "capybara", "dpo-mix", "argilla-math"]
+)
 def test_equal_ratings_are_a_tie_though_one_answer_is_called_chosen(name: str) -> None:
     record = FORMS[name].record
     columns = [column for column in record if column.startswith(("score_", "rating_")) or "rating" in column]

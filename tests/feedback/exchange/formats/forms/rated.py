@@ -236,6 +236,29 @@ FORMS: dict[str, Form] = {
         messages=(Message(Role.USER, "Hi."), Message(Role.ASSISTANT, "Hello."), Message(Role.USER, Q)),
         tags={"topic": "EverythingLM"},
     ),
+    "argilla-math": Form(
+        {
+            "metadata": "{}",
+            "instruction": Q,
+            "chosen_response": A,
+            "chosen_rating": 9.0,
+            "rejected_response": B,
+            "rejected_rating": 7.0,
+        },
+        (Vote(FIRST, simulated=True),),
+    ),
+    "reward-model-scores": Form(
+        {
+            "prompt_id": "f0e3",
+            "prompt": Q,
+            "all_generated_responses": [B, "Ten.", A],
+            "all_rm_scores": [0.11, 0.11, 0.17],
+            "chosen": [user(Q), said(A)],
+            "rejected": [user(Q), said(B)],
+        },
+        (Vote(((2,), (0, 1)), simulated=True),),
+        answers=(B, "Ten.", A),
+    ),
     "dpo-mix": Form(
         {
             "dataset": "argilla/distilabel-intel-orca-dpo-pairs",
