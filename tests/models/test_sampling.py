@@ -9,7 +9,7 @@ from plaudit.models import sampling
 from plaudit.models import sampling as module
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import Tokens, segment_mask
-from plaudit.models.sampling import chunks, draw_answers, draw_tokens
+from plaudit.models.sampling import chunks, draw_answers, draw_tokens, draw_uniforms
 from plaudit.types import Drawing, Prompt, Sampling, StopReason
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [14, 15]]
@@ -67,7 +67,8 @@ def test_cache_padding_and_dropped_rows_change_nothing(tiny, monkeypatch):
 def test_draw_follows_the_tempered_distribution():
     logits = torch.tensor([2.0, 0.0, -1.0, -torch.inf])
     expected = (logits / 0.8).softmax(-1)
-    tokens, probabilities = draw_tokens(logits.expand(20_000, 4), 0.8, torch.Generator().manual_seed(0))
+    uniforms = draw_uniforms(1, 20_000, torch.Generator().manual_seed(0))[0]
+    tokens, probabilities = draw_tokens(logits.expand(20_000, 4), 0.8, uniforms)
     torch.testing.assert_close(probabilities, expected[tokens])
     shares = torch.bincount(tokens, minlength=4) / 20_000
     assert shares[3] == 0
@@ -113,7 +114,7 @@ def test_each_chunk_and_each_seed_has_random_numbers_of_its_own(tiny, monkeypatc
     assert len(states) == 5 * 4
 
 
-def test_a_rare_token_is_drawn_as_often_as_its_probability_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rare_token_is_drawn_as_often_as_its_probability_says() -> None:
     """Half of the mass lies in 100,000 tokens: sums in fp32 would move their bounds by many times their width."""
     count = 100_000
     logits = torch.zeros(1, count + 1)
@@ -121,8 +122,7 @@ def test_a_rare_token_is_drawn_as_often_as_its_probability_says(monkeypatch: pyt
     bounds = torch.cat([torch.tensor([0.0, 0.5]), 0.5 + 0.5 * torch.arange(1, count + 1) / count]).double()
     for token in (1, 777, 54_321, count):
         middle = float(bounds[token] + bounds[token + 1]) / 2
-        monkeypatch.setattr(torch, "rand", lambda *_, u=middle, **__: torch.tensor([[u]], dtype=torch.float64))
-        assert draw_tokens(logits, 1.0, torch.Generator())[0].item() == token
+        assert draw_tokens(logits, 1.0, torch.tensor([middle], dtype=torch.float64))[0].item() == token
 
 
 def test_no_special_token_but_an_end_is_written(tiny) -> None:

@@ -25,16 +25,14 @@ def test_sample_align_and_evaluate_draw_other_uniforms(
 ) -> None:
     drawn: dict[str, list[float]] = {}
     stage = ""
-    draw = sampling.draw_tokens
+    draw = sampling.draw_uniforms
 
-    def watched(logits: torch.Tensor, temperature: float, generator: torch.Generator) -> tuple:
-        state = generator.get_state()
-        first = torch.rand(1, generator=generator)
-        generator.set_state(state)
-        drawn.setdefault(stage, []).append(float(first))
-        return draw(logits, temperature, generator)
+    def watched(steps: int, rows: int, generator: torch.Generator) -> torch.Tensor:
+        uniforms = draw(steps, rows, generator)
+        drawn.setdefault(stage, []).append(float(uniforms[0, 0]))
+        return uniforms
 
-    monkeypatch.setattr(sampling, "draw_tokens", watched)
+    monkeypatch.setattr(sampling, "draw_uniforms", watched)
     model = load(copied.model, dtype="fp32")
     stage = "sample"
     sample(copied, SampleConfig(answers=2, max_tokens=6), seed=0, model=model)

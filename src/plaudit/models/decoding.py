@@ -1,5 +1,8 @@
 """Reading prompts into a cache, and going on from there token by token.
 
+A step grows by a column each time on a CPU, where only the columns written so far are read. On a GPU it has one shape
+from the first token to the last (`FixedSteps`), which can be recorded and replayed.
+
 Shapes: R rows (answers being written), L prompt columns, P columns of prompt and answer, V vocabulary, K key-value
 heads, d head size, D hidden size.
 """
@@ -13,6 +16,7 @@ import torch
 from torch import Tensor
 
 from plaudit.models.backbone import Backbone
+from plaudit.models.cuda_graph import Function, record
 from plaudit.models.packing import Tokens, segment_mask
 
 
@@ -24,19 +28,22 @@ class KeyValues:
 
     def __init__(self, columns: int) -> None:
         self.columns, self.filled = columns, 0
+        self.next_1: Tensor | None = None  # int64, the column to be written, where shapes must not tell it
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         """Called by each attention layer with what is new, (R, K, new, d); answers with all there is."""
-        end = self.filled + keys.shape[2]
-        whole = []
-        for store, new in ((self.keys, keys), (self.values, values)):
-            if layer not in store:
-                store[layer] = new.new_empty(*new.shape[:2], self.columns, new.shape[3])
-            store[layer][:, :, self.filled : end] = new
-            whole.append(store[layer][:, :, :end])
-        return whole[0], whole[1]
+        return self._write(self.keys, layer, keys), self._write(self.values, layer, values)
+
+    def _write(self, store: dict[int, Tensor], layer: int, new: Tensor) -> Tensor:
+        if layer not in store:  # with zeros: a column that is masked counts nothing times what stands there
+            store[layer] = new.new_zeros(*new.shape[:2], self.columns, new.shape[3])
+        if self.next_1 is not None:
+            return store[layer].index_copy_(2, self.next_1, new)
+        end = self.filled + new.shape[2]
+        store[layer][:, :, self.filled : end] = new
+        return store[layer][:, :, :end]
 
     def take(self, rows: Tensor) -> None:
         """Keep these rows, in this order; a row may be taken several times."""
@@ -51,7 +58,7 @@ class KeyValues:
         return self.filled
 
     def get_mask_sizes(self, new: int, layer: int = 0) -> tuple[int, int]:
-        return self.filled + new, 0
+        return self.filled + new if self.next_1 is None else self.columns, 0
 
 
 @dataclass
@@ -65,6 +72,7 @@ class Decoding:
 
     def take(self, rows: Tensor) -> None:
         """Keep these rows, in this order; a row may be taken several times."""
+        rows = rows.to(self.positions_RP.device)
         self.cache.take(rows)
         self.positions_RP, self.blocked_RP = self.positions_RP[rows], self.blocked_RP[rows]
 
@@ -75,13 +83,53 @@ class Decoding:
 
     def read(self, ids_RL: Tensor, mask_R1LP: Tensor) -> Tensor:
         """(R, V) logits after these tokens."""
-        backbone, device, begin = self.backbone, self.backbone.device, self.cache.filled
-        end = begin + ids_RL.shape[1]
-        columns_RP = self.positions_RP[:, :end].to(device)
-        tokens = Tokens(ids_RL.to(device), columns_RP[:, begin:], mask_R1LP.to(device), columns_RP)
-        hidden_RLD = backbone.upper(backbone.lower(tokens, self.cache), tokens, cache=self.cache)
-        self.cache.filled = end
-        return backbone.logits(hidden_RLD[:, -1])
+        device, begin = self.backbone.device, self.cache.filled
+        columns_RP = self.positions_RP[:, : begin + ids_RL.shape[1]]
+        logits_RV = self.run(Tokens(ids_RL.to(device), columns_RP[:, begin:], mask_R1LP.to(device), columns_RP))
+        self.cache.filled = columns_RP.shape[1]
+        return logits_RV
+
+    def run(self, tokens: Tokens) -> Tensor:
+        """(R, V) logits after the last of these tokens."""
+        hidden_RLD = self.backbone.upper(self.backbone.lower(tokens, self.cache), tokens, cache=self.cache)
+        return self.backbone.logits(hidden_RLD[:, -1])
+
+
+class FixedSteps:
+    """Steps as `Decoding` takes them, of tensors that keep their shapes and places until rows are taken.
+
+    Attention reads every column each time. Those not written yet have later positions, so no row looks at them.
+    """
+
+    def __init__(self, decoding: Decoding) -> None:
+        self.decoding = decoding
+        self.next_1 = torch.tensor([decoding.cache.filled], device=decoding.positions_RP.device)
+        decoding.cache.next_1 = self.next_1
+        self._recorded: Function | None = None
+
+    def take(self, rows: Tensor) -> None:
+        """See `Decoding.take`. The next step is recorded anew."""
+        self._recorded = None
+        self.decoding.take(rows)
+
+    def step(self, tokens_R: Tensor) -> Tensor:
+        """See `Decoding.step`. The logits are overwritten by the next step."""
+        if self._recorded is None:
+            self._recorded = record(self._step, tokens_R)
+        logits_RV = self._recorded(tokens_R)
+        self.decoding.cache.filled += 1
+        self.next_1 += 1
+        return logits_RV
+
+    def _step(self, tokens_R: Tensor) -> Tensor:
+        positions_RP, blocked_RP = self.decoding.positions_RP, self.decoding.blocked_RP
+        positions_R1 = positions_RP.index_select(1, self.next_1)
+        return self.decoding.run(Tokens(tokens_R[:, None], positions_R1, blocked_RP[:, None, None], positions_RP))
+
+
+def fastest_steps(decoding: Decoding) -> Decoding | FixedSteps:
+    """A GPU takes steps of one shape sooner than Python starts others; a CPU would read columns in vain."""
+    return FixedSteps(decoding) if decoding.backbone.device.type == "cuda" else decoding
 
 
 @torch.no_grad()
@@ -93,6 +141,7 @@ def prefill(backbone: Backbone, prompts: Sequence[Sequence[int]], room: int) -> 
     offset_RP = torch.arange(L + room)[None] - (L - lengths_R)[:, None]  # negative: padding
     blocked_RP = torch.zeros(offset_RP.shape, dtype=backbone.dtype)
     blocked_RP.masked_fill_(offset_RP < 0, torch.finfo(backbone.dtype).min)
-    decoding = Decoding(backbone, KeyValues(L + room), offset_RP.clamp(min=0), blocked_RP.to(backbone.device))
+    positions_RP, blocked_RP = (each.to(backbone.device) for each in (offset_RP.clamp(min=0), blocked_RP))
+    decoding = Decoding(backbone, KeyValues(L + room), positions_RP, blocked_RP)
     segment_RL = torch.where(offset_RP[:, :L] < 0, -1, 0)
     return decoding, decoding.read(ids_RL, segment_mask(segment_RL, backbone.dtype))

@@ -21,11 +21,11 @@ import psutil
 import torch
 from torch import Tensor
 
-from plaudit.models.decoding import prefill
+from plaudit.models.decoding import fastest_steps, prefill
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import Packed, pack
 from plaudit.models.runtime import release
-from plaudit.models.sampling import draw_tokens
+from plaudit.models.sampling import draw_tokens, draw_uniforms
 from plaudit.models.trunk import Trunk
 
 FEW, MANY = 16, 64  # rows that are decoded: what a step takes is a fixed part and one for each row
@@ -166,7 +166,8 @@ def _step_seconds(trunk: Trunk, prompt: list[int], answer_tokens: int, larger: f
         text = (prompt + [3] * (answer_tokens // 2))[:-STEPS] or prompt[:1]  # no longer than the run's own
         decoding, _ = prefill(trunk, [text] * 2, STEPS)
         decoding.take(torch.arange(2).repeat_interleave(rows // 2))
-        step = _shortest(partial(decoding.step, torch.full((rows,), 3)))
+        tokens_R = torch.full((rows,), 3, device=trunk.device)
+        step = _shortest(partial(fastest_steps(decoding).step, tokens_R))
         layers[rows] = max(0.0, step - _shortest(partial(trunk.logits, hidden_RD)))
         head[rows] = _shortest(partial(_draw, trunk, hidden_RD, generator))
     row, row_head = (max(0.0, (of[MANY] - of[FEW]) / (MANY - FEW)) for of in (layers, head))
@@ -179,7 +180,8 @@ def _step_seconds(trunk: Trunk, prompt: list[int], answer_tokens: int, larger: f
 
 
 def _draw(trunk: Trunk, hidden_RD: Tensor, generator: torch.Generator) -> None:
-    draw_tokens(trunk.logits(hidden_RD), 1.0, generator)
+    uniforms_R = draw_uniforms(1, len(hidden_RD), generator)[0].to(trunk.device)
+    draw_tokens(trunk.logits(hidden_RD), 1.0, uniforms_R)
 
 
 @torch.no_grad()

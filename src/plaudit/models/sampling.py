@@ -7,13 +7,17 @@ Many prompts are drawn in chunks of similar length. Which prompts are together d
 are drawn, and a chunk's random numbers on nothing but the seed and its number, so that drawing can stop between any two
 and go on as if it had not.
 
-Shapes: R rows (answers being written), V vocabulary.
+Tokens stay on the device until all answers are written. A GPU is waited for every few steps only, to see who has
+finished: until then those that have write on in vain. On a CPU nobody waits, and a row leaves with its last token.
+
+Shapes: R rows (answers being written), V vocabulary, A answers of the batch, T tokens that an answer may have, S steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,12 +25,22 @@ from torch import Tensor
 from plaudit.models.backbone import Backbone
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.chat import encode_answer, encode_prompt
-from plaudit.models.decoding import prefill
+from plaudit.models.decoding import fastest_steps, prefill
 from plaudit.models.runtime import release
 from plaudit.types import Drawing, Prompt, Response, Sampling, StopReason
 
 CHUNK_PROMPTS = 32  # more at once is hardly faster
 CHUNK_POSITIONS = 16_384  # that keys and values are kept for: 0.4 GB with SmolLM2-135M in bf16
+
+
+class Leaving(NamedTuple):
+    """When rows that have finished leave the batch."""
+
+    steps: int  # it is asked after so many
+    share: float  # of the rows, that must be left at most: a smaller batch is another shape, for a GPU to record anew
+
+
+LEAVING = {"cpu": Leaving(1, 1.0), "cuda": Leaving(8, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,12 @@ def generator_for(seed: int, number: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + number)
 
 
-def draw_tokens(logits_RV: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_uniforms(steps: int, rows: int, generator: torch.Generator) -> Tensor:
+    """(S, R) numbers in [0, 1) of a CPU's generator, whatever device computes: a row of the same sequence each step."""
+    return torch.rand(steps, rows, generator=generator, dtype=torch.float64)
+
+
+def draw_tokens(logits_RV: Tensor, temperature: float, uniforms_R: Tensor) -> tuple[Tensor, Tensor]:
     """One token a row from softmax(logits / temperature) by inverting the cumulative distribution, and its probability.
 
     On CPU this takes a twentieth of `torch.multinomial`'s time for 49,152 tokens.
@@ -51,9 +70,8 @@ def draw_tokens(logits_RV: Tensor, temperature: float, generator: torch.Generato
     probabilities_RV = (logits_RV.float() / temperature).softmax(-1)
     # In fp32 a sum over 49,152 tokens loses up to 1e-4 of the mass, all of it of rare tokens.
     cumulative_RV = probabilities_RV.cumsum(-1, dtype=torch.float64)
-    u_R1 = torch.rand(len(logits_RV), 1, generator=generator, dtype=torch.float64).to(cumulative_RV.device)
     # Scaled by the last entry, which rounding leaves a little off 1; a zero-probability tail is never reached.
-    places_R1 = torch.searchsorted(cumulative_RV, u_R1 * cumulative_RV[:, -1:], right=True)
+    places_R1 = torch.searchsorted(cumulative_RV, uniforms_R[:, None] * cumulative_RV[:, -1:], right=True)
     tokens_R1 = places_R1.clamp_(max=logits_RV.shape[-1] - 1)
     return tokens_R1[:, 0], probabilities_RV.gather(1, tokens_R1)[:, 0]
 
@@ -68,17 +86,48 @@ def draw_answers(
     generator: torch.Generator,
     *,
     adapter: str | None = None,
-    on_token: Callable[[int], None] = lambda rows: None,
 ) -> list[list[Sampled]]:
     """Draw `answers` answers to each of `prompts` (token ids) with the adapter, all at once.
 
-    `on_token(rows)` is told after each step how many answers are still being written. Same arguments and the same
-    state of `generator` give the same answers.
+    Same arguments and the same state of `generator` give the same answers.
     """
     with trunk.merged(adapter):
-        drawn = _decode(trunk, prompts, answers, sampling, set(end_ids), generator, on_token)
+        written = _decode(trunk, prompts, answers, sampling, end_ids, generator)
     release()
-    return drawn
+    flat = written.answers()
+    return [flat[i : i + answers] for i in range(0, len(flat), answers)]
+
+
+class Written:
+    """What has been written, on the device: `answers` brings it over at once."""
+
+    def __init__(self, answers: int, limit: int, ends: Sequence[int], device: torch.device) -> None:
+        self.tokens_AT = torch.full((answers, limit), -1, device=device)  # -1: no token yet
+        self.logprobs_AT = torch.zeros(answers, limit, device=device)
+        self.ends_E = torch.tensor([*ends], dtype=torch.long, device=device)
+
+    def add(self, rows_R: Tensor, step: int, tokens_R: Tensor, probabilities_R: Tensor) -> None:
+        """The token of the step, of these answers."""
+        self.tokens_AT[rows_R, step] = tokens_R
+        self.logprobs_AT[rows_R, step] = probabilities_R.log()
+
+    def unfinished(self, rows_R: Tensor) -> Tensor:
+        """Which of these answers have no end yet, by place in `rows_R`. Waits for the device, as nothing else does."""
+        return (~self._ended(self.tokens_AT[rows_R]).any(1)).nonzero()[:, 0]
+
+    def _ended(self, tokens: Tensor) -> Tensor:
+        return torch.isin(tokens, self.ends_E)
+
+    def answers(self) -> list[Sampled]:
+        """Each up to its first end."""
+        ended_AT = self._ended(self.tokens_AT)
+        finished_A = ended_AT.any(1)
+        lengths_A = torch.where(finished_A, ended_AT.int().argmax(1) + 1, ended_AT.shape[1])
+        columns = (self.tokens_AT, self.logprobs_AT, lengths_A, finished_A)
+        return [
+            Sampled(tuple(ids[:n]), tuple(logprobs[:n]), StopReason.EOS if finished else StopReason.LENGTH)
+            for ids, logprobs, n, finished in zip(*(column.tolist() for column in columns), strict=True)
+        ]
 
 
 def _decode(
@@ -86,36 +135,31 @@ def _decode(
     prompts: Sequence[Sequence[int]],
     answers: int,
     sampling: Sampling,
-    ends: set[int],
+    ends: Sequence[int],
     generator: torch.Generator,
-    on_token: Callable[[int], None],
-) -> list[list[Sampled]]:
-    decoding, logits_RV = prefill(trunk, prompts, sampling.max_tokens)
-    copies = torch.arange(len(prompts)).repeat_interleave(answers)
+) -> Written:
+    device, limit, leaving = trunk.device, sampling.max_tokens, LEAVING[trunk.device.type]
+    decoding, logits_RV = prefill(trunk, prompts, limit)
+    copies = torch.arange(len(prompts), device=device).repeat_interleave(answers)
     decoding.take(copies)
-    logits_RV = logits_RV[copies]
-    written: list[list[int]] = [[] for _ in copies]
-    logprobs: list[list[float]] = [[] for _ in copies]
-    finished = [False] * len(copies)
-    rows = list(range(len(copies)))  # which answer each row of the batch is writing
-    for step in range(sampling.max_tokens):
-        tokens_R, probabilities_R = draw_tokens(logits_RV, sampling.temperature, generator)
-        for row, token, logprob in zip(rows, tokens_R.tolist(), probabilities_R.log().tolist(), strict=True):
-            written[row].append(token)
-            logprobs[row].append(logprob)
-            finished[row] = token in ends
-        on_token(len(rows))
-        keep = torch.tensor([i for i, row in enumerate(rows) if not finished[row]], dtype=torch.long)
-        if len(keep) == 0 or step + 1 == sampling.max_tokens:
+    batch, logits_RV = fastest_steps(decoding), logits_RV[copies]
+    written = Written(len(copies), limit, ends, device)
+    rows_R = torch.arange(len(copies), device=device)  # which answer each row of the batch is writing
+    tokens_R = rows_R  # of the step before
+    for begin in range(0, limit, leaving.steps):
+        uniforms_SR = draw_uniforms(min(leaving.steps, limit - begin), len(rows_R), generator).to(device)
+        for step, uniforms_R in enumerate(uniforms_SR, begin):
+            if step > 0:
+                logits_RV = batch.step(tokens_R)
+            tokens_R, probabilities_R = draw_tokens(logits_RV, sampling.temperature, uniforms_R)
+            written.add(rows_R, step, tokens_R, probabilities_R)
+        left = written.unfinished(rows_R)
+        if len(left) == 0:
             break
-        if len(keep) < len(rows):
-            rows = [rows[i] for i in keep]
-            decoding.take(keep)
-            tokens_R = tokens_R[keep]
-        logits_RV = decoding.step(tokens_R)
-    reasons = [StopReason.EOS if done else StopReason.LENGTH for done in finished]
-    flat = [Sampled(tuple(i), tuple(p), reason) for i, p, reason in zip(written, logprobs, reasons, strict=True)]
-    return [flat[i : i + answers] for i in range(0, len(flat), answers)]
+        if len(left) < len(rows_R) and len(left) <= leaving.share * len(rows_R):
+            rows_R, tokens_R = rows_R[left], tokens_R[left]
+            batch.take(left)
+    return written
 
 
 def as_response(model: LanguageModel, prompt: Prompt, answer: Sampled) -> Response:
