@@ -107,6 +107,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"commit {result['commit']}",
         f"{machine['cores']} cores of {machine['cpu']}{_instructions(machine)}",
     ]
+    origin += [f"on {machine['gpu']}"] if "gpu" in machine else []
     origin += [f"Python {machine['python']}", f"torch {machine['torch']}", f"took {duration_text(result['seconds'])}"]
     origin += [f"seeds {seeds}"] * bool(seeds)
     title = [f"# {result['name']}", "", result["what"], ""]

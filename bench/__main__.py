@@ -87,7 +87,13 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
-    }
+    } | _gpu()
+
+
+def _gpu() -> dict[str, str]:
+    """Its name, where a bench has computed on one."""
+    torch: Any = sys.modules.get("torch")
+    return {"gpu": torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {}
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

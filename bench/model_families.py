@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor
 from bench import Row
 from bench._tiny_models import TooLargeError, causal_classes, tiny_model
 from plaudit.errors import UsageError
-from plaudit.models.decoding import prefill
+from plaudit.models.decoding import Decoding, prefill
 from plaudit.models.lora import LoraSettings
 from plaudit.models.packing import pack
 from plaudit.models.trunk import Trunk
@@ -91,7 +92,7 @@ def texts() -> Tensor:
 @torch.no_grad()
 def alone(model: Any, ids: Tensor) -> list[Tensor]:
     """Log-probabilities (S, V) from each prompt's end on, by the model's own forward."""
-    logprobs = model(input_ids=ids, use_cache=False).logits.log_softmax(-1)
+    logprobs = model(input_ids=ids.to(model.device), use_cache=False).logits.float().log_softmax(-1)
     return [logprobs[row, n - 1 :] for row, n in enumerate(PROMPTS)]
 
 
@@ -100,22 +101,23 @@ def packed(trunk: Trunk, ids: Tensor, adapter: str | None = None) -> list[Tensor
     """The same from answers behind shared prompts."""
     prompts = [ids[row, :n].tolist() for row, n in enumerate(PROMPTS)]
     answers = [ids[row, n:].tolist() for row, n in enumerate(PROMPTS)]
-    rows = pack([prompts[0], prompts[2]], [answers[:2], answers[2:]], dtype=trunk.dtype)
+    rows = pack([prompts[0], prompts[2]], [answers[:2], answers[2:]], dtype=trunk.dtype, device=trunk.device)
     with trunk.using(adapter):
         hidden = trunk.upper(trunk.lower(rows.tokens), rows.tokens).flatten(0, 1)
     states = [s[: n + 1] for s, n in zip(rows.states_AS, rows.lengths_A.tolist(), strict=True)]
-    return [trunk.logits(hidden[s]).log_softmax(-1) for s in states]
+    return [trunk.logits(hidden[s]).float().log_softmax(-1) for s in states]
 
 
 @torch.no_grad()
-def cached(trunk: Trunk, ids: Tensor) -> list[Tensor]:
-    """The same token by token."""
+def cached(trunk: Trunk, ids: Tensor, stepping: Callable[[Decoding], Any] = lambda growing: growing) -> list[Tensor]:
+    """The same token by token, in the steps that `stepping` makes of a prefilled cache."""
     steps = LENGTH - max(PROMPTS)
     decoding, logits = prefill(trunk, [ids[row, :n].tolist() for row, n in enumerate(PROMPTS)], steps)
-    read = [logits]
+    read, batch = [logits], stepping(decoding)
     for step in range(steps):
-        read.append(decoding.step(torch.stack([ids[row, n + step] for row, n in enumerate(PROMPTS)])))
-    return list(torch.stack(read, 1).log_softmax(-1))
+        tokens = torch.stack([ids[row, n + step] for row, n in enumerate(PROMPTS)]).to(trunk.device)
+        read.append(batch.step(tokens).clone())
+    return list(torch.stack(read, 1).float().log_softmax(-1))
 
 
 def with_adapter(trunk: Trunk, model_class: Any, ids: Tensor) -> tuple[list[Tensor], list[Tensor]]:

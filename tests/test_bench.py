@@ -248,3 +248,47 @@ def test_every_pin_is_looked_up() -> None:
     from bench.advisories import CONSTRAINTS, pins
 
     assert len(pins(CONSTRAINTS.read_text(encoding="utf-8"))) > 100
+
+
+def test_the_gpu_path_works_on_a_cpu_and_agrees_with_transformers(monkeypatch) -> None:
+    from bench import gpu
+
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
+    rows = {row.what: row for row in gpu.main(quick=True)}
+    for way in ("packed rows", "cached steps", "steps of one shape"):
+        assert rows[f"fp32, {way}: log-probability off transformers', largest"].met
+        rounding = rows[f"bf16, {way}: log-probability off transformers', mean (peer: its own, off fp32)"]
+        assert rounding.ratio is not None
+        assert rounding.ratio < 2
+    for what in ("sampling, 8 rows (peer: generate)", "RLOO, answer tokens", "PPO, answer tokens", "PPO, peak memory"):
+        assert rows[what].value > 0
+    assert "TRL here (0: not installed, so nothing is beside RLOO)" in rows
+
+
+def test_a_step_of_one_shape_that_is_wrong_is_found_out(monkeypatch) -> None:
+    import torch
+
+    from bench import gpu
+    from plaudit.models.decoding import FixedSteps
+
+    whole = FixedSteps._step
+    monkeypatch.setattr(FixedSteps, "_step", lambda self, tokens: whole(self, tokens.roll(1)))
+    rows = {row.what.partition(":")[0]: row for row in gpu.parity(gpu.QUICK, torch.device("cpu"))}
+    assert rows["fp32, cached steps"].met
+    assert not rows["fp32, steps of one shape"].met
+
+
+def test_the_gpu_bench_without_a_gpu_is_one_sentence(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert __main__.main(["gpu"]) == 2
+    assert capsys.readouterr().err == (
+        "bench: There is no CUDA device here: run it where one is, or see that it works by --quick.\n"
+    )
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_table_names_the_gpu_that_was_there(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "A GPU")
+    __main__.main(["planted-figure", "--json", str(tmp_path / "planted-figure.json")])
+    assert ", on A GPU, Python" in (tmp_path / "planted-figure.md").read_text(encoding="utf-8")
