@@ -17,10 +17,11 @@ LAYERS = (
     {"types", "errors", "printable"},
     {"files", "config", "hub", "runs", "workspace", "progress", "stats"},
     {"feedback"},
-    {"models", "web"},
+    {"models"},
     {"train", "evaluate", "audit", "serve"},
     {"report"},
     {"stages"},
+    {"web"},
     {"cli"},
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
@@ -58,6 +59,7 @@ NEIGHBOURS = {("runs", "files"), ("workspace", "files"), ("workspace", "config")
 
 HEAVY = {"torch", "transformers", "datasets", "peft", "accelerate", "matplotlib", "pandas", "sklearn", "gguf"}
 STAGE_RECORDS = "plaudit.stages"  # what a command is made from; its own imports are of layers 0 and 1
+STALE_RUNS = "plaudit.stages.stale"  # the one module of the stages that the labelling app imports
 LIGHT_LAYERS = 3  # layers 0 to 2 are imported by every command
 NO_NOUN = {"utils", "util", "common", "helpers", "helper", "misc"}
 
@@ -173,7 +175,11 @@ def _is_heavy(it: Import) -> bool:
 
 
 def _brings_torch_to_the_web(it: Import) -> bool:
-    return room(it.importer) == "web" and it.imported.split(".")[0] in HEAVY
+    """Of what may compute, the app knows only how a run names what it rests on."""
+    theirs = room(it.imported)
+    computes = LAYER[theirs] > LAYER["feedback"] if theirs in LAYER and theirs != "web" else False
+    brings = it.imported.split(".")[0] in HEAVY or (computes and it.imported != STALE_RUNS)
+    return room(it.importer) == "web" and brings
 
 
 def _is_foreign_to_layer_0(it: Import) -> bool:
@@ -222,7 +228,9 @@ BAD_HOUSE = {
     "plaudit.feedback.terminal": "from plaudit.feedback.simulated import panel",
     "plaudit.feedback.corridor": "",
     "plaudit.feedback.store": "import torch.nn\ndef f():\n    import transformers",
-    "plaudit.web": "def f():\n    import torch",
+    "plaudit.web": "import plaudit.stages.stale\ndef f():\n    import torch\n    import plaudit.models.trunk",
+    "plaudit.stages": "",
+    "plaudit.stages.stale": "",
     "plaudit.feedback.simulated": "",
     "plaudit.feedback.simulated.panel": "",
     "plaudit.models": "from plaudit import web",
@@ -256,6 +264,7 @@ def test_a_bad_house_is_found_out() -> None:
         "plaudit.types imports numpy: layer 0 is standard library only",
         "plaudit.utils stands in no layer: put `utils` into the table",
         "plaudit.utils: a function lives with the noun it serves",
+        "plaudit.web imports plaudit.models.trunk: the labelling app never loads a model",
         "plaudit.web imports torch: the labelling app never loads a model",
     ]
     cycles = [sentence for sentence in found if "cycle" in sentence]

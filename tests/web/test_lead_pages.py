@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import html
+import re
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from plaudit.cli import main
 from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.quality import report
+from plaudit.stages.inputs import feedback_source
 from plaudit.types import Judgement, Ranking
 from plaudit.web.people import Role
 from plaudit.web.site import Site
+from plaudit.workspace import Workspace
 from tests.web.conftest import add_tasks, done
 
 SETTINGS = {
     "name": "Clinic", "question": "Which is kinder?", "attributes": "kind\r\n\r\n true ", "flags": "",
     "ask_strength": "1", "lease_minutes": "20", "qualification_pass": "0.8", "hourly_cost": "18.5", "currency": "EUR",
 }  # fmt: skip
+STALE_ROW = re.compile(r'<tr><th scope="row">([^<]+)</th><td class="n">(\d+)</td><td><code>([^<]+)</code></td></tr>')
 
 
 @pytest.fixture
@@ -95,6 +102,35 @@ def test_an_owners_withdrawal_takes_out_all_that_somebody_said(site: Site, join:
     assert (action.action, action.target) == ("withdrew", "ann")
     assert dict(action.details) == {"reason": "asked by letter", "entries": 2}
     assert ann.get("/api/history").json()["entries"] == []
+
+
+def test_the_page_names_the_runs_that_rest_on_what_was_withdrawn_as_the_command_does(
+    site: Site, join: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace.create(tmp_path)
+    add_tasks(site, 2)
+    olga, ann = join("olga", Role.OWNER), join("ann")
+    ann.judge(), ann.judge()
+    learnt = workspace.start("reward", {"source": None}, 0, {"feedback": feedback_source(site.store)})
+    aligned = workspace.start("align", {}, 0, {"reward": learnt})
+    for one in (learnt, aligned):
+        with one.recording():
+            one.results["command"] = f"plaudit {one.stage} --set source='a<b>'"
+    assert learnt.id not in olga.get("/lead/people").text
+    sent = olga.send("/lead/people/withdraw", name="ann", reason="asked by letter")
+    page = olga.get(sent.headers["location"]).text
+    assert "Runs that rest on it are named below" in page
+    shown = [tuple(map(html.unescape, row)) for row in STALE_ROW.findall(page)]
+    command = "plaudit {} --set source='a<b>'"
+    assert shown == [("reward-001", "2", command.format("reward")), ("align-001", "2", command.format("align"))]
+    main(["withdraw", "--annotator", "ann", "-w", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert all(f"{run} ({entries} entries): {command}" in said for run, entries, command in shown)
+    assert shown[0][0] not in ann.get("/account").text
+    (learnt.path / "run.json").write_text("{")
+    damaged = olga.get("/lead/people")
+    assert damaged.status_code == 200, "a damaged run keeps nobody from inviting people"
+    assert "a run is damaged" in damaged.text
 
 
 def test_the_dashboard_says_what_there_is_to_know(site: Site, lead: Any, join: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from plaudit.feedback.store import FeedbackStore
@@ -31,14 +32,17 @@ class Stale:
         return f"{self.run.id} is stale: it rests on {entries} of feedback withdrawn since."
 
 
-def find_stale_runs(workspace: Workspace) -> list[Stale]:
-    """Every run that read what was withdrawn since, or was made from such a run; oldest first."""
+def find_stale_runs(workspace: Workspace, store: FeedbackStore | None = None) -> list[Stale]:
+    """Every run that read what was withdrawn since, or was made from such a run; oldest first.
+
+    `store` is the workspace's, where it is open already.
+    """
     runs = workspace.runs()
     readers = [run for run in runs if "seq" in run.inputs.get(ROLE, {})]
     if not readers:
         return []
-    with open_feedback(workspace) as store:
-        gone = {run.id: _withdrawn(run, store) for run in readers}
+    with nullcontext(store) if store else open_feedback(workspace) as opened:
+        gone = {run.id: _withdrawn(run, opened) for run in readers}
     entries = {
         run.id: len(set().union(*(gone.get(ancestor.id, ()) for ancestor in workspace.ancestry(run)))) for run in runs
     }

@@ -13,6 +13,7 @@ Beside what every template is given (`pages.py`):
                           invitations: [.id .role .by .made .expires .known (name it resets, or None)
                           .may_change (you may take it back)],
                           tokens: [.id .holder .name .scope .made .expires .used] that you may revoke,
+                          stale: [.run.id .entries .command] of runs that rest on what was withdrawn (None: unreadable),
                           roles: those that you may give, link: None, or a one-time link to show now and never again,
                           link_role, link_name (None, or whose password it resets)
         POST /lead/people/invite      role                -> the page, with `link`
@@ -37,19 +38,24 @@ Beside what every template is given (`pages.py`):
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
+from plaudit.errors import PlauditError
+from plaudit.stages.stale import Stale
 from plaudit.web.pages import Field, Filled, token_shown, when
 from plaudit.web.people import Account, Role
+from plaudit.web.site import Site
 from plaudit.web.texts import RefusalError
 from plaudit.web.visitors import Leader, Visitor
 from plaudit.web.withdrawals import Waiting
 
 router = APIRouter(prefix="/lead", default_response_class=Response)
+log = logging.getLogger("plaudit.web")
 
 ACTIONS_SHOWN = 200
 NOTICES = {
@@ -198,6 +204,15 @@ def _withdrawal_shown(waiting: Waiting | None) -> dict[str, str] | None:
     return {"by": waiting.by, "due": when(waiting.due.isoformat()) if waiting.stands else ""}
 
 
+def _stale(site: Site) -> list[Stale] | None:
+    """See `people.html`. A damaged run must keep nobody from inviting people."""
+    try:
+        return site.withdrawals.stale_runs()
+    except PlauditError as error:
+        log.warning("%s", error)
+        return None
+
+
 def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Response:
     site, me = visitor.site, visitor.account
     waiting = site.withdrawals.waiting()
@@ -232,5 +247,5 @@ def _people_page(visitor: Visitor, status: int = 200, **context: Any) -> Respons
     tokens = [token_shown(token) for token in site.tokens.all() if token.holder in changeable]
     roles = [str(role) for role in me.role.may_give]
     none = {"link": None, "link_role": None, "link_name": None}
-    lists = {"people": shown, "invitations": invitations, "tokens": tokens, "roles": roles}
+    lists = {"people": shown, "invitations": invitations, "tokens": tokens, "roles": roles, "stale": _stale(site)}
     return visitor.page("people.html", status, **lists | none | context)

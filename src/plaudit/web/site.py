@@ -26,6 +26,7 @@ from plaudit.web.texts import LANGUAGES, teller, translator
 from plaudit.web.throttle import Throttle
 from plaudit.web.tokens import Tokens
 from plaudit.web.withdrawals import Withdrawals
+from plaudit.workspace import Workspace
 
 if TYPE_CHECKING:
     from plaudit.web.oidc import Provider
@@ -123,7 +124,9 @@ class Site:
             lstrip_blocks=True,
         )
         accounts, sessions, throttle = Accounts(store), Sessions(store), Throttle(store)
-        tokens, withdrawals, figures = Tokens(store, secret), Withdrawals(store), Figures(store)
+        tokens, figures = Tokens(store, secret), Figures(store)
+        workspace = Workspace(name=folder.name, feedback=str(database), path=folder)
+        withdrawals = Withdrawals(store, workspace)
         return cls(
             store, secret, accounts, sessions, throttle, tokens, withdrawals, figures, environment, public_url, oidc
         )
