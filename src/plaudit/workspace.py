@@ -48,6 +48,8 @@ class Settings:
     threads: int = 0  # that models compute on; 0: as many as there are cores to use
     template: dict[str, str | bool | int | float] = field(default_factory=dict, hash=False)  # what its chat template
     # is told besides the messages, such as `template = {enable_thinking = false}`
+    reward_template: dict[str, str | bool | int | float] = field(default_factory=dict, hash=False)  # the same for the
+    # chat template of a reward model from elsewhere
 
     def __post_init__(self) -> None:
         if not 0 < self.heldout_share < 1:

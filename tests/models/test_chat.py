@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from plaudit.errors import UsageError
-from plaudit.models.chat import encode_prompt, fit_prompt, set_template_arguments
+from plaudit.models.chat import encode_prompt, fit_prompt, tell_template
 from plaudit.types import Message, Prompt, Role
 
 SYSTEM, USER, ASSISTANT = Role.SYSTEM, Role.USER, Role.ASSISTANT
@@ -74,7 +76,7 @@ def test_a_template_writes_the_date_that_it_is_given_and_takes_arguments(tiny) -
     tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }}{% if enable_thinking is false %} plain{% endif %}"
     asked = prompt((USER, "tea?"))
     assert tokenizer.decode(encode_prompt(tokenizer, asked)) == "01 January 2025"
-    set_template_arguments(tokenizer, {"enable_thinking": False, "today": "2026-03-04"})
+    tell_template(tokenizer, {"enable_thinking": False}, date(2026, 3, 4))
     assert tokenizer.decode(encode_prompt(tokenizer, asked)) == "04 March 2026 plain"
-    with pytest.raises(UsageError, match="no date"):
-        set_template_arguments(tokenizer, {"today": "tomorrow"})
+    tokenizer.chat_template = {"default": tokenizer.chat_template, "tools": "other"}
+    assert tokenizer.decode(encode_prompt(tokenizer, asked)) == "04 March 2026 plain", "of several templates the first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from plaudit.cli import main
 from plaudit.errors import UsageError
+from plaudit.files import content_digest
 from plaudit.stages.align import AlignConfig, align
-from plaudit.workspace import Resume
+from plaudit.workspace import Resume, Workspace
+from tests.stages.test_template import Tomorrow
 
 
 @pytest.fixture
@@ -73,6 +76,64 @@ def test_a_cut_run_keeps_the_scale_that_it_began_with(workspace, classifier, qui
     before = workspace.resumable("align").read_json("reward_scale.json")
     sample(workspace, SampleConfig(answers=3, max_tokens=9), seed=1)
     assert align(workspace, AlignConfig(), seed=0, resume=True).read_json("reward_scale.json") == before
+
+
+WITNESS = (
+    "{% for m in messages %}{{ strftime_now('%d %b %Y') + m['role'] + m['content'] }}{% endfor %}"
+    "{% if strict is defined and strict %}be strict{% endif %}"
+)
+
+
+def test_its_template_is_told_the_day_and_the_arguments_that_the_run_began_with(
+    workspace, classifier, quick_training, monkeypatch, capsys
+) -> None:
+    """Cut before midnight and resumed after it, with another setting by then: the same bytes, and the same proof."""
+    from plaudit.models import external_reward
+    from plaudit.runs import Run
+    from plaudit.stages import template
+    from plaudit.stages.align import align_config
+    from plaudit.stages.evaluate import EvaluateConfig, evaluate
+    from plaudit.stages.sample import SampleConfig, sample
+
+    (Path(classifier) / "chat_template.jinja").write_text(WITNESS)
+    settings = workspace.path / "plaudit.toml"
+    plain = settings.read_text()
+    settings.write_text(f"{plain}reward_template = {{strict = true}}\n")
+    strict = Workspace.open(workspace.path)
+    sample(strict, SampleConfig(answers=2, max_tokens=6), seed=0)
+    config = align_config(quick_training(iterations=2, reward_model=classifier))
+    whole = align(strict, config, seed=0)
+    today = date.fromisoformat(whole.template["day"]).strftime("%d %b %Y")
+    assert whole.template["reward_arguments"] == {"strict": True}
+    assert whole.template["arguments"] == {}, "the model's own are others"
+
+    read, render, log = [], external_reward.render, Run.log
+
+    def watched(*given, **more):
+        read.append(render(*given, **more))
+        return read[-1]
+
+    def cut(run: Run, **metrics: object) -> None:
+        log(run, **metrics)
+        if metrics["step"] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(external_reward, "render", watched)
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "log", cut)
+        with pytest.raises(KeyboardInterrupt):
+            align(strict, config, seed=0)
+    settings.write_text(plain)
+    lax = Workspace.open(workspace.path)
+    monkeypatch.setattr(template, "datetime", Tomorrow)
+    resumed = align(lax, config, seed=0, resume=True)
+    assert content_digest(resumed.adapter_dir) == content_digest(whole.adapter_dir)
+    assert resumed.read_json("reward_scale.json") == whole.read_json("reward_scale.json")
+    evaluate(lax, EvaluateConfig(answers=1), seed=0)
+    assert all(today in text and text.endswith("be strict") for text in read)
+    settings.write_text(f"{plain}reward_template = {{strickt = true}}\n")
+    assert main(["align", "-w", str(workspace.path), "--reward-model", classifier]) == 2
+    assert f"{classifier} reads no `strickt`: correct `reward_template`" in capsys.readouterr().err
 
 
 def test_another_reward_model_under_the_same_name_is_noticed(

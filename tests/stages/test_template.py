@@ -87,4 +87,4 @@ def test_a_template_has_the_workspaces_arguments_and_no_others(
     assert dated.latest("sample").template["arguments"] == {"enable_thinking": False}
     settings.write_text(f"{plain}template = {{enable_thinkin = false}}\n")
     assert main([*SAMPLE, "-w", str(dated.path)]) == 2
-    assert "The model's chat template reads no `enable_thinkin`:" in capsys.readouterr().err
+    assert "reads no `enable_thinkin`: correct `template` in plaudit.toml" in capsys.readouterr().err

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,7 +14,6 @@ from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.hub import ANOTHER, EMBEDDED, folder_of
 from plaudit.models.arithmetic import DTYPES, Arithmetic, choose_arithmetic
-from plaudit.models.chat import set_template_arguments
 from plaudit.models.embedded import embedded_model
 from plaudit.models.runtime import tune
 from plaudit.models.trunk import Trunk
@@ -52,7 +49,6 @@ def load(
     split: int | None = None,
     dtype: str = "auto",
     threads: int = 0,
-    template: Mapping[str, Any] = MappingProxyType({}),
 ) -> LanguageModel:
     """Load the model `name` on the best device there is.
 
@@ -61,7 +57,6 @@ def load(
         split: see `Trunk`.
         dtype: `bf16`, `fp16` or `fp32`, or `auto` for what is fastest here.
         threads: to compute on, for the whole process; 0 for as many as there are cores to use.
-        template: variables of the chat template; see `set_template_arguments`.
 
     Raises:
         UsageError: there is no such model, its architecture cannot be the trunk, or the device does not compute so.
@@ -83,7 +78,6 @@ def load(
         raise no_such_model(name, path, error) from error
     model.to(device)
     separate_pad(tokenizer)
-    set_template_arguments(tokenizer, template)
     loaded = LanguageModel(name, Trunk(model, split), tokenizer, arithmetic)
     _check_tokens(loaded)
     return loaded

@@ -18,9 +18,9 @@ from jinja2.exceptions import TemplateError
 from plaudit.errors import UsageError
 from plaudit.types import Message, Prompt, Role, StopReason
 
-TODAY = "2025-01-01"  # for templates that write a date: a run that goes on over midnight must read the same
+TODAY = date(2025, 1, 1)  # for templates that write a date, where none is told: the same text must read the same
 DATE = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>.*?)(?P=quote)\s*\)""")  # in a template
-ARGUMENTS = "template_arguments"  # attribute of a tokenizer
+TOLD = "template_told"  # attribute of a tokenizer: the arguments of its chat template, and the day
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,14 @@ class EncodedPrompt:
     is_cut: bool = False  # the newest message alone was too long: its beginning is missing
 
 
-def set_template_arguments(tokenizer: Any, arguments: Mapping[str, Any]) -> None:
-    """Variables of the chat template, such as `enable_thinking`; `today` (ISO) is the date that a template may write.
+def tell_template(tokenizer: Any, arguments: Mapping[str, Any], today: date = TODAY) -> None:
+    """Variables of the chat template, such as `enable_thinking`, and the day whose date it may write."""
+    setattr(tokenizer, TOLD, (dict(arguments), today))
 
-    Raises:
-        UsageError: `today` is no date.
-    """
-    try:
-        date.fromisoformat(str(arguments.get("today", TODAY)))
-    except ValueError:
-        raise UsageError(f"today = {arguments['today']} is no date: write it as {TODAY}.") from None
-    setattr(tokenizer, ARGUMENTS, dict(arguments))
+
+def template_of(tokenizer: Any) -> str:
+    """The chat template, of several the default one; empty where there is none."""
+    return str(tokenizer.get_chat_template()) if tokenizer.chat_template else ""
 
 
 def encode_prompt(tokenizer: Any, prompt: Prompt, limit: int | None = None) -> list[int]:
@@ -110,9 +107,9 @@ def render(tokenizer: Any, messages: Sequence[Message], what: str, *, add_genera
     Raises:
         UsageError: the template refuses it, for example a system message, or two turns of one side in a row.
     """
-    arguments = dict(getattr(tokenizer, ARGUMENTS, {}))
-    today = date.fromisoformat(str(arguments.pop("today", TODAY)))
-    template = DATE.sub(lambda call: json.dumps(today.strftime(call["format"])), tokenizer.chat_template)
+    arguments, today = getattr(tokenizer, TOLD, None) or ({}, TODAY)
+    # the library takes no other clock than today's, so the date is written into the template
+    template = DATE.sub(lambda call: json.dumps(today.strftime(call["format"])), template_of(tokenizer))
     turns = [{"role": str(m.role), "content": m.content} for m in messages]
     try:
         text: str = tokenizer.apply_chat_template(

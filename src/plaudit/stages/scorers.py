@@ -20,6 +20,7 @@ from plaudit.progress import say
 from plaudit.runs import Run
 from plaudit.stages.reward import SCORES_FILE
 from plaudit.stages.sessions import REWARD_MODEL, pin, require_same
+from plaudit.stages.template import REWARD_ARGUMENTS, tell
 from plaudit.types import Prompt, Response, seed_for
 from plaudit.workspace import Workspace
 
@@ -46,6 +47,8 @@ def scorer_of(workspace: Workspace, align: Run, model: LanguageModel, run: Run) 
     external = ExternalReward.load(align.config["reward_model"], model.arithmetic.dtype)
     pin(run, REWARD_MODEL, external.name)
     require_same(align, run, REWARD_MODEL)
+    if REWARD_ARGUMENTS in align.template:  # a run of an earlier version began without
+        tell(external.tokenizer, align, REWARD_ARGUMENTS)
     external.scale = Scale(**align.read_json(SCALE_FILE))
     return external
 
@@ -62,6 +65,9 @@ def prepare_scorer(
         return scorer_of(workspace, align, model, align)
     external = ExternalReward.load(align.config["reward_model"], model.arithmetic.dtype)
     pin(align, REWARD_MODEL, external.name)
+    align.template.setdefault(REWARD_ARGUMENTS, dict(workspace.reward_template))
+    tell(external.tokenizer, align, REWARD_ARGUMENTS)
+    align.save()  # before the scale, which is of scores that were given with these
     by_id = {prompt.id: prompt for prompt in prompts}
     stored = sorted(store.responses(by_id.keys()), key=lambda answer: answer.id)
     if len(stored) < FEWEST_ANSWERS:
