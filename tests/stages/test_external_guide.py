@@ -88,7 +88,7 @@ def test_its_template_is_told_the_day_and_the_arguments_that_the_run_began_with(
     workspace, classifier, quick_training, monkeypatch, capsys
 ) -> None:
     """Cut before midnight and resumed after it, with another setting by then: the same bytes, and the same proof."""
-    from plaudit.models import external_reward
+    from plaudit.models import chat
     from plaudit.runs import Run
     from plaudit.stages import template
     from plaudit.stages.align import align_config
@@ -107,18 +107,19 @@ def test_its_template_is_told_the_day_and_the_arguments_that_the_run_began_with(
     assert whole.template["reward_arguments"] == {"strict": True}
     assert whole.template["arguments"] == {}, "the model's own are others"
 
-    read, render, log = [], external_reward.render, Run.log
+    read, render, log = [], chat.render, Run.log
 
-    def watched(*given, **more):
-        read.append(render(*given, **more))
-        return read[-1]
+    def watched(tokenizer, *given, **more):
+        text = render(tokenizer, *given, **more)
+        read.extend([text] if tokenizer.name_or_path == classifier else [])
+        return text
 
     def cut(run: Run, **metrics: object) -> None:
         log(run, **metrics)
         if metrics["step"] == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(external_reward, "render", watched)
+    monkeypatch.setattr(chat, "render", watched)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "log", cut)
         with pytest.raises(KeyboardInterrupt):
@@ -130,6 +131,7 @@ def test_its_template_is_told_the_day_and_the_arguments_that_the_run_began_with(
     assert content_digest(resumed.adapter_dir) == content_digest(whole.adapter_dir)
     assert resumed.read_json("reward_scale.json") == whole.read_json("reward_scale.json")
     evaluate(lax, EvaluateConfig(answers=1), seed=0)
+    assert read
     assert all(today in text and text.endswith("be strict") for text in read)
     settings.write_text(f"{plain}reward_template = {{strickt = true}}\n")
     assert main(["align", "-w", str(workspace.path), "--reward-model", classifier]) == 2

@@ -2,6 +2,10 @@
 
 How an answer ended is kept: a finished one carries the end-of-sequence token, one cut at the length limit does not.
 A conversation that is too long loses whole turns, the oldest first; what the system said stays.
+
+Only the chat template writes control tokens. What people wrote is text, also where it reads `<|im_start|>`: a tokenizer
+would take that for the beginning of a turn, and a prompt could forge one. So it is cut in two there, which no tokenizer
+takes for a token, and encoded part by part. Text without control tokens has one part, and the ids that it always had.
 """
 
 from __future__ import annotations
@@ -9,8 +13,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from itertools import count
 from typing import Any
 
 from jinja2.exceptions import TemplateError
@@ -20,6 +26,7 @@ from plaudit.types import Message, Prompt, Role, StopReason
 
 TODAY = date(2025, 1, 1)  # for templates that write a date, where none is told: the same text must read the same
 DATE = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>.*?)(?P=quote)\s*\)""")  # in a template
+CUTS = "control_cuts"  # attribute of a tokenizer: the chat template that it was made for, and where to cut a text
 TOLD = "template_told"  # attribute of a tokenizer: the arguments of its chat template, and the day
 
 
@@ -75,7 +82,7 @@ def _oldest_turn(messages: Sequence[Message]) -> list[Message]:
 
 
 def _cut_newest(tokenizer: Any, messages: Sequence[Message], prompt: Prompt, limit: int) -> list[int]:
-    newest = list(tokenizer(messages[-1].content, add_special_tokens=False)["input_ids"])
+    newest = encode_text(tokenizer, messages[-1].content)
     keep = limit - len(_encode(tokenizer, [*messages[:-1], Message(messages[-1].role, "")], prompt))
     while keep > 0:
         content = tokenizer.decode(newest[-keep:])
@@ -88,17 +95,74 @@ def _cut_newest(tokenizer: Any, messages: Sequence[Message], prompt: Prompt, lim
 
 def _encode(tokenizer: Any, messages: Sequence[Message], prompt: Prompt) -> list[int]:
     if tokenizer.chat_template:
-        text = render(tokenizer, messages, f"the prompt {prompt.id}", add_generation_prompt=True)
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        return encode_turns(tokenizer, messages, f"the prompt {prompt.id}", add_generation_prompt=True)
     # a base model without a template: plain turns, as InstructGPT's few-shot prompts
     text = "".join(f"{str(m.role).capitalize()}: {m.content}\n\n" for m in messages) + "Assistant:"
-    return beginning(tokenizer) + list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return beginning(tokenizer) + encode_text(tokenizer, text)
+
+
+def encode_turns(tokenizer: Any, messages: Sequence[Message], what: str, *, add_generation_prompt: bool) -> list[int]:
+    """Token ids of the conversation as the chat template writes it. UsageError as `render`.
+
+    Where a message is to be cut, a mark that is in no message goes through the template with it.
+    """
+    marks = (f"\ufdd0{n}\ufdd1" for n in count())
+    mark = next(mark for mark in marks if not any(mark in m.content for m in messages))
+    cuts = control_cuts(tokenizer)
+    marked = [Message(m.role, cuts.sub(mark, m.content)) for m in messages]
+    text = render(tokenizer, marked, what, add_generation_prompt=add_generation_prompt)
+    return _encode_parts(tokenizer, text.split(mark))
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of what somebody wrote, without a control token."""
+    return _encode_parts(tokenizer, control_cuts(tokenizer).split(text))
+
+
+def _encode_parts(tokenizer: Any, parts: Sequence[str]) -> list[int]:
+    return [token for part in parts for token in tokenizer(part, add_special_tokens=False)["input_ids"]]
+
+
+def control_cuts(tokenizer: Any) -> re.Pattern[str]:
+    """The places, between two characters, at which a text is cut so that it holds no control token."""
+    template, cuts = getattr(tokenizer, CUTS, (None, None))
+    if cuts is None or template != tokenizer.chat_template:
+        rests: dict[str, list[str]] = {}
+        for token in _control_tokens(tokenizer):
+            rests.setdefault(token[:1], []).append(re.escape(token[1:]))
+        places = [f"(?<={re.escape(first)})(?={'|'.join(its)})" for first, its in rests.items()]
+        cuts = re.compile("|".join(places) or "(?!)")
+        setattr(tokenizer, CUTS, (tokenizer.chat_template, cuts))
+    return cuts
+
+
+def _control_tokens(tokenizer: Any) -> list[str]:
+    """What the tokenizer calls special, and the signs that its template writes around turns, special or not.
+
+    Not what it writes after the last turn, such as `<think>`: that belongs to an answer.
+    """
+    turns = [Message(role, "…") for role in (Role.USER, Role.ASSISTANT, Role.USER)]
+    around_turns = ""
+    if tokenizer.chat_template:
+        with suppress(UsageError):
+            around_turns = render(tokenizer, turns, "a question", add_generation_prompt=False).rpartition("…")[0]
+    added = [token for token in tokenizer.added_tokens_decoder.values() if len(token.content) > 1]
+    signs = {token.content for token in added if token.content in around_turns and re.search(r"[^\w\s]", token.content)}
+    return sorted({token.content for token in added if token.special} | signs)
 
 
 def beginning(tokenizer: Any) -> list[int]:
     """What the tokenizer itself begins a text with: a BOS, or nothing."""
+    return around(tokenizer)[0]
+
+
+def around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What the tokenizer itself begins and ends a text with."""
     whole, plain = (list(tokenizer("a", add_special_tokens=special)["input_ids"]) for special in (True, False))
-    return whole[: whole.index(plain[0])] if plain and plain[0] in whole else []
+    if not plain or plain[0] not in whole:
+        return [], []
+    first = whole.index(plain[0])
+    return whole[:first], whole[first + len(plain) :]
 
 
 def render(tokenizer: Any, messages: Sequence[Message], what: str, *, add_generation_prompt: bool) -> str:
@@ -126,7 +190,7 @@ def render(tokenizer: Any, messages: Sequence[Message], what: str, *, add_genera
 
 def encode_answer(tokenizer: Any, text: str, stop_reason: StopReason, limit: int | None = None) -> list[int]:
     """Token ids of an answer, with the end-of-sequence token where it ended by itself and fits into `limit`."""
-    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    ids = encode_text(tokenizer, text)
     if stop_reason is StopReason.EOS:
         ids.append(tokenizer.eos_token_id)
     return ids[:limit] if limit else ids

@@ -18,7 +18,7 @@ from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.arithmetic import DTYPES
 from plaudit.models.catalog import OWN_CODE, load_whole, quiet_transformers
-from plaudit.models.chat import beginning, render
+from plaudit.models.chat import around, encode_text, encode_turns
 from plaudit.models.packing import Packed, microbatches
 from plaudit.types import Message, Prompt, Response, Role
 
@@ -106,16 +106,13 @@ class ExternalReward:
     def _encode(self, prompt: Prompt, answer: Response) -> list[int]:
         """Token ids with what the tokenizer begins a text with; of too long a text the newest."""
         turns = (*prompt.messages, Message(Role.ASSISTANT, answer.text))
+        first, last = ([], []) if self.tokenizer.chat_template else around(self.tokenizer)
         if self.tokenizer.chat_template:
-            text = render(self.tokenizer, turns, f"the prompt {prompt.id}", add_generation_prompt=False)
+            ids = encode_turns(self.tokenizer, turns, f"the prompt {prompt.id}", add_generation_prompt=False)
         else:
-            text = "\n\n".join(f"{str(m.role).capitalize()}: {m.content}" for m in turns)
-        ids = list(self.tokenizer(text, add_special_tokens=not self.tokenizer.chat_template)["input_ids"])
-        limit = self._longest()
-        if len(ids) <= limit:
-            return ids
-        first = [] if self.tokenizer.chat_template else beginning(self.tokenizer)
-        return first + ids[len(first) - limit :]
+            ids = encode_text(self.tokenizer, "\n\n".join(f"{str(m.role).capitalize()}: {m.content}" for m in turns))
+        room = max(0, self._longest() - len(first) - len(last))
+        return [*first, *ids[max(0, len(ids) - room) :], *last]
 
     def _longest(self) -> int:
         """LONGEST tokens, or as many as the network has positions for: RoBERTa's kin count from after the pad token."""
