@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
-from plaudit.models.catalog import load, locate, no_such_model, separate_pad
+from plaudit.models.catalog import load, locate, separate_pad
 from plaudit.models.external_reward import ExternalReward
 
 NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
@@ -93,12 +94,35 @@ def test_pad_is_never_the_end(tiny) -> None:
         assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
 
 
+def test_a_pad_out_of_the_vocabulary_is_written_like_any_word(tiny_folder: Path, tmp_path: Path) -> None:
+    """A vocabulary without a spare special token, as GPT-2's: its first token is "!", and stands in for a pad."""
+    folder = copy_of(tiny_folder, tmp_path / "m")
+    file = folder / "tokenizer.json"
+    stored = json.loads(file.read_text())
+    stored["added_tokens"] = [token for token in stored["added_tokens"] if token["content"] != "<pad>"]
+    file.write_text(json.dumps(stored))
+    change(folder / "tokenizer_config.json", pad_token=None)
+    model = load(str(folder))
+    assert model.tokenizer.pad_token_id == 0
+    assert model.trunk.head.forbidden.tolist() == [model.tokenizer.bos_token_id], "the pad is a word here"
+
+
 def copy_of(tiny_folder: Path, folder: Path) -> Path:
     return Path(shutil.copytree(tiny_folder, folder))
 
 
 def change(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+QUANTISED = (  # as such models' own config.json says it
+    {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+    {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True},
+    {"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": True},
+    {"quant_method": "fp8", "activation_scheme": "dynamic", "fmt": "e4m3", "weight_block_size": [128, 128]},
+    {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]},
+    {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {}},
+)
 
 
 def test_weights_that_are_not_there_are_named(tiny_folder: Path, tmp_path: Path) -> None:
@@ -123,9 +147,11 @@ def test_torn_weights_and_quantised_ones_are_refused_in_a_sentence(tiny_folder: 
     with pytest.raises(UsageError, match=r"The model in .*torn could not be loaded: ") as refused:
         load(str(torn))
     assert "\n" not in str(refused.value)
-    change(quantised / "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
-    with pytest.raises(UsageError, match="are quantised"):
-        load(str(quantised))
+    for how in QUANTISED:
+        change(quantised / "config.json", quantization_config=how)
+        for loads in (load, ExternalReward.load):
+            with pytest.raises(UsageError, match="are quantised"):
+                loads(str(quantised))
 
 
 def test_every_end_that_is_declared_ends_an_answer(tiny_folder: Path, tmp_path: Path) -> None:
@@ -152,20 +178,71 @@ def test_a_tokenizer_that_does_not_belong_and_one_without_an_end_are_refused(tin
         load(str(endless))
 
 
-@pytest.mark.parametrize(
-    ("status", "says"),
-    [(401, "private, gated"), (403, "private, gated"), (500, r"answered 500\): try again"), (404, "no model")],
-)
-def test_what_the_hub_answers_is_said(status: int, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Answer:
-        status_code = status
+GATED = {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to model some/model is restricted."}
+ABSENT = {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
 
-    cause = RuntimeError("from the hub")
-    cause.response = Answer()  # type: ignore[attr-defined]
-    error = OSError("could not load")
-    error.__cause__ = cause
-    monkeypatch.setattr(hub, "ready", lambda: True)
-    assert re.search(says, str(no_such_model("some/model", "some/model", error)))
+
+@pytest.fixture
+def hub_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[int, dict[str, str]], None]]:
+    """A hub of our own, which is there and answers whatever it is asked for as it is told."""
+    told: list[tuple[int, dict[str, str]]] = []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            status, headers = told[-1] if self.path != "/" else (200, {})
+            self.send_response(status)
+            for name, value in ({"Content-Length": "0"} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        do_GET = do_HEAD
+
+        def log_message(self, *_: object) -> None:
+            """Not on the screen."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)  # its pauses between tries
+    yield lambda status, headers: told.append((status, headers))
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("loads", [load, ExternalReward.load], ids=["trunk", "reward model"])
+@pytest.mark.parametrize(
+    ("status", "headers", "says"),
+    [
+        (401, GATED, "private, gated, or not there. Accept its terms on huggingface.co"),
+        (403, GATED, "private, gated, or not there. Accept its terms on huggingface.co"),
+        (401, ABSENT, "private, gated, or not there. Accept its terms on huggingface.co"),
+        (404, ABSENT, "There is no model some/model: give a folder in Hugging Face format, "),
+        (500, {}, "The hub could not give some/model (it answered 500): try again later."),
+        (503, {}, "The hub could not give some/model (it answered 503): try again later."),
+        (429, {}, "The hub could not give some/model (it answered 429): try again later."),
+    ],
+)
+def test_what_the_hub_answers_is_said(hub_answers, loads, status: int, headers: dict[str, str], says: str) -> None:
+    hub_answers(status, headers)
+    with pytest.raises(PlauditError, match=re.escape(says)) as refused:
+        loads("some/model")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("loads", [load, ExternalReward.load], ids=["trunk", "reward model"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+def test_a_torn_file_is_a_sentence(tiny_folder: Path, tmp_path: Path, loads, file: str, share: float) -> None:
+    folder = copy_of(tiny_folder, tmp_path / "torn")
+    whole = (folder / file).read_bytes()
+    (folder / file).write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(UsageError, match=r"The model in .*torn could not be loaded: ") as refused:
+        loads(str(folder))
+    assert "\n" not in str(refused.value)
 
 
 def test_adapters_name_a_base_that_others_can_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

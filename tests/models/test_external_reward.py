@@ -9,7 +9,7 @@ import torch
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.external_reward import ExternalReward
-from plaudit.types import Prompt, Response
+from plaudit.types import Message, Prompt, Response, Role
 
 PROMPT = Prompt.from_text("how do I make tea?")
 ANSWERS = [Response(PROMPT.id, text) for text in ("boil the water", "wait.", "I do not know, but water is a start.")]
@@ -61,8 +61,23 @@ def test_what_cannot_guide_is_refused(reward: ExternalReward, tiny_folder: Path,
         reward.normalise([PROMPT] * 2, ANSWERS[:1] * 2)
     with pytest.raises(UsageError, match="gives 3 numbers for a text"):
         ExternalReward.load(classifier(tiny_folder, tmp_path / "three", labels=3))
-    with pytest.raises(UsageError, match="could not be loaded"):
+    with pytest.raises(UsageError, match="There is no model folder"):
         ExternalReward.load(str(tmp_path / "nothing"))
+
+
+def test_a_tokenizer_larger_than_the_embedding_and_a_template_that_refuses_are_sentences(
+    reward: ExternalReward, tmp_path: Path
+) -> None:
+    asked = Prompt((Message(Role.SYSTEM, "be kind"), Message(Role.USER, "tea?")))
+    reward.tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}x"
+    )
+    with pytest.raises(UsageError, match=rf"refuses the prompt {asked.id} \(system, user, assistant\): System role"):
+        reward.raw([asked], [Response(asked.id, "wait.")])
+    reward.tokenizer.add_tokens([f"new{n}" for n in range(5)])
+    reward.tokenizer.save_pretrained(reward.name)
+    with pytest.raises(UsageError, match=r"tokenizer of .* has 292 tokens and its model 287"):
+        ExternalReward.load(reward.name)
 
 
 def test_no_token_is_taken_for_padding(tiny_folder: Path, tmp_path: Path) -> None:

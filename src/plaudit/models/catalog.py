@@ -145,19 +145,26 @@ def _check_tokens(model: LanguageModel) -> None:
     row of the embedding without a token.
     """
     size, known = model.trunk.head.weight.shape[0], model.tokenizer.get_vocab()
-    largest = max(known.values())
-    if largest >= size:
-        raise UsageError(
-            f"The tokenizer of {model.name} has {largest + 1} tokens and its model {size}: they are of different "
-            "models, or tokens were added without resizing the embedding."
-        )
+    check_vocabulary(model.name, model.tokenizer, size)
     if not model.end_ids:
         raise UsageError(
             f"{model.name} has no end-of-sequence token, so no answer would ever end: set eos_token in its "
             "tokenizer_config.json."
         )
     nameless = set(range(size)) - set(known.values())
-    model.trunk.head.forbid({*model.tokenizer.all_special_ids, *nameless} - set(model.end_ids))
+    # A pad that `separate_pad` took from the vocabulary is a word all the same: GPT-2's first is "!".
+    unseen = set(model.tokenizer.all_special_ids) & set(model.tokenizer.added_tokens_decoder)
+    model.trunk.head.forbid({*unseen, *nameless} - set(model.end_ids))
+
+
+def check_vocabulary(name: str, tokenizer: Any, size: int) -> None:
+    """UsageError where the tokenizer has tokens for which the model, with `size` of them, has no embedding."""
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= size:
+        raise UsageError(
+            f"The tokenizer of {name} has {largest + 1} tokens and its model {size}: they are of different models, or "
+            "tokens were added without resizing the embedding."
+        )
 
 
 def locate(name: str) -> str:
@@ -189,8 +196,8 @@ def separate_pad(tokenizer: Any) -> None:
     tokenizer.pad_token = spare[0] if spare else tokenizer.convert_ids_to_tokens(0)
 
 
-def no_such_model(name: str, path: str, error: Exception) -> PlauditError:
-    """Why `name` could not be loaded, as far as its folder, the hub or the error says."""
+def no_such_model(name: str, path: str, error: Exception, otherwise: str = ANOTHER) -> PlauditError:
+    """Why `name` could not be loaded, as far as its folder, the hub or the error says; what else to do, at the end."""
     folder, reason = Path(path), (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     if folder.is_dir():
         # safetensors takes a file that it may not read for one that is not there, so the files are asked themselves
@@ -204,10 +211,10 @@ def no_such_model(name: str, path: str, error: Exception) -> PlauditError:
     if not hub.ready():
         return UsageError(
             f"The model {name} is neither a folder nor in the local Hugging Face cache, and the hub cannot be reached: "
-            f"connect once, copy the model here and give its path, or {ANOTHER}."
+            f"connect once, copy the model here and give its path, or {otherwise}."
         )
     return UsageError(
-        f"There is no model {name}: give {EMBEDDED}, a folder in Hugging Face format, or the id of a model on the hub."
+        f"There is no model {name}: give a folder in Hugging Face format, the id of a model on the hub, or {otherwise}."
     )
 
 

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models.arithmetic import DTYPES
-from plaudit.models.catalog import OWN_CODE, load_whole, quiet_transformers
+from plaudit.models.catalog import (
+    check_vocabulary,
+    load_whole,
+    locate,
+    no_such_model,
+    quiet_transformers,
+    tokenizer_of,
+)
 from plaudit.models.chat import around, encode_text, encode_turns
 from plaudit.models.packing import Packed, microbatches
 from plaudit.types import Message, Prompt, Response, Role
@@ -25,6 +30,7 @@ from plaudit.types import Message, Prompt, Response, Role
 TOKENS_AT_ONCE = 4096
 LONGEST = 1024  # tokens of conversation and answer
 NO_TOKEN = -1
+OTHERWISE = "leave --reward-model out to be guided by a run of `plaudit reward`"
 
 
 @dataclass(frozen=True)
@@ -48,23 +54,20 @@ class ExternalReward:
 
         Raises:
             UsageError: there is no such model, or it does not give one number for a text.
+            PlauditError: the model's files may not be read, or the hub is in trouble.
         """
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
 
         quiet_transformers()
-        if not Path(name).is_dir():
-            hub.ready()
+        path = locate(name)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name, **OWN_CODE)
-            network: Any = load_whole(AutoModelForSequenceClassification, name, name, DTYPES[dtype])
+            tokenizer = tokenizer_of(path)
+            network: Any = load_whole(AutoModelForSequenceClassification, path, name, DTYPES[dtype])
         except UsageError:
             raise
-        except Exception as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise UsageError(
-                f"The reward model {name} could not be loaded ({reason}): give a run of `plaudit reward`, a folder, or "
-                "the id of a sequence classifier on the hub."
-            ) from error
+        except Exception as error:  # as of the trunk
+            raise no_such_model(name, path, error, OTHERWISE) from error
+        check_vocabulary(name, tokenizer, network.get_input_embeddings().weight.shape[0])
         if network.config.num_labels != 1:
             raise UsageError(f"{name} gives {network.config.num_labels} numbers for a text; a reward model gives one.")
         # A decoder's classifier reads the last token that is not padding, by identity. Nothing is padded here, and no
