@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plaudit.train import losses
 from plaudit.train.adaptive_kl import AdaptiveKL
 from plaudit.train.losses import (
     bradley_terry_loss,
@@ -12,6 +15,7 @@ from plaudit.train.losses import (
     gae,
     leave_one_out,
     masked_mean,
+    sampler_weights,
     whiten,
 )
 
@@ -116,3 +120,30 @@ def test_the_controller_steers_towards_its_target():
     assert kl.coefficient == pytest.approx(0.05 * 1.1)  # the error is clipped at 0.2
     kl.update(5.4, episodes=50)
     assert kl.coefficient == pytest.approx(0.05 * 1.1 * 0.95)
+
+
+def test_a_samplers_small_gap_weighs_nothing_and_a_large_one_at_most_two() -> None:
+    trained = torch.tensor([[-1.0, -2.0, 0.0], [-1.0, -2.0, 0.0], [-1.0, -2.0, 0.0], [-1.0, -2.0, 0.0]])
+    apart = torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.15, 0.0], [0.3, 0.3, 0.0], [-0.2, 5.0, 0.0]])
+    weights = sampler_weights(trained, trained - apart)
+    assert torch.equal(weights[:2], torch.ones(2, 3)), "not a bit of what is computed in fp32 changes"
+    torch.testing.assert_close(weights[2], torch.tensor([0.3, 0.3, 0.0]).exp())
+    torch.testing.assert_close(weights[3], torch.tensor([math.exp(-0.2), 2.0, 1.0]))
+    assert not sampler_weights(trained.clone().requires_grad_(), trained - apart).requires_grad
+
+
+def test_weighed_tokens_give_the_trained_policys_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In expectation over what another sampler writes, by enumeration of all its tokens."""
+    monkeypatch.setattr(losses, "LARGE_GAP_NATS", 0.0)
+    logits = torch.tensor([0.3, -0.4, 0.8, 0.1], dtype=torch.float64, requires_grad=True)
+    sampler = (logits.detach() + torch.tensor([0.2, -0.3, 0.1, -0.2])).softmax(0)
+    worth = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
+
+    def gradient(drawn: torch.Tensor, weighs: bool) -> torch.Tensor:
+        logprobs = logits.log_softmax(0)
+        weights = sampler_weights(logprobs[:, None], sampler.log()[:, None])[:, 0] if weighs else 1.0
+        return torch.autograd.grad((drawn * worth * weights * logprobs).sum(), logits)[0]
+
+    right = gradient(logits.detach().softmax(0), weighs=False)
+    torch.testing.assert_close(gradient(sampler, weighs=True), right)
+    assert not torch.allclose(gradient(sampler, weighs=False), right, atol=0.1)

@@ -8,6 +8,7 @@ import torch
 from plaudit.errors import NotFiniteError, PlauditError
 from plaudit.models.catalog import load
 from plaudit.models.logprobs import answer_logprobs
+from plaudit.models.lora import AdaptedLinear
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.checkpoint import load_checkpoint
@@ -263,3 +264,26 @@ def test_ppo_runs_on_a_reward_model_of_its_own_trunk(tiny, made_up, tmp_path):
     assert rows[0].get("policy_loss") is None  # the critic's warm-up
     assert rows[1]["value_loss"] > 0
     assert {"kl_nats", "clip_share", "approx_kl_nats", "explained_variance", "entropy_nats"} <= rows[-1].keys()
+
+
+@pytest.mark.parametrize("module", ["rloo", "ppo"])
+def test_only_a_sampler_that_is_far_off_is_corrected(tiny_folder, module, tmp_path, monkeypatch):
+    """By not a bit in fp32. Far off is a sampler whose merged weights are rounded to eighths."""
+    algorithm, merge = {"rloo": rloo, "ppo": ppo}[module], AdaptedLinear.merge
+
+    def coarse(layer, name):
+        merge(layer, name)
+        layer.merged = (layer.merged * 8).round() / 8
+
+    def train(merging, *weigh):
+        with monkeypatch.context() as patch:
+            patch.setattr(AdaptedLinear, "merge", merging)
+            for instead in weigh:
+                patch.setattr(f"plaudit.train.{module}.sampler_weights", instead)
+            folder = tmp_path / f"{merging.__name__} {len(weigh)}"
+            return run(fresh(tiny_folder), algorithm(2), folder)
+
+    for merging in (merge, coarse):
+        weighed, plain = train(merging), train(merging, lambda trained, _: torch.ones_like(trained))
+        assert all(torch.equal(weighed[name], plain[name]) for name in weighed) == (merging is merge)
+        assert all(tensor.isfinite().all() for tensor in weighed.values())

@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LARGE_GAP_NATS = 0.5  # of a whole answer, between sampler and trainer
+MOST_WEIGHT = 2.0  # of a token
+
 
 def masked_mean(values: Tensor, present: Tensor) -> Tensor:
     """Mean of `values` where `present`; any equal shapes."""
@@ -82,6 +85,19 @@ def leave_one_out(scores_PK: Tensor) -> Tensor:
     if K < 2:
         raise ValueError("leave-one-out needs at least two answers to each prompt")
     return (scores_PK - scores_PK.mean(1, keepdim=True)) * (K / (K - 1))
+
+
+def sampler_weights(trained_AT: Tensor, sampled_AT: Tensor) -> Tensor:
+    """(A, T): how much likelier the trained policy writes each token than the sampler that wrote it, at most 2.
+
+    Truncated importance sampling (Ionides 2008; for language models Yao et al. 2025, "Your efficient RL framework
+    secretly brings you off-policy RL training"). In bf16 the sampler folds the adapter into rounded weights, and both
+    are not quite one policy. Rounding alone is a tenth of a nat an answer and lost in the noise, so what is below
+    LARGE_GAP_NATS weighs exactly 1. Both arguments are (A, T) log-probabilities, 0 at padding.
+    """
+    gaps_AT = trained_AT.detach() - sampled_AT
+    is_large_A1 = gaps_AT.sum(1, keepdim=True).abs() > LARGE_GAP_NATS
+    return torch.where(is_large_A1, gaps_AT.exp().clamp(max=MOST_WEIGHT), 1.0)
 
 
 def explained_variance(values: Tensor, returns: Tensor, present: Tensor) -> float:

@@ -6,7 +6,8 @@ is a second adapter and head on the same trunk; it starts from the reward model 
 already "the reward if the answer ended here". Advantages by GAE, whitened over the whole batch, padding left out.
 
 Departures: the policy starts to learn after `critic_warmup` iterations, in which only the critic does. The ratio's
-denominator is taken in the first pass, by the training forward, so it needs no correction for the sampler's rounding.
+denominator is taken in the first pass, by the training forward. Where the sampler's rounding makes it another policy
+than that by far, its tokens are weighed (`losses.sampler_weights`).
 
 Shapes: A answers of a micro-batch, T tokens, S = T + 1 states; B rows, L positions, D hidden size; N tokens of all.
 """
@@ -26,7 +27,14 @@ from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.lora import LoraSettings
 from plaudit.models.reward_model import RewardModel, ScalarHead, Scorer, default_depth, prefix_features
 from plaudit.train.configs import PpoConfig
-from plaudit.train.losses import clipped_policy_loss, clipped_value_loss, explained_variance, gae, whiten
+from plaudit.train.losses import (
+    clipped_policy_loss,
+    clipped_value_loss,
+    explained_variance,
+    gae,
+    sampler_weights,
+    whiten,
+)
 from plaudit.train.rollouts import Rollout, sampler_gap
 from plaudit.train.steps import finite_loss, take_step
 from plaudit.types import seed_for
@@ -162,7 +170,8 @@ class Ppo:
         losses_AT, clipped_AT = clipped_policy_loss(
             logprobs_AT, estimate.old_logprobs_AT, estimate.advantages_AT, self.config.clip
         )
-        loss = (losses_AT * present_AT).sum() / tokens
+        weights_AT = sampler_weights(estimate.old_logprobs_AT, rollout.sampled_AT)
+        loss = (losses_AT * weights_AT * present_AT).sum() / tokens
         value = finite_loss(loss, "the actor")
         loss.backward()
         moved_AT = logprobs_AT.detach() - estimate.old_logprobs_AT

@@ -2,7 +2,8 @@
 
 Several answers to each prompt; an answer is worth its score less the mean score of the others to the same prompt. The
 whole answer is one action, so the KL penalty is part of its score. One optimisation step an iteration, on the policy
-that wrote the answers: no ratio, no clipping, nothing to go stale.
+that wrote the answers: no ratio, no clipping, nothing to go stale. Only where the sampler's rounding makes that another
+policy by far, its tokens are weighed (`losses.sampler_weights`).
 
 Departures from the paper: advantages are divided by their standard deviation over the batch, so that the learning rate
 means the same for every reward model; the loss is a mean over tokens of the batch, not over answers.
@@ -22,7 +23,7 @@ from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.lora import LoraSettings
 from plaudit.models.reward_model import Scorer
 from plaudit.train.configs import RlooConfig
-from plaudit.train.losses import leave_one_out
+from plaudit.train.losses import leave_one_out, sampler_weights
 from plaudit.train.rollouts import Rollout, sampler_gap
 from plaudit.train.steps import finite_loss, take_step
 from plaudit.types import seed_for
@@ -53,7 +54,8 @@ class Rloo:
                 self.backbone, self.policy, rollout.lower_BLD, rollout.packed, self.config.rollout.temperature
             )
             trained_AT.append(logprobs_AT.detach())
-            loss = -(advantage_A[:, None] * logprobs_AT).sum() / tokens
+            weights_AT = sampler_weights(logprobs_AT, rollout.sampled_AT)
+            loss = -(advantage_A[:, None] * weights_AT * logprobs_AT).sum() / tokens
             figures["policy_loss"] += finite_loss(loss, "the policy")
             loss.backward()
             figures["entropy_nats"] += float(entropy_AT.sum()) / tokens
