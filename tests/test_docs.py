@@ -138,6 +138,17 @@ def test_the_tables_are_those_of_the_results(result: Path) -> None:
     assert result.with_suffix(".md").read_text(encoding="utf-8") == table_of(result), "run `python -m bench --tables`"
 
 
+def test_the_map_by_question_names_what_is_there() -> None:
+    """CONTRIBUTING.md says where RLOO's advantage is, a ranking's pairs, the steering of KL, and so on."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    places = re.findall(r"`([\w/]+\.py)`((?:,? `\w+`)+)", page)
+    named = [(file, name) for file, names in places for name in re.findall(r"`(\w+)`", names)]
+    assert len(named) >= 10
+    for file, name in named:
+        text = (ROOT / "src" / "plaudit" / file).read_text(encoding="utf-8")
+        assert re.search(rf"^ *(?:def|class) {name}\b", text, re.MULTILINE), f"{name} is not in {file}"
+
+
 def test_a_wrong_page_is_found_out() -> None:
     page = "See `plaudit rnus -w DIR`.\n```\n$ plaudit runs --jsn | head  # --no\nplaudit init \\\n  --seed 1\n```\n"
     assert [wrong(words) for words in shown_commands(page)] == ["there is no command rnus", "runs has no --jsn", None]
