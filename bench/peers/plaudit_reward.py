@@ -1,0 +1,56 @@
+"""Plaudit's reward model: it learns from the job's pairs, or scores the job's answers; a turn is all of them once."""
+
+from __future__ import annotations
+
+from turns import Turns, copies, distance
+
+from plaudit.models.catalog import LanguageModel, load
+from plaudit.train.configs import RewardConfig
+from plaudit.train.reward import Group, make_batches, train_reward, untrained_reward
+from plaudit.types import Preference, Prompt, Response, StopReason
+
+turns = Turns()
+
+
+def groups_of(asked: list[dict]) -> list[Group]:
+    """The job's prompts with their answers, and the pairs among them of which the first is preferred."""
+    groups = []
+    for item in asked:
+        prompt = Prompt.from_text(item["prompt"])
+        answers = tuple(Response(prompt.id, text, StopReason.EOS) for text in item["answers"])
+        pairs = [Preference(prompt.id, answers[a].id, answers[b].id, 1.0) for a, b in item["pairs"]]
+        groups.append(Group(prompt, answers, tuple(pairs)))
+    return groups
+
+
+def learn(model: LanguageModel, groups: list[Group], config: RewardConfig) -> None:
+    pairs = sum(len(group.preferences) for group in groups)
+    while True:
+        at_first = copies(untrained_reward(model, config, 0, "reward").trunk.adapter_parameters("reward"))
+        model.trunk.drop_adapter("reward")
+        turns.begin()
+        reward, history = train_reward(model, make_batches(model, groups, config), config, 0, "reward")
+        turns.stop()
+        moved = distance(at_first, model.trunk.adapter_parameters("reward"))
+        turns.report(pairs=pairs, steps=len(history), loss=history[-1]["loss"], moved=moved)
+        model.trunk.drop_adapter(reward.adapter)
+
+
+def score(model: LanguageModel, groups: list[Group], config: RewardConfig) -> None:
+    reward = untrained_reward(model, config, 0)
+    asked = [(group.prompt, group.answers) for group in groups]
+    while True:
+        turns.begin()
+        scores = reward.score_texts(model, asked)
+        turns.stop()
+        turns.report(answers=len(scores), different=len(set(scores.values())))
+
+
+def main() -> None:
+    job = turns.job
+    model = load(job["model"], split=job.get("split"), dtype=job["dtype"], threads=job["threads"])
+    config = RewardConfig(depth=job.get("depth"), **job.get("config", {}))
+    {"learn": learn, "score": score}[job["what"]](model, groups_of(job["asked"]), config)
+
+
+main()
