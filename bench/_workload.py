@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import plaudit.feedback.simulated
 from bench._peers import Measured, Side
 from plaudit.models.processor import usable_cores
 
@@ -59,6 +60,14 @@ def work(quick: bool, **others: Any) -> dict[str, Any]:
     questions = list(QUESTIONS)
     job = {"model": model_folder(), "threads": usable_cores(), "prompts": questions, "answers": ANSWERS}
     return job | {"max_tokens": TOKENS, "dtype": fastest_dtype()} | others | (QUICK if quick else {})
+
+
+def demo_questions(count: int) -> list[str]:
+    """The first questions of the demo."""
+    file = Path(plaudit.feedback.simulated.__file__).with_name("everyday_prompts.jsonl")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert count <= len(lines)
+    return [json.loads(line)["prompt"] for line in lines[:count]]
 
 
 def roofline(step_rows: list[int], learned_rows: int | None = None) -> Side:

@@ -9,17 +9,14 @@ dtype that products are fastest in here, and recomputes nothing.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-import plaudit.feedback.simulated
 from bench import Row
 from bench._peers import Side, against, alternate, side_rows
-from bench._workload import fastest_dtype, work
+from bench._workload import demo_questions, fastest_dtype, work
 
 SEEDS = (0,)
 TURNS, QUICK_TURNS = 3, 1
@@ -53,12 +50,11 @@ def _of_rankings(answers: int, quick: bool) -> Iterator[Row]:
 
 def questions(prompts: int, answers: int, seed: int = 0) -> list[dict[str, Any]]:
     """The demo's first questions, each with answers of its words, and every pair of them."""
-    file = Path(plaudit.feedback.simulated.__file__).with_name("everyday_prompts.jsonl")
-    texts = [json.loads(line)["prompt"] for line in file.read_text(encoding="utf-8").splitlines()]
-    words, chance = [word for text in texts for word in text.split()], random.Random(seed)
+    texts, chance = demo_questions(prompts), random.Random(seed)
+    words = [word for text in texts for word in text.split()]
 
     def answer() -> str:
         return " ".join(chance.choices(words, k=chance.randint(16, 96))) + "."
 
     pairs = [list(pair) for pair in combinations(range(answers), 2)]
-    return [{"prompt": text, "answers": [answer() for _ in range(answers)], "pairs": pairs} for text in texts[:prompts]]
+    return [{"prompt": text, "answers": [answer() for _ in range(answers)], "pairs": pairs} for text in texts]

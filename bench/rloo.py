@@ -47,7 +47,8 @@ def compare(algorithm: str, peer: Side, quick: bool, memory: str) -> list[Row]:
     ours, same, theirs = measured
     rows = [row for side in measured for row in side_rows(side)]
     rows += against(ours, theirs, ">= 6" if has_bf16_units() else ">= 4", memory) + against(same, theirs)
-    rows += [_share(side, products) for side in (ours, same)]
+    if algorithm == "rloo":  # an update of PPO has a critic's products besides
+        rows += [_share(side, products) for side in (ours, same)]
     rows += [Row(f"{side.name}: tokens drawn, each turn", tokens) for side in measured]
     return [
         *rows,

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from bench import Row
 from bench._peers import SCRIPTS, Measured, Side, against, alternate, cache_folder, side_rows
-from bench._workload import QUESTIONS, fastest_dtype, floor_of_step, model_folder, roofline, work
+from bench._workload import demo_questions, fastest_dtype, floor_of_step, model_folder, roofline, work
 
 SEEDS = (0,)
 TURNS, QUICK_TURNS = 7, 1
@@ -35,8 +35,7 @@ def main(quick: bool) -> list[Row]:
 def _of_rows(rows: int, quick: bool) -> Iterator[Row]:
     """One run, with so many answers at once."""
     job = work(quick)
-    prompts = [f"{QUESTIONS[i % 8]}{' Please.' * (i // 8)}" for i in range(rows // job["answers"])]
-    job |= {"prompts": prompts}
+    job["prompts"] = prompts = demo_questions(rows // job["answers"])
     kinds = QUICK_KINDS if quick else KINDS
     folder, encoded = _files(prompts, kinds)
     dtype = fastest_dtype()
