@@ -109,7 +109,7 @@ def _withdraw_due(opened: Workspace) -> None:
     from plaudit.web.withdrawals import Withdrawals
 
     with LabelStore.open(opened.database, create=False) as store:
-        names = Withdrawals(store).carry_out_due()
+        names = Withdrawals(store, opened).carry_out_due()
     print(f"Withdrew what was said by {make_printable(', '.join(names))}." if names else "Nothing is due.")
 
 

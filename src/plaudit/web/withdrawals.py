@@ -2,16 +2,12 @@
 
 A withdrawal is for good. A stolen session of a lead could take everybody's work out in a minute, and nobody could undo
 that but by a backup. What waits stands in the log of actions, which is also where it is read from: asked, stopped,
-<<<<<<< HEAD
 carried out. What a lead asked for who was disabled, given another role or a new password since is not carried out: it
 waits for a lead's or an owner's word. So does what a restored backup brings: it may be there to undo just that. The
 running app carries out what is due, or `plaudit withdraw --due`; several workers, and the same one twice, do it once.
-=======
-carried out. The running app carries out what is due; several workers, and the same one twice, do it once.
 
 What was learned from judgements is not undone by that. So the runs that rest on them are named, as the command names
 them.
->>>>>>> 7276a3e (Name in the browser the runs that rest on what was withdrawn, as the command does)
 """
 
 from __future__ import annotations
@@ -23,11 +19,8 @@ from sqlalchemy import select
 
 from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.events.schema import actions
-<<<<<<< HEAD
-from plaudit.types import RESTORED
-=======
 from plaudit.stages.stale import Stale, find_stale_runs
->>>>>>> 7276a3e (Name in the browser the runs that rest on what was withdrawn, as the command does)
+from plaudit.types import RESTORED
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role
 from plaudit.web.texts import RefusalError
