@@ -34,28 +34,38 @@ def main(quick: bool) -> list[Row]:
 
 def _of_rows(rows: int, quick: bool) -> Iterator[Row]:
     """One run, with so many answers at once."""
-    job = work(quick)
-    job["prompts"] = prompts = demo_questions(rows // job["answers"])
-    kinds = QUICK_KINDS if quick else KINDS
-    folder, encoded = _files(prompts, kinds)
-    dtype = fastest_dtype()
-    ours = Side(f"Plaudit in {dtype}, {rows} rows", "plaudit_sampling.py", job)
-    peers = [Side(f"Hugging Face generate in {dtype}, {rows} rows", "hf_generate.py", job, "trl-1.16.0")]
-    for kind in kinds:
-        its = job | {"gguf": str(folder / f"{kind}.gguf"), "encoded": encoded, "unified": False}
-        peers.append(Side(f"llama.cpp {kind}, {rows} rows", "llama_cpp.py", its, "llama-cpp"))
-    plaudit, *others, products = alternate([ours, *peers, roofline([rows])], QUICK_TURNS if quick else TURNS)
-    tokens = rows * job["max_tokens"]
+    sides = _sides(rows, quick)
+    plaudit, *others, products = alternate([*sides, roofline([rows])], QUICK_TURNS if quick else TURNS)
+    steps = int(sides[0].job["max_tokens"])
     for side in (plaudit, *others):
-        side.require(f"{tokens} tokens", lambda proof: proof["tokens"] == tokens)
+        side.require(f"{rows * steps} tokens", lambda proof: proof["tokens"] == rows * steps)
         side.require("different answers", lambda proof: proof["different"] > rows / 2)
-    for side in (plaudit, *others):
-        yield from side_rows(side, tokens, "tokens/s")
+        yield from side_rows(side, rows * steps, "tokens/s")
     for other in others:
         goal = next((goal for name, goal in GOALS.items() if other.name.startswith(name)), None)
         yield from against(plaudit, other, goal)
-    yield _share(plaudit, products, rows, job["max_tokens"])
+    by_name = {side.name.partition(",")[0]: side for side in others}
+    if exact := by_name.get("Plaudit in fp32"):
+        yield from against(exact, by_name["llama.cpp F32"])
+    yield _share(plaudit, products, rows, steps)
     yield Row(f"matrix products of a step, {rows} rows", 1e3 * floor_of_step(products, rows), "ms")
+
+
+def _sides(rows: int, quick: bool) -> list[Side]:
+    """Plaudit, and then its peers."""
+    job, dtype, kinds = work(quick), fastest_dtype(), QUICK_KINDS if quick else KINDS
+    job["prompts"] = demo_questions(rows // job["answers"])
+    folder, encoded = _files(job["prompts"], kinds)
+    sides = [
+        Side(f"Plaudit in {dtype}, {rows} rows", "plaudit_sampling.py", job),
+        Side(f"Hugging Face generate in {dtype}, {rows} rows", "hf_generate.py", job, "trl-1.16.0"),
+    ]
+    for kind in kinds:
+        its = job | {"gguf": str(folder / f"{kind}.gguf"), "encoded": encoded, "unified": False}
+        sides.append(Side(f"llama.cpp {kind}, {rows} rows", "llama_cpp.py", its, "llama-cpp"))
+    if dtype != "fp32":  # llama.cpp's own dtype, too
+        sides.append(Side(f"Plaudit in fp32, {rows} rows", "plaudit_sampling.py", job | {"dtype": "fp32"}))
+    return sides
 
 
 def _share(plaudit: Measured, products: Measured, rows: int, steps: int) -> Row:
