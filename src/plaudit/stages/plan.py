@@ -29,7 +29,7 @@ LONGEST_PROMPT = 256  # tokens that are read, as the stages' defaults have it
 SOME = 200  # prompts whose tokens are counted, of many
 TRAINED_BYTES = 16  # of each number of an adapter: itself, its gradient, and AdamW's two
 DRAWN_BYTES = 24  # of each token of the vocabulary, for each row that draws one: logits, probabilities, their sums
-HEAD_ROWS = 32  # whose logits the loss holds at once
+HEAD_ROWS = 128  # positions that go through the head at once, at most
 SCRATCH = 1.2  # of what is counted: what the allocator and oneDNN keep besides
 CUDA_BYTES = 0.6e9  # that CUDA takes of a GPU by itself
 SAVED_BYTES = 12  # of each number of an adapter in a checkpoint: itself, and AdamW's two
@@ -136,7 +136,8 @@ def forecast(work: Work, shape: Shape, pace: Pace, material: Material, base_byte
         layer, head = (pace.learn, pace.learn_head) if part.learned else (pace.read, pace.read_head)
         seconds += part.positions * part.layers * layer + part.answer_tokens * head
     drawing = max((_drawing_bytes(draw, shape, material) for draw in work.draws), default=0.0)
-    learning = work.at_once * pace.kept_bytes + HEAD_ROWS * shape.vocabulary * DRAWN_BYTES
+    of_head = HEAD_ROWS * shape.vocabulary * DRAWN_BYTES if any(part.answer_tokens for part in work.passes) else 0
+    learning = work.at_once * pace.kept_bytes + of_head
     merged = work.merged * shape.upper_bytes
     trained = work.adapters * shape.adapter_numbers
     kept = work.kept * shape.hidden * shape.number_bytes
