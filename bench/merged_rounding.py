@@ -52,10 +52,9 @@ def _compare(folder: Path, seed: int, iterations: int, quick: bool) -> Iterator[
 def round_merged_weights() -> Iterator[None]:
     merge = AdaptedLinear.merge
 
-    def rounded(self: AdaptedLinear, name: str) -> None:
-        merge(self, name)
-        assert self.merged is not None
-        self.merged = self.merged.to(torch.bfloat16).to(self.merged.dtype)
+    def rounded(self: AdaptedLinear, name: str) -> torch.Tensor:
+        exact = merge(self, name)
+        return exact.to(torch.bfloat16).to(exact.dtype)
 
     AdaptedLinear.merge = rounded  # type: ignore[method-assign]
     try:

@@ -35,6 +35,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
         {"exchange", "simulated", "terminal"},
     ),
     "models": (
+        {"prepacked"},
         {"processor", "embedded", "chat", "packing", "lora", "cuda_graph"},
         {"runtime", "arithmetic", "backbone", "identity", "attention", "head"},
         {"logprobs", "decoding", "layers"},

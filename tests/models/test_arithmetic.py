@@ -12,7 +12,8 @@ from plaudit.errors import UsageError
 from plaudit.models import arithmetic
 from plaudit.models.arithmetic import MEASURED, choose_arithmetic
 from plaudit.models.catalog import load
-from plaudit.models.lora import LoraSettings, project
+from plaudit.models.lora import LoraSettings
+from plaudit.models.prepacked import prepack
 
 CPU = torch.device("cpu")
 
@@ -125,10 +126,14 @@ def test_an_adapter_trained_in_one_format_loads_in_the_other(tiny_folder, tmp_pa
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 16, 30, 31, 32, 255, 256, 257])
 @pytest.mark.parametrize("biased", [False, True])
-def test_a_projection_is_linear_for_any_number_of_rows(rows: int, biased: bool) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_product_by_prepacked_weights_is_linear(rows: int, biased: bool, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(rows)
     x, weight = torch.randn(rows, 1, 24, generator=generator), torch.randn(40, 24, generator=generator)
     bias = torch.randn(40, generator=generator) if biased else None
+    x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     with torch.no_grad():
-        ours = project(x, weight, bias)
-    torch.testing.assert_close(ours, torch.nn.functional.linear(x, weight, bias), rtol=1e-4, atol=1e-5)
+        ours = prepack(weight)(x, bias)
+    rtol, atol = (1e-4, 1e-5) if dtype == torch.float32 else (2e-2, 2e-2)
+    torch.testing.assert_close(ours, torch.nn.functional.linear(x, weight, bias), rtol=rtol, atol=atol)
+    torch.testing.assert_close(prepack(weight)(x[:, -1], bias), ours[:, -1])

@@ -98,7 +98,7 @@ def test_merging_for_sampling_computes_the_same(tiny, tokens, start):
     with trunk.merged("policy"):
         merged = trunk.logits(trunk.upper(trunk.lower(tokens), tokens))
     torch.testing.assert_close(merged, unmerged, rtol=1e-4, atol=1e-4)
-    assert all(layer.merged is None for layer in trunk.adapted.values())
+    assert all(it.ready is None for it in (trunk.head, *trunk.adapted.values()))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

@@ -41,7 +41,7 @@ def test_time_is_the_sum_of_what_is_done() -> None:
 
 def test_memory_is_what_is_held_at_once() -> None:
     work = Work((Draw(40, 10, 20),), merged=1, kept=100, adapters=2)
-    drawing = 20 * (2 * (30 + 10) * 160 + 100 * 24) + 2000
+    drawing = 20 * (2 * (30 + 10) * 160 + 100 * 24) + 2000 + 6000  # weights with the adapter, and all others
     takes = forecast(work, SHAPE, PACE, MATERIAL, 1000)
     assert takes.memory_bytes == pytest.approx(1000 + 8000 + 1.2 * (2 * 50 * 16 + 100 * 4 * 4 + drawing))
     assert takes.disk_bytes == 2 * 50 * 16

@@ -56,11 +56,12 @@ def compare(backbone: Backbone, model: Any, untouched_RLV: Tensor) -> None:
         )
         hidden_BLD = backbone.upper(backbone.lower(packed.tokens), packed.tokens)
         packed_AV = [backbone.logits(states) for states in _states(hidden_BLD, packed.states_AS, packed.lengths_A)]
-        decoding, first_RV = prefill(backbone, prompts, LENGTH)
-        cached, steps = [first_RV], fastest_steps(decoding)
-        for column in range(STEPS):
-            tokens_R = torch.tensor([answer[column] for answer in answers], device=backbone.device)
-            cached.append(steps.step(tokens_R).clone())  # the next step may write where this one did
+        with backbone.merged(None):
+            decoding, first_RV = prefill(backbone, prompts, LENGTH)
+            cached, steps = [first_RV], fastest_steps(decoding)
+            for column in range(STEPS):
+                tokens_R = torch.tensor([answer[column] for answer in answers], device=backbone.device)
+                cached.append(steps.step(tokens_R).clone())  # the next step may write where this one did
     for row, (n, logits_SV) in enumerate(zip(PROMPTS, packed_AV, strict=True)):
         _agree(logits_SV, untouched_RLV[row, n - 1 :], backbone.dtype, "answers behind one prompt")
         steps_SV = torch.stack([step_RV[row] for step_RV in cached])

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.models.lora import project
+from plaudit.models.prepacked import Product
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Head:
     scale: float = 1.0  # Granite divides its logits, Cohere multiplies them
     cap: float | None = None  # Gemma 2
     forbidden: Tensor | None = None  # int64: tokens that are never written
+    ready: Product | None = None  # for sampling: `F.linear` by the weight
 
     @classmethod
     def of(cls, model: Any) -> Head:
@@ -40,7 +42,9 @@ class Head:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., V)"""
-        return self.finish(project(hidden, self.weight, self.bias))
+        if self.ready is not None:
+            return self.finish(self.ready(hidden, self.bias))
+        return self.finish(F.linear(hidden, self.weight, self.bias))
 
     def finish(self, products: Tensor) -> Tensor:
         """(..., V) logits from W h + b, which may be changed in place."""

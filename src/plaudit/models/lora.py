@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from plaudit.models.prepacked import Product
+
 
 @dataclass(frozen=True)
 class LoraSettings:
@@ -29,23 +31,6 @@ class Active:
     name: str | None = None
 
 
-FEW_ROWS = 256
-ROWS_AT_ONCE = 16  # that BLAS computes as fast as any fewer; 30 rows take nearly twice the time of 32
-
-
-def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear`, for the few rows of a decode step in fp32 on a CPU as W xᵀ, of a multiple of ROWS_AT_ONCE rows.
-
-    BLAS takes two thirds of the time that way round (32 rows, 576 by 1,536, AVX2), of 30 rows even more is saved.
-    """
-    rows = x.numel() // x.shape[-1]
-    if rows > FEW_ROWS or torch.is_grad_enabled() or x.dtype != torch.float32 or x.is_cuda:
-        return F.linear(x, weight, bias)
-    flat = F.pad(x.reshape(rows, -1), (0, 0, 0, -rows % ROWS_AT_ONCE if rows > ROWS_AT_ONCE // 2 else 0))
-    out = (weight @ flat.t())[:, :rows].t().reshape(*x.shape[:-1], -1)
-    return out if bias is None else out + bias
-
-
 class AdaptedLinear(nn.Module):
     """A frozen linear layer, plus `scale · B A x` of the active adapter: fp32, computed in the trunk's dtype."""
 
@@ -56,7 +41,7 @@ class AdaptedLinear(nn.Module):
         self.a = nn.ParameterDict()  # name -> (R, I)
         self.b = nn.ParameterDict()  # name -> (O, R)
         self.scales: dict[str, float] = {}
-        self.merged: Tensor | None = None  # weight with the active adapter folded in, while sampling
+        self.ready: Product | None = None  # for sampling: the weight with the active adapter folded in
 
     def add(self, name: str, settings: LoraSettings, generator: torch.Generator) -> None:
         """A new adapter that changes nothing yet: A uniform (Kaiming, as LoRA and PEFT do), B zero."""
@@ -67,15 +52,16 @@ class AdaptedLinear(nn.Module):
         self.b[name] = nn.Parameter(torch.zeros(out, settings.rank, device=self.weight.device))
         self.scales[name] = settings.scale
 
-    def merge(self, name: str) -> None:
+    def merge(self, name: str) -> Tensor:
+        """(O, I): the weight with the adapter folded in."""
         delta = (self.b[name] * self.scales[name]).to(self.weight.dtype)
-        self.merged = torch.addmm(self.weight, delta, self.a[name].to(self.weight.dtype))
+        return torch.addmm(self.weight, delta, self.a[name].to(self.weight.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        name = self.active.name
+        if self.ready is not None:
+            return self.ready(x, self.bias)
+        out, name = F.linear(x, self.weight, self.bias), self.active.name
         if name is None or name not in self.a:
-            return project(x, self.weight, self.bias)
-        if self.merged is not None:
-            return project(x, self.merged, self.bias)
+            return out
         low = F.linear(x, self.a[name].to(x.dtype)) * self.scales[name]
-        return F.linear(x, self.weight, self.bias) + F.linear(low, self.b[name].to(x.dtype))
+        return out + F.linear(low, self.b[name].to(x.dtype))

@@ -140,7 +140,9 @@ def measure_pace(
     larger = (vocabulary or trunk.head.weight.shape[0]) / trunk.head.weight.shape[0]
     prompt = [*range(3, 3 + min(prompt_tokens, trunk.head.weight.shape[0] - 4))]
     packs = [_packed(trunk, prompt, max(1, answer_tokens - less)) for less in range(LENGTHS)]
-    reads = _step_seconds(trunk, prompt, answer_tokens, larger) | _read_seconds(trunk, packs, larger)
+    with trunk.merged(None):
+        steps = _step_seconds(trunk, prompt, answer_tokens, larger)
+    reads = steps | _read_seconds(trunk, packs, larger)
     if not learns:
         return Pace(**reads, learn=0.0, learn_head=0.0, kept_bytes=0)
     trunk.add_adapter(ADAPTER, LoraSettings(), seed=0)

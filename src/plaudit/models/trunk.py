@@ -34,6 +34,7 @@ from plaudit.models.layers import Layers
 from plaudit.models.logprobs import TokenLogprobs
 from plaudit.models.lora import Active, AdaptedLinear, LoraSettings
 from plaudit.models.packing import Tokens
+from plaudit.models.prepacked import MOST_BYTES, prepack
 
 PREFIX = "base_model.model."  # PEFT wraps the model twice
 # In a mixture of experts PEFT reads these names as the experts' own tensors, also where a plain layer or an expert that
@@ -200,16 +201,23 @@ class Trunk:
 
     @contextmanager
     def merged(self, name: str | None) -> Iterator[None]:
-        """As `using`, for sampling: the adapter is folded into a copy of the upper weights, which costs 25 ms once."""
-        layers = [layer for layer in self.adapted.values() if name in layer.a] if name else []
+        """As `using`, for sampling: the adapter is folded into a copy of the weights, in the order of fastest products.
+
+        Other weights are brought into that order only where a copy of all of them is small.
+        """
+        adapted = [layer for layer in self.adapted.values() if str(name) in layer.a]
+        others: list[Any] = [self.head, *(layer for layer in self.adapted.values() if str(name) not in layer.a)]
         with torch.no_grad(), self.using(name):
             try:
-                for layer in layers:
-                    layer.merge(str(name))
+                for layer in adapted:
+                    layer.ready = prepack(layer.merge(str(name)))
+                if sum(it.weight.nbytes for it in others) <= MOST_BYTES:
+                    for it in others:
+                        it.ready = prepack(it.weight)
                 yield
             finally:
-                for layer in layers:
-                    layer.merged = None
+                for it in (*adapted, *others):
+                    it.ready = None
 
     @torch.no_grad()
     def lower(self, tokens: Tokens, cache: Any = None) -> Tensor:

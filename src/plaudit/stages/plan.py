@@ -131,6 +131,8 @@ def amount_text(count: float) -> str:
 
 def forecast(work: Work, shape: Shape, pace: Pace, material: Material, base_bytes: float) -> Forecast:
     """What `work` takes where the process holds `base_bytes` without any model."""
+    from plaudit.models.prepacked import MOST_BYTES
+
     seconds = sum(d.answers / d.rows * d.max_tokens * pace.decode(shape, WRITTEN * d.rows) for d in work.draws)
     for part in work.passes:
         layer, head = (pace.learn, pace.learn_head) if part.learned else (pace.read, pace.read_head)
@@ -139,6 +141,8 @@ def forecast(work: Work, shape: Shape, pace: Pace, material: Material, base_byte
     of_head = HEAD_ROWS * shape.vocabulary * DRAWN_BYTES if any(part.answer_tokens for part in work.passes) else 0
     learning = work.at_once * pace.kept_bytes + of_head
     merged = work.merged * shape.upper_bytes
+    others = shape.weight_bytes - merged if work.draws else 0  # brought into another order for drawing, too, if few
+    merged += others if others <= MOST_BYTES else 0
     trained = work.adapters * shape.adapter_numbers
     kept = work.kept * shape.hidden * shape.number_bytes
     most = max(drawing + merged, learning)
