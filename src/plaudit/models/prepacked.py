@@ -16,6 +16,9 @@ from torch import Tensor
 Product = Callable[[Tensor, Tensor | None], Tensor]  # (..., I) and a bias (O,) or none to (..., O)
 MOST_BYTES = 600_000_000  # of weights that are copied for this alone: the gain is small where a model is large
 
+# What torch's own compiler multiplies by. They are no part of torch's documented interface.
+OPERATORS = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+
 
 def prepack(weight: Tensor) -> Product:
     """`F.linear` by `weight` (O, I), without a gradient."""
@@ -27,6 +30,8 @@ def prepack(weight: Tensor) -> Product:
 
 def _can_pack(weight: Tensor) -> bool:
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if not all(hasattr(torch.ops.mkldnn, name) for name in OPERATORS):
         return False
     if weight.dtype == torch.bfloat16:  # without units for it torch's own product is slow, and oneDNN has none
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
