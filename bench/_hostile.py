@@ -37,11 +37,12 @@ class Hostile(Annotator):
         self._said = ""  # the id of what was said last
 
     async def annoy(self, on: asyncio.Event) -> None:
-        """Attack once a second while `on`, however long the last one takes to be answered."""
+        """Attack once a second while `on`, however long the last one takes to be answered; not all at one moment."""
         async with asyncio.TaskGroup() as group:
-            await asyncio.sleep(self._random.random() * EVERY_SECONDS)
             while True:
-                await on.wait()
+                if not on.is_set():
+                    await on.wait()
+                    await asyncio.sleep(self._random.random() * EVERY_SECONDS)
                 group.create_task(self._once())
                 await asyncio.sleep(EVERY_SECONDS)
 
