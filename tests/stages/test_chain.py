@@ -75,7 +75,7 @@ def test_a_policy_in_all_layers_is_trained_sampled_and_compared(chain, copied: W
     assert drawn.results["answers"] > 0
     compared = evaluate(copied, EvaluateConfig(answers=1), seed=1)
     assert compared.inputs["align"]["id"] == run.id
-    assert compared.results["kl_nats"] > 0
+    assert compared.results["kl_nats"] != 0  # an estimate from few answers, of either sign
 
 
 def test_the_proof_has_the_figures_of_the_summary(chain) -> None:
