@@ -1,7 +1,7 @@
 """Weights in the order in which oneDNN multiplies them, for the many small products of a decode step.
 
 `F.linear` gets at the weights in their own order, or brings them into that order anew each time. Of 32 rows a step of
-the embedded model takes a fifth less by weights that are in order already, in fp32 and in bf16 (docs/performance.md).
+the embedded model takes a fifth less by weights that are in order already, in fp32 and in bf16 (docs/decisions/0011).
 They are a copy, which is made when answers begin to be drawn, and dropped when they are.
 """
 

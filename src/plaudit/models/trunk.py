@@ -205,8 +205,8 @@ class Trunk:
 
         Other weights are brought into that order only where a copy of all of them is small.
         """
-        adapted = [layer for layer in self.adapted.values() if str(name) in layer.a]
-        others: list[Any] = [self.head, *(layer for layer in self.adapted.values() if str(name) not in layer.a)]
+        adapted = [layer for layer in self.adapted.values() if name is not None and name in layer.a]
+        others: list[Any] = [self.head, *(layer for layer in self.adapted.values() if layer not in adapted)]
         with torch.no_grad(), self.using(name):
             try:
                 for layer in adapted:
