@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import select, update
-from starlette.testclient import TestClient
 
 from plaudit.cli import main
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import invitations, sessions
 from plaudit.feedback.store import FeedbackStore
-from plaudit.types import Judgement, Ranking
-from plaudit.web import accounts, annotator_view, people, project_pages, withdrawals
+from plaudit.web import accounts, annotator_view, people, project_pages
 from plaudit.web.people import Account, Role
 from plaudit.web.secret import fingerprint
 from plaudit.web.site import Site
@@ -211,22 +207,29 @@ def test_who_was_signed_out_while_waiting_for_the_turn_does_nothing_more(site: S
     assert site.accounts.known("ann").role is Role.ANNOTATOR
 
 
+def after(site: Site, put_out: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, before which an owner disables ann or signs her out everywhere."""
+    owner = site.accounts.join(invite(site, Role.OWNER), "olga", PASSWORD, "en")
+
+    def later(*arguments: Any) -> Any:
+        if put_out == "disabled":
+            site.accounts.disable(owner, "ann")
+        else:
+            site.accounts.end_all("ann")
+        return function(*arguments)
+
+    return later
+
+
 @pytest.mark.parametrize("put_out", ["disabled", "signed out"])
 def test_an_answer_that_waits_for_its_turn_is_not_taken_of_who_was_put_out(
     site: Site, join: Any, monkeypatch: pytest.MonkeyPatch, put_out: str
 ) -> None:
     add_tasks(site, 2)
-    olga, ann = join("olga", Role.OWNER), join("ann")
+    ann = join("ann")
     task, owns = ann.task(), annotator_view.own_assignment
 
-    def meanwhile(*arguments: Any) -> Any:
-        if put_out == "disabled":
-            site.accounts.disable(site.accounts.known(olga.name), "ann")
-        else:
-            site.accounts.end_all("ann")
-        return owns(*arguments)
-
-    monkeypatch.setattr(annotator_view, "own_assignment", meanwhile)
+    monkeypatch.setattr(annotator_view, "own_assignment", after(site, put_out, owns))
     assert ann.judge(task).status_code in (401, 403)
     assert ann.post("/api/skips", {"assignment": task["assignment"], "reason": "x"}).status_code in (401, 403)
     assert site.store.judgements() == []
@@ -237,17 +240,8 @@ def test_nobody_who_was_put_out_while_waiting_takes_a_task(
     site: Site, join: Any, monkeypatch: pytest.MonkeyPatch, put_out: str
 ) -> None:
     add_tasks(site, 2)
-    olga, ann = join("olga", Role.OWNER), join("ann")
-    next_task = annotator_view.next_task
-
-    def meanwhile(*arguments: Any) -> Any:
-        if put_out == "disabled":
-            site.accounts.disable(site.accounts.known(olga.name), "ann")
-        else:
-            site.accounts.end_all("ann")
-        return next_task(*arguments)
-
-    monkeypatch.setattr(annotator_view, "next_task", meanwhile)
+    ann = join("ann")
+    monkeypatch.setattr(annotator_view, "next_task", after(site, put_out, annotator_view.next_task))
     assert ann.get("/api/task").status_code in (401, 403)
     assert site.store.assignments() == []
 
@@ -366,138 +360,6 @@ def test_what_has_ended_is_not_remembered_for_ever(site: Site, join: Any) -> Non
         site.sessions.begin(site.accounts.known("ben"))
         invite(site, Role.LEAD)
         assert rows() == left
-
-
-def test_a_leads_withdrawal_waits_a_day_in_which_another_may_stop_it(
-    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever has a lead's session could else take everybody's work out for good in a minute."""
-    add_tasks(site, 2)
-    lea, lou, ann = join("lea", Role.LEAD), join("lou", Role.LEAD), join("ann")
-    for _ in range(2):
-        ann.judge()
-    lea.get("/lead/people")
-    asked = lea.send("/lead/people/withdraw", name="ann", reason="spite")
-    assert asked.headers["location"].endswith("notice-withdrawal-waits")
-    lea.send("/lead/people/withdraw", name="ann", reason="twice is once")
-    assert site.withdrawals.carry_out_due() == []
-    assert len(site.store.judgements()) == 2
-    assert "as lea asked" in lou.get("/lead/people").text
-    assert lou.send("/lead/people/keep", name="ann").status_code == 303
-    assert lou.send("/lead/people/keep", name="ann").status_code == 404
-    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
-    assert site.withdrawals.carry_out_due() == []
-    assert len(site.store.judgements()) == 2
-    assert [action.action for action in done(site)][:2] == ["stopped the withdrawal", "asked to withdraw"]
-
-
-def test_a_withdrawal_that_nobody_stops_is_carried_out_once(
-    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add_tasks(site, 2)
-    lea, ann = join("lea", Role.LEAD), join("ann")
-    ann.judge()
-    lea.get("/lead/people")
-    lea.send("/lead/people/withdraw", name="ann", reason="asked by letter")
-    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
-    assert site.withdrawals.carry_out_due() == ["ann"]
-    assert site.withdrawals.carry_out_due() == []
-    assert site.store.judgements() == []
-    withdrew = next(action for action in done(site) if action.action == "withdrew")
-    assert (withdrew.actor, withdrew.target, withdrew.details["entries"]) == ("lea", "ann", 1)
-
-
-PUT_OUT: dict[str, Callable[[Browser, Browser], Any]] = {
-    "disabled": lambda olga, lea: olga.send("/lead/people/disable", name="lea"),
-    "disabled and enabled": lambda olga, lea: [
-        olga.send(f"/lead/people/{act}", name="lea") for act in ("disable", "enable")
-    ],
-    "demoted": lambda olga, lea: olga.send("/lead/people/role", name="lea", role="annotator"),
-    "new password": lambda olga, lea: lea.send("/account/password", current=PASSWORD, new="another battery horse"),
-}
-
-
-@pytest.mark.parametrize("put_out", PUT_OUT)
-def test_what_a_lead_asked_for_who_was_put_out_waits_for_anothers_word(
-    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch, put_out: str
-) -> None:
-    """It need not have been she: somebody may have had her session, and that is why she was put out."""
-    add_tasks(site, 2)
-    olga, lea, lou, ann = join("olga", Role.OWNER), join("lea", Role.LEAD), join("lou", Role.LEAD), join("ann")
-    ann.judge()
-    lea.send("/lead/people/withdraw", name="ann", reason="spite")
-    PUT_OUT[put_out](olga, lea)
-    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
-    assert site.withdrawals.carry_out_due() == []
-    page = lou.get("/lead/people").text
-    assert "lea asked to withdraw consent, and was then disabled" in page
-    assert 'action="/lead/people/keep"' in page
-    assert len(site.store.judgements()) == 1
-    asked = lou.send("/lead/people/withdraw", name="ann", reason="asked by letter")
-    assert asked.headers["location"].endswith("notice-withdrawal-waits")
-    assert site.withdrawals.carry_out_due() == ["ann"]
-    assert done(site)[0].actor == "lou"
-
-
-def test_a_backup_that_is_restored_to_undo_a_withdrawal_does_not_bring_it_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The copy is from the day on which it waited: what was asked for then is due by now."""
-    workspace, again = (Workspace.create(tmp_path / name) for name in ("w", "again"))
-    site = Site.open(workspace.database, workspace.path)
-    for name, role in (("lea", Role.LEAD), ("ann", Role.ANNOTATOR)):
-        site.accounts.join(invite(site, role), name, PASSWORD, "en")
-    site.withdrawals.ask(site.accounts.known("lea"), "ann", "spite")
-    site.close()
-    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
-    assert main(["backup", str(tmp_path / "copy.zip"), "-w", str(workspace.path)]) == 0
-    assert main(["restore", str(tmp_path / "copy.zip"), "-w", str(again.path)]) == 0
-    site = Site.open(again.database, again.path)
-    assert site.withdrawals.carry_out_due() == []
-    assert list(site.withdrawals.waiting()) == ["ann"]
-    site.withdrawals.ask(site.accounts.known("lea"), "ann", "asked by letter")
-    assert site.withdrawals.carry_out_due() == ["ann"]
-    site.close()
-
-
-def test_where_the_app_does_not_run_a_command_carries_out_what_is_due(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    workspace = Workspace.create(tmp_path / "w")
-    site = Site.open(workspace.database, workspace.path)
-    tasks = add_tasks(site, 1)
-    for name, role in (("lea", Role.LEAD), ("ann", Role.ANNOTATOR)):
-        site.accounts.join(invite(site, role), name, PASSWORD, "en")
-    ranking = Ranking(tuple((answer,) for answer in tasks[0].response_ids))
-    site.store.submit(Judgement("j", tasks[0].id, "ann", ranking, order=tasks[0].response_ids))
-    site.withdrawals.ask(site.accounts.known("lea"), "ann", "asked by letter")
-    command = ["withdraw", "--due", "-w", str(workspace.path)]
-    assert main(command) == 0
-    assert len(site.store.judgements()) == 1
-    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
-    assert main(command) == 0
-    assert capsys.readouterr().out.splitlines() == ["Nothing is due.", "Withdrew what was said by ann."]
-    assert site.store.judgements() == []
-    assert done(site)[0].actor == "lea"
-    assert main([*command, "--annotator", "ann"]) == 2
-    site.close()
-
-
-def test_the_app_carries_out_what_is_due_by_itself(
-    site: Site, app: FastAPI, join: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add_tasks(site, 1)
-    lea, ann = join("lea", Role.LEAD), join("ann")
-    ann.judge()
-    site.withdrawals.ask(site.accounts.known(lea.name), "ann", "asked by letter")
-    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
-    monkeypatch.setattr(site.store, "close", lambda: None)  # it is looked at afterwards
-    with TestClient(app, base_url="http://localhost") as client:
-        client.get("/signin")
-        until = time.monotonic() + 10
-        while site.store.judgements() and time.monotonic() < until:
-            time.sleep(0.02)
-    assert site.store.judgements() == []
 
 
 @pytest.mark.parametrize("meanwhile", ["changed", "set by a link", "disabled"])
