@@ -10,6 +10,7 @@ from playwright.sync_api import Route, expect
 from plaudit.web.api import DemonstrationSent, JudgementSent
 from tests.web.browser.conftest import App, Person
 
+KEPT = "Object.keys(localStorage).filter((key) => /^plaudit:(drafts|outbox):/.test(key)).length"
 NOTHING_CHOSEN = "Choose a point"
 
 
@@ -30,6 +31,24 @@ def test_what_was_cleared_does_not_come_back(app: App, ana: Person) -> None:
     ana.presses("Backspace")
     ana.page.reload()
     expect(ana.page.locator("#readout")).to_contain_text(NOTHING_CHOSEN)
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_a_window_that_only_looked_on_takes_no_draft_along(app: App, ana: Person, seen_before: bool) -> None:
+    """Neither one that was opened before anything was chosen nor one that shows an earlier choice."""
+    app.add_task("Which?", 2)
+    ana.works()
+    if seen_before:
+        ana.presses("3")
+        ana.page.wait_for_function(f"() => {KEPT} === 1")
+    onlooker = ana.context.new_page()
+    onlooker.goto(f"{app.url}/work")
+    expect(onlooker.locator("#task")).to_be_visible()
+    ana.presses("1")
+    ana.page.reload()
+    onlooker.close(run_before_unload=True)
+    ana.page.reload()
+    expect(ana.page.locator("#readout")).to_have_text("A is far better")
 
 
 def test_a_cancelled_edit_leaves_nothing_behind(app: App, ana: Person) -> None:
@@ -96,9 +115,6 @@ def test_no_text_grows_longer_than_the_server_takes(
     ana.works()
     longest = sent.model_json_schema()["properties"][field]["maxLength"]
     expect(ana.page.locator(area)).to_have_attribute("maxlength", str(longest))
-
-
-KEPT = "Object.keys(localStorage).filter((key) => /^plaudit:(drafts|outbox):/.test(key)).length"
 
 
 def signs_out(person: Person) -> list[str]:

@@ -27,6 +27,7 @@ let retryTimer = null;
 let draftTimer = null;
 let beatTimer = null;
 let submitting = false;
+let edited = false; // here, since the task was shown: a window that only looks on keeps and clears no draft of another
 let finished = false; // the edit that this page is for has arrived
 
 // --- showing ---------------------------------------------------------------------------------------------------------
@@ -52,6 +53,7 @@ function showTask(next) {
   clock.restart(local?.seconds ?? task.draft?.seconds ?? 0);
   only("task");
   form.settle();
+  edited = false; // restoring is no edit
   showSubmit();
   scrollTo(0, 0);
   at("asked").focus({ preventScroll: true });
@@ -97,6 +99,7 @@ const WHYS = {
 function showSubmit() { at("submit").setAttribute("aria-disabled", String(!form?.complete || submitting)); }
 
 function onChange() {
+  edited = true;
   showSubmit();
   clearTimeout(draftTimer);
   draftTimer = setTimeout(keepDraft, DRAFT_SECONDS * 1000);
@@ -104,7 +107,7 @@ function onChange() {
 
 function keepDraft() {
   clearTimeout(draftTimer);
-  if (!form || submitting) return; // what is being submitted is in the outbox
+  if (!form || !edited || submitting) return; // what is being submitted is in the outbox
   if (form.touched) saveDraft(task.assignment, form.draft, clock.seconds);
   else clearDraft(task.assignment);
 }
