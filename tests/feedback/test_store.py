@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from plaudit.errors import PlauditError
+from plaudit.errors import ConflictError, PlauditError
 from plaudit.feedback.events.connection import writing_transaction
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import (
@@ -324,6 +324,75 @@ class TestHarm:
                 store.submit(judgement(world[0], best=1))
             store.submit(judgement(world[1], name="j2"))
         assert store.counts()["judgements"] == 2
+
+    def test_without_savepoints_a_failure_that_was_survived_ends_all_of_it(
+        self, store: FeedbackStore, world: list[Task]
+    ) -> None:
+        def go_on() -> None:
+            with store.transaction(savepoints=False):
+                store.add_prompts([Prompt.from_text("New?")])
+                with pytest.raises(PlauditError):
+                    store.submit(judgement(world[0], name="x" * 65))
+
+        before = store.counts()
+        with pytest.raises(RuntimeError, match="savepoints"):
+            go_on()
+        assert store.counts() == before
+        store.submit(judgement(world[0]))
+        assert store.verify() == []
+
+
+class TestWhatHangsOnANewPrompt:
+    """It is not looked up, and what is there twice is kept once all the same."""
+
+    def test_it_is_kept_once(self, store: FeedbackStore, world: list[Task]) -> None:
+        old, new = store.prompts()[0], Prompt.from_text("New?")
+        with store.transaction(savepoints=False):
+            for fresh in (1, 0):
+                assert store.add_prompts([old, new]) == fresh
+                answers = [Response(prompt.id, text) for prompt in (old, new) for text in ("Aye.", "Nay.")]
+                assert store.add_responses(answers) == 4 * fresh
+                asked = [Task(new.id, (answers[2].id, answers[3].id)), Task(old.id, (answers[0].id, answers[1].id))]
+                assert store.add_tasks([*asked, *world]) == 2 * fresh
+        assert store.verify() == []
+
+    def test_a_savepoint_may_take_it_back_so_there_it_is_looked_up(self, store: FeedbackStore) -> None:
+        prompt = Prompt.from_text("New?")
+
+        def taken_back() -> None:
+            with store.transaction():
+                store.add_prompts([prompt])
+                raise PlauditError("no")
+
+        with store.transaction():
+            with pytest.raises(PlauditError, match="no"):
+                taken_back()
+            with pytest.raises(PlauditError, match="There is no prompt"):
+                store.add_responses([Response(prompt.id, "Yes.")])
+
+    def test_what_is_not_there_is_missed(self, store: FeedbackStore, world: list[Task]) -> None:
+        def of_none() -> None:
+            with store.transaction(savepoints=False):
+                store.add_prompts([new := Prompt.from_text("New?")])
+                store.add_tasks([Task(new.id, (world[0].response_ids[0], "0" * 16))])
+
+        with pytest.raises(PlauditError, match="There is no response 0{16}"):
+            of_none()
+
+    def test_an_answer_that_was_made_to_have_anothers_id_is_refused(
+        self, store: FeedbackStore, world: list[Task]
+    ) -> None:
+        def forge() -> None:
+            with store.transaction(savepoints=False):
+                store.add_prompts([new := Prompt.from_text("New?")])
+                forged = Response(new.id, "Mine.")
+                forged.__dict__["id"] = world[0].response_ids[0]
+                store.add_responses([forged])
+
+        before = store.counts()
+        with pytest.raises(ConflictError, match="Two different texts have the id"):
+            forge()
+        assert store.counts() == before
 
 
 class TestReplay:

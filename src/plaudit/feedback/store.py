@@ -9,6 +9,7 @@ and guidelines, withdraws, backs up and restores. Its base classes read (`events
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
@@ -62,37 +63,52 @@ class FeedbackStore(Annotating):
         with self._writing() as connection:
             sides = _sides(connection, added, split, heldout_share)
             facts = [(prompt.id, rows.prompt_payload(prompt, sides[prompt.opening_id])) for prompt in added]
-            return append(connection, EventKind.PROMPT, facts, self._now())
+            new = append(connection, EventKind.PROMPT, facts, self._now())
+            self.added.prompts.update(new)
+            return len(new)
 
     def add_demonstrations(
         self, added: Iterable[tuple[str, str]], source: str = "unknown", at: datetime | None = None
     ) -> int:
         """Add answers that a person wrote as good ones, as `(prompt id, text)`; now, or `at` an earlier time."""
         facts = [rows.demonstration_payload(prompt_id, text, source) for prompt_id, text in added]
-        return self._add_answers(EventKind.DEMONSTRATION, facts, at)
-
-    def add_responses(self, added: Iterable[Response]) -> int:
-        return self._add_answers(EventKind.RESPONSE, [rows.response_payload(response) for response in added])
-
-    def _add_answers(self, kind: EventKind, facts: Sequence[rows.Payload], at: datetime | None = None) -> int:
         with self._writing() as connection:
             require(connection, prompts, {fact["prompt_id"] for fact in facts}, "prompt")
-            return append(connection, kind, [(fact["id"], fact) for fact in facts], at or self._now())
+            at = at or self._now()
+            return len(append(connection, EventKind.DEMONSTRATION, [(fact["id"], fact) for fact in facts], at))
+
+    def add_responses(self, added: Iterable[Response]) -> int:
+        facts = [rows.response_payload(response) for response in added]
+        with self._writing() as connection:
+            before = self.added
+            require(connection, prompts, {fact["prompt_id"] for fact in facts} - before.prompts, "prompt")
+            to_new = {fact["id"]: fact["prompt_id"] for fact in facts if fact["prompt_id"] in before.prompts}
+            unseen = to_new.keys() - before.responses.keys()
+            new = append(
+                connection, EventKind.RESPONSE, [(fact["id"], fact) for fact in facts], self._now(), unseen=unseen
+            )
+            before.responses.update(to_new)
+            return len(new)
 
     def add_tasks(self, added: Iterable[Task]) -> int:
         """Add tasks. PlauditError when a response is missing or answers another prompt."""
         added = list(added)
         with self._writing() as connection:
-            shown = {response_id for task in added for response_id in task.response_ids}
-            require(connection, responses, shown, "response")
-            require(connection, prompts, {task.prompt_id for task in added}, "prompt")
+            before = self.added
+            shown = {response_id for task in added for response_id in task.response_ids} - before.responses.keys()
+            require(connection, prompts, {task.prompt_id for task in added} - before.prompts, "prompt")
             query = select(responses.c.id, responses.c.prompt_id)
-            answers = {row.id: row.prompt_id for row in rows_with(connection, query, responses.c.id, shown)}
+            looked_up = {row.id: row.prompt_id for row in rows_with(connection, query, responses.c.id, shown)}
+            require(connection, responses, shown - looked_up.keys(), "response")
+            answers = ChainMap(looked_up, before.responses)
             for task in added:
                 if stray := [r for r in task.response_ids if answers[r] != task.prompt_id]:
                     raise PlauditError(f"Response {stray[0]} answers another prompt than {task.prompt_id}, its task's.")
             facts = [(task.id, rows.task_payload(task)) for task in added]
-            return append(connection, EventKind.TASK, facts, self._now())
+            on_new = {task.id for task in added if task.prompt_id in before.prompts}
+            new = append(connection, EventKind.TASK, facts, self._now(), unseen=on_new - before.tasks)
+            before.tasks.update(on_new)
+            return len(new)
 
     def places_for_people(self, task_ids: Collection[str]) -> dict[str, int]:
         """Task id -> how many people it is for, beside the data sets and simulated annotators that have answered it.
@@ -112,12 +128,12 @@ class FeedbackStore(Annotating):
             rows_found = rows_with(connection, select(tasks.c.id, tasks.c.overlap), tasks.c.id, added)
             overlaps = {row.id: row.overlap + added[row.id] for row in rows_found if added[row.id] > 0}
             facts = [(f"{key}:{n}", {"task_id": key, "overlap": n}) for key, n in overlaps.items()]
-            return append(connection, EventKind.RAISED, facts, self._now())
+            return len(append(connection, EventKind.RAISED, facts, self._now()))
 
     def add_annotators(self, added: Iterable[Annotator]) -> int:
         with self._writing() as connection:
             facts = [(annotator.id, rows.annotator_payload(annotator)) for annotator in added]
-            return append(connection, EventKind.ANNOTATOR, facts, self._now())
+            return len(append(connection, EventKind.ANNOTATOR, facts, self._now()))
 
     def people(self) -> dict[str, set[str]]:
         """Everybody who has an account -> ids of what they have said here, and of the tasks that they have skipped."""

@@ -27,7 +27,7 @@ from plaudit.feedback.events.connection import (
     reading_transaction,
     writing_transaction,
 )
-from plaudit.feedback.events.log import last_seq, rows_with
+from plaudit.feedback.events.log import Added, last_seq, rows_with
 from plaudit.feedback.events.schema import (
     AssignmentState,
     annotators,
@@ -59,7 +59,7 @@ class FeedbackReader:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._ours = threading.local()  # .connection, .snapshot: the transactions that this thread is in
+        self._ours = threading.local()  # .connection, .added, .snapshot: the transactions that this thread is in
 
     def prompts(
         self, split: Split | None = None, source: str | None = None, prompt_ids: Collection[str] | None = None
@@ -286,10 +286,28 @@ class FeedbackWriter(FeedbackReader):
         return f"{type(self).__name__}({name_of(self._engine)!r})"
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Keep everything that is done inside, or nothing; a transaction in a transaction is part of it."""
+    def transaction(self, *, savepoints: bool = True) -> Iterator[None]:
+        """Keep everything that is done inside, or nothing; a transaction in a transaction is part of it.
+
+        A part that fails, where the caller survives that, leaves nothing behind. Without `savepoints`, which cost an
+        import a tenth of its time, the caller must not survive it.
+        """
         with self._writing():
-            yield
+            if savepoints or self._ours.added is not None:
+                yield
+                return
+            added = self._ours.added = Added()
+            try:
+                yield
+                if self._ours.added is not added:
+                    raise RuntimeError("a part of a transaction without savepoints failed, and its caller went on")
+            finally:
+                self._ours.added = None
+
+    @property
+    def added(self) -> Added:
+        """What this thread's transaction has added itself; nothing where a savepoint may still take it back."""
+        return getattr(self._ours, "added", None) or Added()
 
     def _now(self) -> datetime:
         return datetime.now(UTC)
@@ -298,13 +316,20 @@ class FeedbackWriter(FeedbackReader):
     def _writing(self, patience: float | None = None) -> Iterator[Connection]:
         """A transaction that may write, or a part of the one that this thread is in. PlauditError after `patience`."""
         ours: Connection | None = getattr(self._ours, "connection", None)
-        if ours is not None:
+        if ours is not None and self._ours.added is None:
             with ours.begin_nested():  # a failure in here that the caller survives must leave nothing behind
                 yield ours
             return
+        if ours is not None:
+            try:
+                yield ours
+            except BaseException:
+                self._ours.added = None
+                raise
+            return
         with self._turns.taken(patience), writing_transaction(self._engine, patience) as connection:
-            self._ours.connection = connection
+            self._ours.connection, self._ours.added = connection, None
             try:
                 yield connection
             finally:
-                self._ours.connection = None
+                self._ours.connection = self._ours.added = None

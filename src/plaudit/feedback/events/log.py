@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Select, Table, bindparam, func, select
+from sqlalchemy.exc import IntegrityError
 
 from plaudit.errors import ConflictError, NotThereError
 from plaudit.feedback.events.projection import Event, apply, chunks, insert_rows
@@ -32,22 +33,33 @@ _HASHED: dict[EventKind, tuple[str, ...]] = {
 }
 
 
+@dataclass
+class Added:
+    """What a transaction has added itself: what hangs on a new prompt is new, and is not looked up."""
+
+    prompts: set[str] = field(default_factory=set)
+    responses: dict[str, str] = field(default_factory=dict)  # to those prompts: id -> id of the prompt
+    tasks: set[str] = field(default_factory=set)  # on those prompts
+
+
 def append(
     connection: Connection,
     kind: EventKind,
     facts: Iterable[tuple[str, dict[str, Any]]],
     now: datetime,
     actor: str | None = None,
-) -> int:
-    """Add what is new among `facts` (key of the fact, payload), in order; how many that were.
+    unseen: Collection[str] = (),
+) -> list[str]:
+    """Add what is new among `facts` (key of the fact, payload), in order; the keys of those.
 
     Whose doing it is: `actor`, else the annotator that a payload names. Positions in the log are counted here, under
     the write lock: no gaps, and no database's own idea of a sequence. ConflictError where two that differ have one key.
+    `unseen`: keys that cannot be there yet.
     """
     facts_by_key: dict[str, dict[str, Any]] = {}
     for key, payload in facts:
         _check_same(kind, key, facts_by_key.setdefault(key, payload), payload)
-    keys, known = {f"{kind}:{key}": key for key in facts_by_key}, set()
+    keys, known = {f"{kind}:{key}": key for key in facts_by_key if key not in unseen}, set()
     columns = (events.c.id, events.c.payload) if kind in _HASHED else (events.c.id,)
     for row in rows_with(connection, select(*columns), events.c.id, keys):
         known.add(key := keys[row.id])
@@ -55,8 +67,13 @@ def append(
             _check_same(kind, key, row.payload, facts_by_key[key])
     new = {key: payload for key, payload in facts_by_key.items() if key not in known}
     if new:
-        add(connection, kind, new, now, actor)
-    return len(new)
+        try:
+            add(connection, kind, new, now, actor)
+        except IntegrityError as error:
+            if not unseen:
+                raise
+            raise same_id_error("of what is there already") from error
+    return list(new)
 
 
 def _check_same(kind: EventKind, key: str, known: dict[str, Any], told: dict[str, Any]) -> None:

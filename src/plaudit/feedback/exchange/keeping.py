@@ -89,14 +89,15 @@ class Keeper:
     def keep(self, batch: Sequence[Labelled], is_history: bool = False) -> None:
         """Store a batch as a whole or, with PlauditError, nothing of it. A history names its own edits."""
         store, summary = self.store, self.summary
-        with store.transaction():
+        with store.transaction(savepoints=False):
             store.add_annotators(person for record in batch for person in record.annotators)
             for side in (None, *Split):
                 prompts = [record.prompt for record in batch if record.split is side]
                 summary.prompts += store.add_prompts(prompts, side, self.heldout_share) if prompts else 0
             store.add_responses(response for record in batch for response in record.responses)
             tasks = {record.task.id: record.task for record in batch if record.task}
-            known_tasks = store.places_for_people(tasks)
+            may_be_known = [key for key, task in tasks.items() if task.prompt_id not in store.added.prompts]
+            known_tasks = store.places_for_people(may_be_known)
             store.add_tasks(tasks.values())
             places = {key: task.overlap for key, task in tasks.items() if key not in known_tasks}
             summary.skipped.update(reason for record in batch for reason in record.lost)
@@ -126,7 +127,8 @@ class Keeper:
         self, judged: Sequence[Judgement], at: Mapping[str, datetime], places: Mapping[str, int], is_history: bool
     ) -> None:
         store, summary = self.store, self.summary
-        known = _on_tasks(store, {judgement.task_id for judgement in judged})  # also what was withdrawn
+        before = {judgement.task_id for judgement in judged} - store.added.tasks
+        known = _on_tasks(store, before)  # also what was withdrawn
         if store.guidelines() is not None:  # what they were judged by is not in the file, and is something else here
             judged = [replace(judgement, guidelines_version=None) for judgement in judged]
         if is_history:

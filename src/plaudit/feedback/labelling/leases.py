@@ -95,7 +95,7 @@ def lease_all(connection: Connection, given: Sequence[Assignment], now: datetime
             raise PlauditError(f"All places of task {assignment.task_id} are taken; make tasks with a larger overlap.")
         taken[assignment.task_id].add(slot)
         facts.append((assignment.id, _fact(assignment, task[assignment.task_id], slot, now + length)))
-    return append(connection, EventKind.ASSIGNED, facts, now)
+    return len(append(connection, EventKind.ASSIGNED, facts, now))
 
 
 def heartbeat(
