@@ -376,7 +376,7 @@ class TestWhatHangsOnANewPrompt:
                 store.add_prompts([new := Prompt.from_text("New?")])
                 store.add_tasks([Task(new.id, (world[0].response_ids[0], "0" * 16))])
 
-        with pytest.raises(PlauditError, match="There is no response 0{16}"):
+        with pytest.raises(PlauditError, match=r"There is no response 0{16}"):
             of_none()
 
     def test_an_answer_that_was_made_to_have_anothers_id_is_refused(

@@ -112,11 +112,12 @@ def add(
     times |= {key: timestamp(moment) for key, moment in (at or {}).items() if key in new}
     numbered = enumerate(new.items(), last_seq(connection) + 1)
     happened = [Event(seq, times[key], kind, payload) for seq, (key, payload) in numbered]
+    name = str(kind)
     rows = [
         {
             "seq": event.seq,
-            "id": f"{kind}:{key}",
-            "kind": str(kind),
+            "id": f"{name}:{key}",
+            "kind": name,
             "created_at": event.created_at,
             "actor": actor or event.payload.get("annotator_id") or SOMEBODY,
             "payload": event.payload,

@@ -130,7 +130,8 @@ def _with_guidelines(connection: Connection, fresh: Sequence[Judgement], elsewhe
     """With the version that the author had read, where that is not given and it was not said `elsewhere`."""
     unread = {j.id: j.annotator_id for j in fresh if j.guidelines_version is None and j.id not in elsewhere}
     read = versions_read(connection, set(unread.values()))
-    return [replace(j, guidelines_version=read.get(j.annotator_id)) if j.id in unread else j for j in fresh]
+    versions = {j.id: read[j.annotator_id] for j in fresh if j.id in unread and j.annotator_id in read}
+    return [replace(j, guidelines_version=versions[j.id]) if j.id in versions else j for j in fresh]
 
 
 def _with_surplus(
@@ -157,7 +158,7 @@ def _with_surplus(
         else:
             free[judgement.task_id] -= 1
             extra |= {judgement.id} if free[judgement.task_id] < 0 else set()
-    return [replace(judgement, surplus=judgement.id in extra) for judgement in fresh]
+    return [j if j.surplus == (j.id in extra) else replace(j, surplus=j.id in extra) for j in fresh]
 
 
 def retract(connection: Connection, entry_id: str, annotator_id: str, now: datetime, length: timedelta) -> Assignment:
