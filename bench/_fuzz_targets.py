@@ -9,7 +9,6 @@ from __future__ import annotations
 import resource
 import sys
 import time
-import tomllib
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench._fuzz_web import requesting
+from plaudit.config import parse_toml
 from plaudit.errors import PlauditError
 from plaudit.feedback.exchange.imports import import_preferences, import_prompts, show_records
 from plaudit.feedback.exchange.readers import SUFFIXES
@@ -72,8 +72,8 @@ def _import(store: FeedbackStore, folder: Path, data: bytes) -> None:
 
 def _table(text: bytes) -> dict[str, object]:
     try:
-        return tomllib.loads(text.decode("utf-8", "replace"))
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return parse_toml(text.decode("utf-8", "replace"))
+    except ValueError:
         return {}
 
 
@@ -85,7 +85,8 @@ def restoring() -> Iterator[Attempt]:
 
         def restore() -> None:
             store.restore(file)
-            store.tasks(), store.judgements(), store.settings(), store.published(), store.actions()
+            store.prompts(), store.responses(), store.tasks(), store.annotators(), store.judgements(), store.written()
+            store.settings(), store.published(), store.actions()
 
         def attempt(data: bytes) -> None:
             file.write_bytes(data)

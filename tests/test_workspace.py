@@ -67,6 +67,8 @@ def test_a_workspace_is_made_once(workspace: Workspace) -> None:
         ('name = "x"\nheldout_share = 2', "heldout_share must lie between 0 and 1"),
         ("seed = 1", "`name` is missing"),
         ("name = ", "not valid TOML"),
+        (f"name = {'9' * 5_000}", "not valid TOML: .*4300 digits"),
+        (f"name = {'[' * 20_000}", "not valid TOML: lists stand in lists without end"),
     ],
 )
 def test_wrong_settings_are_named(workspace: Workspace, settings: str, sentence: str) -> None:

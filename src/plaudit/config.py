@@ -158,13 +158,23 @@ def change(default: Mapping[str, Any], flags: Mapping[str, Any], assignments: Se
     return changed
 
 
+def parse_toml(text: str) -> dict[str, Any]:
+    """ValueError with what is wrong, also where Python's reader says it otherwise: of numbers with thousands of digits,
+    and of lists in lists without end.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("lists stand in lists without end") from error
+
+
 def parse_assignment(assignment: str) -> tuple[str, Any]:
     """`a.b=0.5` -> `("a.b", 0.5)`. What is no TOML value is a text."""
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise UsageError(f"--set takes KEY=VALUE, not `{assignment}`.")
-    with suppress(tomllib.TOMLDecodeError):
-        return key.strip(), tomllib.loads(f"value = {text}")["value"]
+    with suppress(ValueError):
+        return key.strip(), parse_toml(f"value = {text}")["value"]
     return key.strip(), text.strip()
 
 

@@ -10,14 +10,13 @@ A stage asks here for the runs that it builds on (`latest`), for its own new one
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, overload
 
-from plaudit.config import config_from
+from plaudit.config import config_from, parse_toml
 from plaudit.errors import UsageError, did_you_mean
 from plaudit.files import content_digest, write_atomically
 from plaudit.runs import Run, RunStatus, Source, new_run
@@ -95,10 +94,10 @@ class Workspace(Settings):
         path = Path(path)
         file = path / SETTINGS_FILE
         try:
-            stored = tomllib.loads(file.read_text(encoding="utf-8"))
+            stored = parse_toml(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"No workspace in {path}: run `plaudit init {path}` first, or name one by -w.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise UsageError(f"{file} is not valid TOML: {error}.") from error
         return cls(**asdict(config_from(Settings, stored, str(file))), path=path)
 

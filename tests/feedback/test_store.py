@@ -6,8 +6,10 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import Table, update
 
 from plaudit.errors import ConflictError, PlauditError
+from plaudit.feedback.events import schema as tables
 from plaudit.feedback.events.connection import writing_transaction
 from plaudit.feedback.store import FeedbackStore
 from plaudit.types import (
@@ -410,6 +412,28 @@ class TestReplay:
         store.replay()
         assert store.verify() == []
         assert store.judgements() == [judgement(world[0])]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        (tables.prompts, "messages", [["user"]]),
+        (tables.prompts, "messages", [["nobody", "Hi"]]),
+        (tables.responses, "stop_reason", "whim"),
+        (tables.tasks, "gold", [["none"]]),
+        (tables.tasks, "purpose", "whim"),
+        (tables.judgements, "ranking", []),
+        (tables.judgements, "flags", ["rude"]),
+    ],
+)
+def test_what_is_no_noun_is_found(
+    store: FeedbackStore, world: list[Task], table: Table, column: str, value: object
+) -> None:
+    store.submit(judgement(world[0]))
+    assert store.verify() == []
+    with writing_transaction(store._engine) as connection:
+        connection.execute(update(table).values({column: value}))
+    assert any(sentence.startswith(f"{table.name} ") and "differ from" not in sentence for sentence in store.verify())
 
 
 def test_tens_of_thousands_of_rows_take_seconds(store: FeedbackStore) -> None:

@@ -10,13 +10,13 @@ and guidelines, withdraws, backs up and restores. Its base classes read (`events
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, Table, select
 
 from plaudit.errors import PlauditError
 from plaudit.feedback.events import backup, log, replay, rows
@@ -27,9 +27,13 @@ from plaudit.feedback.events.schema import (
     AssignmentState,
     EventKind,
     accounts,
+    actions,
+    annotators,
     assignments,
     demonstrations,
+    guidelines,
     judgements,
+    project,
     prompts,
     responses,
     tasks,
@@ -222,7 +226,10 @@ class FeedbackStore(Annotating):
     def restore(self, file: Path) -> int:
         """Fill this store, which must be empty, from a backup and check it; how many events. UsageError otherwise."""
         with self._writing() as connection:
-            return backup.restore(connection, file)
+            restored = backup.restore(connection, file)
+            if wrong := next(_unreadable(connection), None):
+                raise PlauditError(f"What {file} holds cannot be, so nothing was restored: {wrong}")
+            return restored
 
     def replay(self) -> None:
         """Make every projection again from the events."""
@@ -230,9 +237,36 @@ class FeedbackStore(Annotating):
             replay.rebuild(connection)
 
     def verify(self) -> list[str]:
-        """Where the projections differ from what the events say, a sentence each; empty when the store is sound."""
+        """Where the projections differ from what the events say, and what of them is nothing that there can be.
+
+        A sentence each; empty when the store is sound.
+        """
         with self._reading() as connection:
-            return replay.differences(connection)
+            return [*replay.differences(connection), *_unreadable(connection)]
+
+
+_NOUNS: dict[Table, Callable[[Row[Any]], object]] = {
+    prompts: rows.prompt_from,
+    responses: rows.response_from,
+    tasks: rows.task_from,
+    annotators: rows.annotator_from,
+    assignments: rows.assignment_from,
+    judgements: rows.judgement_from,
+    demonstrations: rows.demonstration_from,
+    guidelines: project_settings.guidelines_from,
+    project: project_settings.settings_from,
+    actions: log.action_from,
+}
+
+
+def _unreadable(connection: Connection) -> Iterator[str]:
+    """Rows of which no noun can be made, a sentence each."""
+    for table, noun_from in _NOUNS.items():
+        for row in connection.execute(select(table).order_by(table.c.seq)):
+            try:
+                noun_from(row)
+            except (ValueError, TypeError, LookupError, AttributeError, PlauditError) as error:
+                yield f"{table.name} {row.id}: {error}."
 
 
 def _sides(

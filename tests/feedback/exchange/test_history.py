@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from plaudit.errors import ConflictError, UsageError
-from plaudit.feedback.exchange import imports
+from plaudit.feedback.exchange import reading
 from plaudit.feedback.exchange.exports import export_judgements
 from plaudit.feedback.exchange.history import History
 from plaudit.feedback.exchange.imports import import_preferences
@@ -281,7 +281,7 @@ def test_a_row_with_one_odd_value_is_taken_in_or_refused_by_its_line(
             for answer in (good["answers"] or [])[:1]:
                 odd += [good | {"answers": [answer | {n: v}, *good["answers"][1:]]} for n in answer for v in ODD]
             for row in odd:
-                monkeypatch.setattr(imports, "records", lambda _, row=row: iter([("all.jsonl, line 1", row)]))
+                monkeypatch.setattr(reading, "records", lambda _, row=row: iter([("all.jsonl, line 1", row)]))
                 try:
                     with after.transaction():
                         import_preferences(after, "all.jsonl", "plaudit")

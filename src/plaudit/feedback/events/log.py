@@ -177,8 +177,8 @@ def newest(connection: Connection, limit: int, before: int | None = None) -> lis
     """Newest first; older than the event `before` where that is given."""
     query = select(table) if before is None else select(table).where(table.c.seq < before)
     rows = connection.execute(query.order_by(table.c.seq.desc()).limit(limit)).all()
-    return [_action(row) for row in rows]
+    return [action_from(row) for row in rows]
 
 
-def _action(row: Row[Any]) -> Action:
+def action_from(row: Row[Any]) -> Action:
     return Action(row.seq, moment_of(row.created_at), row.actor, row.action, row.target, row.details)

@@ -64,8 +64,12 @@ class ProjectSettings:
 
 
 def settings_in(connection: Connection) -> ProjectSettings:
-    stored = connection.execute(select(project.c.settings)).scalar()
-    return ProjectSettings() if stored is None else config_from(ProjectSettings, stored, "the project's settings")
+    row = connection.execute(select(project)).first()
+    return ProjectSettings() if row is None else settings_from(row)
+
+
+def settings_from(row: Row[Any]) -> ProjectSettings:
+    return config_from(ProjectSettings, row.settings, "the project's settings")
 
 
 def change(connection: Connection, settings: ProjectSettings, actor: str, now: datetime) -> None:
@@ -110,16 +114,16 @@ def publish(connection: Connection, texts: Mapping[str, str], author: str, now: 
 
 def newest_in(connection: Connection) -> Guidelines | None:
     row = connection.execute(select(table).order_by(table.c.seq.desc()).limit(1)).first()
-    return None if row is None else _guidelines(row)
+    return None if row is None else guidelines_from(row)
 
 
 def published_in(connection: Connection) -> list[Guidelines]:
-    return [_guidelines(row) for row in connection.execute(select(table).order_by(table.c.seq.desc()))]
+    return [guidelines_from(row) for row in connection.execute(select(table).order_by(table.c.seq.desc()))]
 
 
 def version_in(connection: Connection, version: int) -> Guidelines | None:
     row = connection.execute(select(table).where(table.c.id == str(version))).first()
-    return None if row is None else _guidelines(row)
+    return None if row is None else guidelines_from(row)
 
 
 def read(connection: Connection, annotator_id: str, version: int, now: datetime) -> None:
@@ -140,5 +144,5 @@ def versions_read(connection: Connection, annotator_ids: Collection[str]) -> dic
     return {row.annotator_id: row.version for row in rows}
 
 
-def _guidelines(row: Row[Any]) -> Guidelines:
+def guidelines_from(row: Row[Any]) -> Guidelines:
     return Guidelines(int(row.id), row.texts, row.author, moment_of(row.created_at))

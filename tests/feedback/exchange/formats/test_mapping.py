@@ -163,3 +163,10 @@ def test_times() -> None:
     then = datetime(2023, 4, 24, 15, 53, 11, tzinfo=UTC)
     assert moment(1682351591) == moment(1682351591000) == moment("1682351591") == then
     assert moment("yesterday") is moment(None) is moment(10**400) is moment({}) is None
+
+
+@pytest.mark.parametrize("text", ["prompt = ", f"prompt = {'9' * 5_000}", f"prompt = {'[' * 20_000}"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"mine\.toml is not TOML \("):
+        table_of([str(tmp_path / "mine.toml")])

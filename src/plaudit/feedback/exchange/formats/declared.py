@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from plaudit.config import parse_toml
 from plaudit.errors import UsageError, did_you_mean
 from plaudit.feedback.exchange.formats import fields as reading
 from plaudit.feedback.exchange.formats.mapping import ColumnMap
@@ -16,8 +16,8 @@ from plaudit.feedback.exchange.formats.mapping import ColumnMap
 def column_maps(text: str, where: str) -> dict[str, ColumnMap]:
     """The mappings of a TOML file, by their names. UsageError with a sentence."""
     try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tables = parse_toml(text)
+    except ValueError as error:
         raise UsageError(f"{where} is not TOML ({error}).") from error
     return {name: column_map(table, f"{where}, [{name}]") for name, table in tables.items()}
 
@@ -91,12 +91,12 @@ def table_of(given: list[str]) -> dict[str, Any]:
     """
     if len(given) == 1 and given[0].lower().endswith(".toml"):
         try:
-            return tomllib.loads(Path(given[0]).expanduser().read_text(encoding="utf-8"))
+            return parse_toml(Path(given[0]).expanduser().read_text(encoding="utf-8"))
         except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"{given[0]} cannot be read ({error}). Name a TOML file that says which column is what."
             ) from error
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:
             raise UsageError(f"{given[0]} is not TOML ({error}).") from error
     table: dict[str, Any] = {}
     for pair in (part.strip() for text in given for part in text.split(",")):
