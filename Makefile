@@ -12,12 +12,12 @@ demo: .venv/installed
 	$(BIN)/plaudit demo --out demo --seed $(SEED)
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # What learns, on any processor as on one with AVX2 only and one core: rounding differs, and no test may notice.
 test-restricted: .venv/installed-dev
 	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
-		$(BIN)/pytest -m 'not slow' tests/models tests/train tests/evaluate tests/stages
+		$(BIN)/pytest -n 2 --dist loadfile -m 'not slow' tests/models tests/train tests/evaluate tests/stages
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
