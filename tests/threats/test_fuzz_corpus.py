@@ -30,6 +30,7 @@ MENDED = {
     "restore/event-whose-kind-is-a-list": NO_BACKUP,
     "restore/event-without-a-time": NO_BACKUP,
     "restore/lease-without-an-order": NO_BACKUP,
+    "restore/task-without-a-known-answer-among-others": "The log of events holds what none can be",
     "restore/task-whose-known-answer-is-not-of-it": "nothing was restored: tasks ",
 }
 

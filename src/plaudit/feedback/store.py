@@ -265,7 +265,7 @@ def _unreadable(connection: Connection) -> Iterator[str]:
         for row in connection.execute(select(table).order_by(table.c.seq)):
             try:
                 noun_from(row)
-            except (ValueError, TypeError, LookupError, AttributeError, PlauditError) as error:
+            except (*replay.NO_EVENTS, PlauditError) as error:
                 yield f"{table.name} {row.id}: {error}."
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select
-from sqlalchemy.exc import ArgumentError, CompileError, OperationalError, StatementError
+from sqlalchemy.exc import OperationalError
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.events import replay
@@ -40,16 +40,6 @@ LONGEST_LINE = 1 << 25  # bytes, in a small archive
 MOST_EXPANSION = 20  # times the archive: what a line may have in a large one, such as the withdrawal of a data set
 BYTES_AT_ONCE = 1 << 25
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError)
-_NO_ROWS = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    ArgumentError,
-    CompileError,
-    StatementError,
-)
 
 
 def back_up(connection: Connection, file: Path) -> int:
@@ -111,7 +101,7 @@ def restore(connection: Connection, file: Path) -> int:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     except OperationalError:  # the disk or a lock, and not what the archive holds
         raise
-    except (*_NO_ZIP, *_NO_ROWS) as error:
+    except (*_NO_ZIP, *replay.NO_EVENTS) as error:
         raise UsageError(f"{file} is no whole backup of a feedback store; nothing was restored.") from error
     if differences := replay.differences(connection):
         raise PlauditError(f"What {file} holds contradicts itself, so nothing was restored: {differences[0]}")

@@ -11,11 +11,23 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from sqlalchemy import Connection, Table, create_engine, delete, select
+from sqlalchemy.exc import ArgumentError, CompileError, OperationalError, StatementError
 
+from plaudit.errors import PlauditError
 from plaudit.feedback.events.projection import Event, apply
 from plaudit.feedback.events.schema import EventKind, events, metadata, projections
 
 BATCH = 5_000  # events read at once
+NO_EVENTS = (  # what is raised of what no store ever wrote, by Python, SQLAlchemy or the database
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    ArgumentError,
+    CompileError,
+    StatementError,
+)
 
 _OF_TASKS = {
     EventKind.RAISED,
@@ -29,14 +41,17 @@ _OF_TASKS = {
 
 
 def rebuild(connection: Connection) -> None:
-    """Throw every projection away and make it again from the events."""
+    """Throw every projection away and make it again from the events. PlauditError for an event that there cannot be."""
     for table in reversed(projections):
         connection.execute(delete(table))
     _replay(connection, connection)
 
 
 def differences(connection: Connection) -> list[str]:
-    """Where the projections are not what the events say, a sentence a row; the store itself is left as it is."""
+    """Where the projections are not what the events say, a sentence a row; the store itself is left as it is.
+
+    PlauditError for an event that there cannot be.
+    """
     scratch = create_engine("sqlite://")
     with scratch.begin() as replayed:
         metadata.create_all(replayed)
@@ -45,8 +60,18 @@ def differences(connection: Connection) -> list[str]:
 
 
 def _replay(source: Connection, target: Connection) -> None:
-    for batch in _history(source):
-        play(target, batch)
+    done = 0
+    try:
+        for batch in _history(source):
+            play(target, batch)
+            done += len(batch)
+    except OperationalError:  # the disk or a lock, and not what the log holds
+        raise
+    except NO_EVENTS as error:
+        wrong = type(error).__name__
+        raise PlauditError(
+            f"The log of events holds what none can be, after the first {done:,} ({wrong}). Restore a backup."
+        ) from error
 
 
 def play(connection: Connection, happened: Iterable[Event]) -> None:
