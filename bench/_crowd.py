@@ -16,16 +16,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 ANSWER_SECONDS = 60.0  # a browser waits longer; a server that lets anybody wait for that long has failed
-AGAIN_SECONDS = 0.3  # after no answer, or one that says to come again
+AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 1.0, 60.0  # after no answer, ever longer; as the page's outbox waits
 LOOK_AGAIN_SECONDS = 1.0  # when there is nothing to do
 NEWLINE = b"\r\n"
 
 Payload = dict[str, Any]
 Call = tuple[str, str, Payload | None]  # method, path, body
-Answer = tuple[int, Payload]  # status, content
+Answer = tuple[int, Payload, float]  # status, content, seconds after which the server says to come again
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -129,19 +130,22 @@ class Annotator:
             for answer in await asyncio.gather(self._ask(call), self._ask(call, alone=True)):
                 self._note(call, answer)
         began = time.perf_counter()
-        while True:
+        for failures in count():
             answer = await self._ask(call)
             if answer is not None and answer[0] < 500:
                 self._crowd.timed.append(Timed(call[1], began, time.perf_counter() - began))
                 self._note(call, answer)
                 return answer[1]
             self._crowd.counts["unanswered" if answer is None else str(answer[0])] += 1
-            await asyncio.sleep(AGAIN_SECONDS * (0.5 + self._random.random()))
+            longest = min(AGAIN_SECONDS * 2**failures, LONGEST_AGAIN_SECONDS)
+            asked = answer[2] if answer else 0.0
+            await asyncio.sleep(max(asked, longest * (0.75 + self._random.random() / 2)))
+        raise AssertionError("an endless count has ended")
 
     def _note(self, call: Call, answer: Answer | None) -> None:
         if answer is None or answer[0] >= 500:
             return
-        status, content = answer
+        status, content, _ = answer
         if status != 200:
             self._crowd.refusals.append(f"{status} to {self._person.name}'s {call[0]} {call[1]}: {content}")
         elif call[1] == "/api/judgements" and call[2]:
@@ -185,7 +189,7 @@ class Annotator:
         head = await streams[0].readuntil(NEWLINE * 2)
         fields = dict(line.lower().split(b": ", 1) for line in head.split(NEWLINE)[1:] if line)
         body = await streams[0].readexactly(int(fields[b"content-length"]))
-        return int(head.split(b" ", 2)[1]), json.loads(body)
+        return int(head.split(b" ", 2)[1]), json.loads(body), float(fields.get(b"retry-after", 0))
 
     async def _drop(self, call: Call) -> None:
         """Send it, or half of it, and be gone before the answer is read."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 import pytest
 import uvicorn
 from fastapi import FastAPI, Response
+from sqlalchemy.event import listen
 
 from plaudit.feedback.exchange.history import History
 from plaudit.feedback.store import FeedbackStore
@@ -242,6 +243,38 @@ def test_readers_do_not_wait_for_who_waits_to_write(
         answers = [it.result() for it in guesses]
     assert {status for status, _ in answers} == {503}
     assert all(after is not None for _, after in answers)
+
+
+def test_where_as_many_wait_to_write_as_may_the_next_is_turned_away_unasked(
+    app: FastAPI, site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else turning away what comes again takes the time that those need who wait: hardly anything would be kept."""
+    ann = join("ann")
+    monkeypatch.setattr(type(site.store), "is_crowded", True)
+    statements: list[str] = []
+    listen(site.store._engine, "before_cursor_execute", lambda *it: statements.append(it[2]))
+    for path in ("judgements", "demonstrations", "skips", "heartbeats", "retractions"):
+        answer = ann.post(f"/api/{path}", {"assignment": "x"})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert statements == []
+    monkeypatch.setattr(type(site.store), "is_crowded", False)
+    assert ann.post("/api/heartbeats", {"assignment": "x"}).status_code in (404, 422)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_as_many_connections_as_are_used_at_once_stay_open(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    """Opening one for each request costs more than the request: where many come, nothing else would be done."""
+    place = request.getfixturevalue("postgresql_url") if kind == "postgresql" else str(tmp_path / "f.db")
+    with FeedbackStore.open(place) as store:
+        opened: list[object] = []
+        listen(store._engine, "connect", lambda *it: opened.append(it))
+        for _ in range(3):
+            with ExitStack() as at_once:
+                for _ in range(15):
+                    at_once.enter_context(store._engine.connect())
+        assert len(opened) <= 15
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

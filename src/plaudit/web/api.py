@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -26,8 +26,8 @@ from plaudit.feedback.labelling.settings import LONGEST_NAME, MOST_NAMES
 from plaudit.types import Assignment, Demonstration, Judgement, Ranking, Task
 from plaudit.web import annotator_view
 from plaudit.web.scripts import Annotating
-from plaudit.web.texts import RefusalError
-from plaudit.web.visitors import Visitor
+from plaudit.web.texts import RETRY_SECONDS, RefusalError
+from plaudit.web.visitors import Visitor, site_of
 
 HANDLE = re.compile(r"[0-9A-Za-z-]{1,64}")
 LONGEST_SECONDS = 7 * 24 * 3600.0
@@ -162,7 +162,17 @@ def _may_be(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Refused} for status in (401, 403, 413, 422, 503, *statuses)}
 
 
+async def _has_room(request: Request) -> None:
+    """RefusalError (503) where as many wait to write as may, before anything is looked up for one more.
+
+    Looking it up would take those who hold and await the turn more time than turning the request away does.
+    """
+    if site_of(request).store.is_crowded:
+        raise RefusalError(503, "unavailable", retry_seconds=RETRY_SECONDS)
+
+
 router = APIRouter(prefix="/api", responses=_may_be())
+WRITES = [Depends(_has_room)]
 Seq = Annotated[int | None, Query(ge=0, lt=1 << 48)]
 EntryId = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 
@@ -174,7 +184,7 @@ def task(visitor: Annotating) -> Response:
         return JSONResponse(annotator_view.next_task(visitor.site.store, visitor.site.secret, visitor.name))
 
 
-@router.post("/judgements", responses=_may_be(404, 409))
+@router.post("/judgements", responses=_may_be(404, 409), dependencies=WRITES)
 def judge(sent: JudgementSent, visitor: Annotating) -> Response:
     store = visitor.site.store
     assignment, task = _own(visitor, sent.assignment)
@@ -189,7 +199,7 @@ def judge(sent: JudgementSent, visitor: Annotating) -> Response:
         return JSONResponse({"stored": store.submit(judgement)})
 
 
-@router.post("/demonstrations", responses=_may_be(404, 409))
+@router.post("/demonstrations", responses=_may_be(404, 409), dependencies=WRITES)
 def demonstrate(sent: DemonstrationSent, visitor: Annotating) -> Response:
     store = visitor.site.store
     _, task = _own(visitor, sent.assignment)
@@ -199,7 +209,7 @@ def demonstrate(sent: DemonstrationSent, visitor: Annotating) -> Response:
         return JSONResponse({"stored": store.write(demonstration)})
 
 
-@router.post("/skips", responses=_may_be(404, 409))
+@router.post("/skips", responses=_may_be(404, 409), dependencies=WRITES)
 def skip(sent: SkipSent, visitor: Annotating) -> Response:
     store = visitor.site.store
     _, task = _own(visitor, sent.assignment)
@@ -208,7 +218,7 @@ def skip(sent: SkipSent, visitor: Annotating) -> Response:
     return JSONResponse({"progress": annotator_view.progress(store, visitor.name)})
 
 
-@router.post("/heartbeats", responses=_may_be(404, 409))
+@router.post("/heartbeats", responses=_may_be(404, 409), dependencies=WRITES)
 def heartbeat(sent: HeartbeatSent, visitor: Annotating) -> Response:
     assignment, _ = _own(visitor, sent.assignment)
     with visitor.acting():
@@ -216,7 +226,7 @@ def heartbeat(sent: HeartbeatSent, visitor: Annotating) -> Response:
     return JSONResponse({"lease_seconds": annotator_view.seconds_until(until)})
 
 
-@router.post("/retractions", responses=_may_be(404, 409))
+@router.post("/retractions", responses=_may_be(404, 409), dependencies=WRITES)
 def retract(sent: RetractionSent, visitor: Annotating) -> Response:
     """Take an entry back: its task is open again, and what was said is there to begin from."""
     store = visitor.site.store

@@ -36,7 +36,7 @@ from plaudit.web.cookies import Cookies
 from plaudit.web.forwarded import Forwarded
 from plaudit.web.security import HEADERS, Guard
 from plaudit.web.site import FOLDER, Site
-from plaudit.web.texts import RefusalError
+from plaudit.web.texts import RETRY_SECONDS, RefusalError
 from plaudit.web.visitors import Visitor, language_of, site_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 DATABASE, WORKSPACE, PUBLIC_URL, NAMES, TRUSTED, OIDC = (
     f"PLAUDIT_LABEL_{it}" for it in ("DATABASE", "WORKSPACE", "URL", "NAMES", "TRUSTED", "OIDC")
 )
-RETRY_SECONDS = 5
 WITHDRAWALS_SECONDS = 600  # how often it is looked whether one is due
 SWITCH_SECONDS = 0.0005  # Python's own 0.005 is how long the loop that answers everybody waits for each busy thread
 

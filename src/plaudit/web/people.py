@@ -17,7 +17,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from plaudit.feedback.events.log import SOMEBODY
 from plaudit.printable import as_read, is_hidden, scripts_of
 from plaudit.types import COMMAND_LINE
-from plaudit.web.texts import RefusalError
+from plaudit.web.texts import RETRY_SECONDS, RefusalError
 
 LONGEST_NAME = 60
 OWN_NAMES = {as_read(name) for name in (SOMEBODY, COMMAND_LINE)}  # who acts in the log where no person does
@@ -29,7 +29,6 @@ LEAST_GUESSES = (
 WEIGHED_CHARACTERS = 72  # of a password; the time grows with the square of them, and 0.05 s are enough
 HASHES_AT_ONCE = 1  # each takes a processor: a storm of sign-ins must leave others theirs
 MOST_WAITING = 12  # for a hash, those at work included: each holds one of a worker's 40 threads
-RETRY_SECONDS = 5
 # argon2id as OWASP's "Password Storage Cheat Sheet" asks for at least: 46 MiB, one pass, one lane. RFC 9106's 64 MiB,
 # 3 passes and 4 lanes take three times the time, on all processors of the machine at once.
 HASHER = Argon2Hasher(time_cost=1, memory_cost=47_104, parallelism=1)

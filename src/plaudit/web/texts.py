@@ -145,6 +145,7 @@ SENTENCES: dict[str, dict[str, str]] = {
     "reason-missing": {"en": "Say why.", "ja": "理由を入力してください。"},
 }
 LOCALES = Path(__file__).parent / "locales"
+RETRY_SECONDS = 5  # after which to come again where much is asked at once
 Translate = Callable[..., str]
 Tell = Callable[[str], str]
 

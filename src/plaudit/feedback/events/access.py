@@ -285,6 +285,11 @@ class FeedbackWriter(FeedbackReader):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({name_of(self._engine)!r})"
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether as many wait to write as may: who would write now is better told to come again."""
+        return self._turns.are_all_taken
+
     @contextmanager
     def transaction(self, *, savepoints: bool = True) -> Iterator[None]:
         """Keep everything that is done inside, or nothing; a transaction in a transaction is part of it.

@@ -136,9 +136,12 @@ def engine_for(place: str | Path, create: bool, patience: float | None = None) -
     # SQLite's own "file:" URIs say themselves whether to create anything.
     if is_file and file != ":memory:" and not file.startswith("file:"):
         _prepare_file(Path(file), create)
-    pool: dict[str, Any] = {} if is_file and file == ":memory:" else {"max_overflow": MOST_CONNECTIONS - 5}
+    # All are kept: one that is opened for a request and closed after it costs more than most requests do.
+    pool: dict[str, Any] = {"pool_size": MOST_CONNECTIONS, "max_overflow": 0, "pool_use_lifo": True}
     if url.get_backend_name() == POSTGRESQL:
-        pool = {"max_overflow": POSTGRESQL_CONNECTIONS - 5, "pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
+        pool |= {"pool_size": POSTGRESQL_CONNECTIONS, "pool_pre_ping": True, "isolation_level": "REPEATABLE READ"}
+    if is_file and file == ":memory:":
+        pool = {}
     try:
         engine = create_engine(url, json_serializer=_to_json, hide_parameters=True, **pool)
     except ModuleNotFoundError as error:
@@ -254,13 +257,21 @@ class Turns:
     """
 
     def __init__(self, engine: Engine, most: int) -> None:
-        self._engine, self._lock, self._places = engine, threading.Lock(), threading.Semaphore(most)
+        self._engine, self._lock, self._counting = engine, threading.Lock(), threading.Lock()
+        self._most, self._queued = most, 0
+
+    @property
+    def are_all_taken(self) -> bool:
+        """Whether the next would be turned away just now."""
+        return self._queued >= self._most
 
     @contextmanager
     def taken(self, patience: float | None = None) -> Iterator[None]:
         """PlauditError at once where the queue is full, and where it takes longer than `patience`, or the engine's."""
-        if not self._places.acquire(blocking=False):
-            raise PlauditError(_CROWDED.format(place=name_of(self._engine)))
+        with self._counting:
+            if self.are_all_taken:
+                raise PlauditError(_CROWDED.format(place=name_of(self._engine)))
+            self._queued += 1
         try:
             if not self._lock.acquire(timeout=_patience_of(self._engine) if patience is None else patience):
                 raise busy(self._engine)
@@ -269,7 +280,8 @@ class Turns:
             finally:
                 self._lock.release()
         finally:
-            self._places.release()
+            with self._counting:
+                self._queued -= 1
 
 
 @contextmanager
