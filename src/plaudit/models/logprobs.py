@@ -55,18 +55,18 @@ class TokenLogprobs(torch.autograd.Function):
         size = positions_at_once(hidden_ND.dtype)
         for h, t in zip(hidden_ND.split(size), targets_N.split(size), strict=True):
             logits = head.finish(F.linear(h, head.weight, head.bias)).float()
-            logp = (logits / temperature).log_softmax(-1)
+            logp = (logits if temperature == 1.0 else logits / temperature).log_softmax(-1)
             logprobs.append(logp.gather(1, t[:, None])[:, 0])
             softmax = logp.exp()
             if head.forbidden is not None:
                 logp.index_fill_(1, head.forbidden, 0)  # no probability, no entropy: p log p is 0, but 0 · ∞ is not
-            entropies.append(-(logp.mul_(softmax)).sum(-1))
+            entropies.append(-torch.linalg.vecdot(logp, softmax))
             if ctx.needs_input_grad[0]:
-                # d log p_t / d logits = (onehot(t) - softmax) / temperature
-                slope = softmax.neg_().scatter_add_(1, t[:, None], torch.ones_like(t[:, None], dtype=softmax.dtype))
+                # -d log p_t / d logits = (softmax - onehot(t)) / temperature
+                slope = softmax.scatter_add_(1, t[:, None], torch.full_like(t[:, None], -1.0, dtype=softmax.dtype))
                 if head.scale != 1.0 or head.cap is not None:
                     slope = slope * head.slope(logits.clamp(min=-(head.cap or torch.inf)))
-                slopes.append((slope.to(head.weight.dtype) @ head.weight) / temperature)
+                slopes.append((slope.to(head.weight.dtype) @ head.weight) / -temperature)
         if slopes:
             ctx.save_for_backward(torch.cat(slopes))
         entropy_N = torch.cat(entropies)
