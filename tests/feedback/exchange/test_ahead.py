@@ -15,7 +15,7 @@ from plaudit.feedback.exchange import ahead, imports
 from plaudit.feedback.exchange.ahead import read_ahead
 from plaudit.feedback.exchange.formats import FORMATS
 from plaudit.feedback.exchange.imports import import_preferences
-from plaudit.feedback.exchange.reading import Reading, batches, open_source, survey
+from plaudit.feedback.exchange.reading import BATCH, Reading, batches, open_source, survey
 from plaudit.feedback.store import FeedbackStore
 from tests.feedback.exchange.formats.test_simple import FORMS
 
@@ -109,7 +109,7 @@ def test_who_stops_listening_ends_the_process(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(subprocess, "Popen", Noted)
     reading = opened(write(tmp_path / "mine.jsonl", [row(n) for n in range(3_000)]))
     told = read_ahead(reading, "mine")
-    assert len(next(told).labelled) == 200
+    assert len(next(told).labelled) == BATCH
     told.close()  # type: ignore[attr-defined]
     assert started[0].returncode is not None
 

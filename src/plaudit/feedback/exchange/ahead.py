@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import traceback
@@ -33,7 +32,9 @@ def read_ahead(reading: Reading, name: str) -> Iterator[Batch]:
         return
     # -P: no module of the folder that somebody happens to be in
     command = [sys.executable, "-P", "-c", _READER.format(path=sys.path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(  # in a session of its own: Ctrl-C is for who asked
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
         assert process.stdin
         try:
             with suppress(BrokenPipeError):  # it ended already: that is said below
@@ -63,7 +64,6 @@ def _next(process: subprocess.Popen[bytes], source: str) -> Batch | None:
 
 def serve() -> None:
     """What the process does: what to read comes on standard input, batches and then None go to standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked hears Ctrl-C, and ends this
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no batch
     gc.freeze()

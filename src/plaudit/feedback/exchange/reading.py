@@ -25,7 +25,7 @@ from plaudit.feedback.exchange.sources import records
 
 SCALE = (1, 7)  # of our ratings
 LOOK_AT = 20  # records that decide which format a source has
-BATCH = 200  # records that are stored at once, in some 0.15 s that others may wait
+BATCH = 150  # records that are stored at once, in some 0.15 s that others may wait
 
 
 @dataclass
