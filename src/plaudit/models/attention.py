@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,6 +36,13 @@ class Layout:
 
     tokens: Tokens
     attended: int = 0
+    _repeated: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)  # by the id of a mask: it, and repeated
+
+    def repeated(self, mask_B1QP: Tensor, times: int) -> Tensor:
+        """(B, 1, times · Q, P): the mask for each head of a group. Layers share masks, and so what is made of them."""
+        if id(mask_B1QP) not in self._repeated:
+            self._repeated[id(mask_B1QP)] = mask_B1QP, mask_B1QP.repeat(1, 1, times, 1)
+        return self._repeated[id(mask_B1QP)][1]
 
 
 _LAYOUT: ContextVar[Layout] = ContextVar("layout")
@@ -87,24 +94,26 @@ def grouped_attention(
         raise UsageError(f"its attention wants {', '.join(unknown)}" if unknown else "its attention has no mask")
     _LAYOUT.get().attended += 1
     B, H, Q, d = query.shape
-    K, P, e = key.shape[1], key.shape[2], value.shape[3]
+    K, e = key.shape[1], value.shape[3]
     scaling = d**-0.5 if scaling is None else scaling
     if Q == 1 and softcap is None and s_aux is None:
         # decoding: the heads of a group are as many queries to the fused kernel, a third of the time
         query = query.reshape(B, K, H // K, d)
         fused_BKHe = F.scaled_dot_product_attention(query, key, value, attention_mask, scale=scaling)
         return fused_BKHe.reshape(B, 1, H, e), None
-    grouped = query.reshape(B, K, H // K * Q, d)
-    scores = (grouped @ key.transpose(2, 3)).view(B, K, H // K, Q, P) * scaling
+    # Scores are the largest tensors here: the scale is for the queries, and the mask is added where the scores stand.
+    G = H // K
+    grouped = (query * scaling).reshape(B, K, G * Q, d)
+    scores = grouped @ key.transpose(2, 3)
     if softcap is not None:
         scores = (scores / softcap).tanh() * softcap
-    scores = scores + attention_mask.unsqueeze(2)
+    scores = scores.add_(_LAYOUT.get().repeated(attention_mask, G))
     if s_aux is not None:
-        sinks = s_aux.view(1, K, H // K, 1, 1).expand(B, -1, -1, Q, 1).to(scores.dtype)
+        sinks = s_aux.view(1, K, G, 1, 1).expand(B, -1, -1, Q, 1).reshape(B, K, G * Q, 1).to(scores.dtype)
         weights = torch.cat([scores, sinks], -1).softmax(-1, dtype=torch.float32)[..., :-1].to(value.dtype)
     else:
         weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    out = weights.view(B, K, H // K * Q, P) @ value
+    out = weights @ value
     return out.view(B, H, Q, e).transpose(1, 2).contiguous(), None
 
 
