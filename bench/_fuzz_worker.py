@@ -35,6 +35,7 @@ def main(target: str, seconds: int, folder: Path) -> None:
     shutil.copytree(CORPUS / target, corpus, dirs_exist_ok=True)
     arguments = [
         sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-rss_limit_mb={MOST_MB}", f"-timeout={HANGS_SECONDS}",
+        f"-report_slow_units={HANGS_SECONDS}",  # by the wall; what an input takes of the processor, `Watch` knows
         f"-max_len={LONGEST}", f"-artifact_prefix={folder / 'found'}/", "-print_final_stats=1",
     ]  # fmt: skip
     (folder / "found").mkdir(parents=True, exist_ok=True)
