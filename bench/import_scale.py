@@ -26,11 +26,11 @@ RECORDS, QUICK_RECORDS = 100_000, 3_000
 WORDS = 150
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 IMPORT = """
-import resource, sys
+import sys
 from plaudit.cli import main
+from plaudit.runs import peak_memory_mb
 code = main(["import", sys.argv[1], "-w", sys.argv[2]])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print("peak", peak)
+print("peak", peak_memory_mb())
 sys.exit(code)
 """
 
@@ -55,10 +55,10 @@ def main(quick: bool) -> list[Row]:
             people.join()
             print(ended.stdout, file=sys.stderr)
             assert store.counts()["judgements"] == wanted + len(waits)
-    peak = int(ended.stdout.split()[-1])
+    peak_mb = float(ended.stdout.split()[-1])
     return [
         Row(f"import of {wanted:,} records like UltraFeedback's", seconds, "s", goal="<= 60"),
-        Row("its peak memory", peak / 1e9, "GB", goal="<= 1"),
+        Row("its peak memory", peak_mb / 1e3, "GB", goal="<= 1"),
         Row("longest wait of somebody who labelled meanwhile", max(waits), "s", goal="<= 0.3"),
         Row("judgements submitted meanwhile", len(waits)),
     ]

@@ -228,3 +228,11 @@ def test_what_a_kill_left_half_written_is_cleared_away(run: Run) -> None:
         assert list(run.checkpoint_dir.iterdir()) == []
     assert (run.path / ".gitignore").exists()
     assert (run.path / ".lock").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says it so")
+def test_the_memory_of_who_began_a_process_is_not_its_own() -> None:
+    held = bytearray(b"x" * 500_000_000)
+    asked = "from plaudit.runs import peak_memory_mb; print(peak_memory_mb())"
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    assert 5 < float(said) < 300 < len(held) / 1e6
