@@ -55,7 +55,7 @@ def test_the_demo_runs_on_the_embedded_model_and_only_once(tmp_path: Path) -> No
     assert 0 <= summary["win_rate_low"] <= summary["win_rate"] <= summary["win_rate_high"] <= 1
     assert summary["reward_accuracy"] > 0.5
     assert abs(summary["kl_nats"]) < 5  # two iterations do not go far
-    assert summary["peak_memory_mb"] < 2_200  # what the README promises, of fp32; bf16 takes 1,500
+    assert summary["peak_memory_mb"] < 2_200  # what the README promises, of fp32; bf16 takes 1,800
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert "The panel was simulated" in page or "simulated panel" in page
     began = time.monotonic()
