@@ -6,8 +6,6 @@ arrive (`data.jsonl auto lenient`, `lea POST /lead/project application/json`), t
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,11 +20,12 @@ from plaudit.errors import PlauditError
 from plaudit.feedback.exchange.imports import import_preferences, import_prompts, show_records
 from plaudit.feedback.exchange.readers import SUFFIXES
 from plaudit.feedback.store import FeedbackStore
+from plaudit.runs import peak_memory_mb
 from plaudit.web.rendering import TAGS, guidelines_to_html, to_html
 
 CORPUS = Path(__file__).parents[1] / "tests" / "fuzz_corpus"
 MOST_SECONDS = 5.0  # of the processor for one input
-MOST_BYTES = 300_000_000  # of memory beyond the most that an earlier input took
+MOST_MB = 300.0  # of memory beyond the most that an earlier input took
 NAMES = (*(f"data{suffix}{packed}" for suffix in SUFFIXES for packed in ("", ".gz")), "data.zip")
 MAPPED = b"\n---\n"  # between a mapping and the records that it is for
 Attempt = Callable[[bytes], object]
@@ -147,7 +146,7 @@ class Watch:
     def __init__(self, attempt: Attempt, found: Path) -> None:
         self._attempt, self._found = attempt, found
         self.inputs = 0
-        self._most = peak()
+        self._most = peak_memory_mb()
 
     def __call__(self, data: bytes) -> None:
         self.inputs += 1
@@ -161,9 +160,9 @@ class Watch:
             self._note(where_of(error), data, traceback.format_exc())
         if (seconds := time.process_time() - began) > MOST_SECONDS:
             self._note(f"slow {int(seconds)}", data, f"{seconds:.1f} s")
-        if (grown := peak() - self._most) > MOST_BYTES:
-            self._note("memory", data, f"{grown / 1e6:.0f} MB")
-        self._most = max(self._most, peak())
+        if (grown := peak_memory_mb() - self._most) > MOST_MB:
+            self._note("memory", data, f"{grown:.0f} MB")
+        self._most = max(self._most, peak_memory_mb())
 
     def _note(self, what: str, data: bytes, words: str) -> None:
         name = "".join(c if c.isalnum() else "-" for c in what)[:100]
@@ -180,8 +179,3 @@ def where_of(error: BaseException) -> str:
     ]
     last = f"{Path(frames[-1].filename).name} {frames[-1].name} {frames[-1].lineno}" if frames else str(error)
     return f"{type(error).__name__} {last}"
-
-
-def peak() -> int:
-    """The most memory that this process has had so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -11,7 +11,6 @@ all of this with a tiny Llama, on a CPU too; its figures say nothing.
 from __future__ import annotations
 
 import gc
-import resource
 import sys
 import tempfile
 import time
@@ -38,6 +37,7 @@ from plaudit.models.lora import LoraSettings
 from plaudit.models.runtime import tune
 from plaudit.models.sampling import draw_answers
 from plaudit.models.trunk import Trunk
+from plaudit.runs import peak_memory_mb
 from plaudit.train.configs import ALGORITHMS, RewardConfig, RolloutConfig
 from plaudit.train.loop import reinforce
 from plaudit.train.reward import untrained_reward
@@ -205,7 +205,7 @@ def peak_gb() -> float:
     """The most that was allocated on the GPU since the last question; of the process, where there is none."""
     gc.collect()  # a trunk refers to itself, a trainer, too
     if not torch.cuda.is_available():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+        return peak_memory_mb() / 1e3
     peak = torch.cuda.max_memory_allocated() / 1e9
     torch.cuda.reset_peak_memory_stats()
     return peak
