@@ -83,10 +83,10 @@ def test_a_lead_who_leads_no_more_changes_nothing_for_others(
     lea, olga = join("lea", Role.LEAD), join("olga", Role.OWNER)
     transaction = site.store.transaction
 
-    def after_a_demotion() -> Any:
+    def after_a_demotion(**options: Any) -> Any:
         monkeypatch.setattr(site.store, "transaction", transaction)
         site.accounts.change_role(site.accounts.known("olga"), "lea", Role.ANNOTATOR)
-        return transaction()
+        return transaction(**options)
 
     monkeypatch.setattr(site.store, "transaction", after_a_demotion)
     assert lea.send(path, **fields).status_code == 403

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, literal, select, update
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, annotators, invitations
@@ -20,9 +20,9 @@ from plaudit.types import COMMAND_LINE, Annotator
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, hash_password, matches, proper_name, proper_password, same_name
 from plaudit.web.secret import fingerprint, new_token
-from plaudit.web.sessions import KEPT, end_sessions, has_ended, way_in
+from plaudit.web.sessions import KEPT, end_sessions, session_lasts, way_in
 from plaudit.web.texts import LANGUAGES, RefusalError
-from plaudit.web.tokens import end_tokens, token_ended
+from plaudit.web.tokens import end_tokens, token_lasts
 
 INVITATION_LASTS = timedelta(days=7)
 FIRST_LINK_LASTS = timedelta(hours=24)
@@ -55,8 +55,12 @@ class Accounts:
 
     def find(self, name: str) -> Account | None:
         """Whose name it is, letter by letter or else as `same_name` has it."""
-        same = [account for account in self.all() if same_name(account.name, name)]
-        return next((account for account in same if account.name == name.strip()), same[0] if same else None)
+        exactly = select(accounts).where(accounts.c.annotator_id == name.strip())
+        with self._store.reading() as connection:
+            row = connection.execute(exactly).first()
+        if row is not None:  # nearly always, and all accounts are many to look through
+            return _account(row)
+        return next((account for account in self.all() if same_name(account.name, name)), None)
 
     def known(self, name: str) -> Account:
         account = self.find(name)
@@ -129,15 +133,18 @@ class Accounts:
 
         RefusalError where it is disabled, or leads no more and did (403), or its session or token has ended (401).
         """
-        with self._store.reading() as connection:
-            if by.session is not None and has_ended(connection, by.session):
-                raise RefusalError(401, "signed-out")
-            if by.token is not None and token_ended(connection, by.token):
-                raise RefusalError(401, "token-ended")
-        now = self.find(by.name)
-        if now is None or now.disabled_at is not None or (by.role.leads and not now.role.leads):
+        lasts = (literal(True) if by.session is None else session_lasts(by.session)).label("session_lasts")
+        token = (literal(True) if by.token is None else token_lasts(by.token)).label("token_lasts")
+        query = select(accounts, lasts, token).where(accounts.c.annotator_id == by.name)
+        with self._store.reading() as connection:  # one question: others wait while it is answered
+            row = connection.execute(query).first()
+        if row is not None and not row.session_lasts:
+            raise RefusalError(401, "signed-out")
+        if row is not None and not row.token_lasts:
+            raise RefusalError(401, "token-ended")
+        if row is None or row.disabled_at is not None or (by.role.leads and not Role(row.role).leads):
             raise RefusalError(403, "role")
-        return now
+        return _account(row)
 
     def invite(self, by: Account, role: Role) -> str:
         """A one-time link's token. Only its hash is kept: it can be shown now and never again."""

@@ -187,14 +187,15 @@ def task(visitor: Annotating) -> Response:
 @router.post("/judgements", responses=_may_be(404, 409), dependencies=WRITES)
 def judge(sent: JudgementSent, visitor: Annotating) -> Response:
     store = visitor.site.store
-    assignment, task = _own(visitor, sent.assignment)
     words = [name for named in (*sent.ratings.values(), *sent.flags.values()) for name in named]
-    if strange := store.strange_words(words):
-        raise _malformed_error(f"nobody ever asked for “{min(strange)[:40]}” here")
-    _check_versions(visitor, task, sent.id)
-    judgement = judgement_from(sent, task, annotator_view.shown_order(task, assignment), visitor.name)
-    if (judgement.guidelines_version or 0) > (store.version_read(visitor.name) or 0):
-        judgement = replace(judgement, guidelines_version=None)  # never a version that its author has not read
+    with store.snapshot():
+        assignment, task = _own(visitor, sent.assignment)
+        if strange := store.strange_words(words):
+            raise _malformed_error(f"nobody ever asked for “{min(strange)[:40]}” here")
+        _check_versions(visitor, task, sent.id)
+        judgement = judgement_from(sent, task, annotator_view.shown_order(task, assignment), visitor.name)
+        if judgement.guidelines_version and judgement.guidelines_version > (store.version_read(visitor.name) or 0):
+            judgement = replace(judgement, guidelines_version=None)  # never a version that its author has not read
     with visitor.turn():
         return JSONResponse({"stored": store.submit(judgement)})
 
@@ -202,8 +203,9 @@ def judge(sent: JudgementSent, visitor: Annotating) -> Response:
 @router.post("/demonstrations", responses=_may_be(404, 409), dependencies=WRITES)
 def demonstrate(sent: DemonstrationSent, visitor: Annotating) -> Response:
     store = visitor.site.store
-    _, task = _own(visitor, sent.assignment)
-    _check_versions(visitor, task, sent.id)
+    with store.snapshot():
+        _, task = _own(visitor, sent.assignment)
+        _check_versions(visitor, task, sent.id)
     demonstration = demonstration_from(sent, task, visitor.name)
     with visitor.turn():
         return JSONResponse({"stored": store.write(demonstration)})

@@ -82,13 +82,12 @@ class LabelStore(FeedbackStore):
 
     def versions_of(self, task_id: str, annotator_id: str) -> int:
         """How often the annotator has said something about the task, edits and what was taken back included."""
+        ranked, written = (
+            select(func.count()).where(table.c.task_id == task_id, table.c.annotator_id == annotator_id)
+            for table in (judgements, demonstrations)
+        )
         with self._reading() as connection:
-            return sum(
-                connection.execute(
-                    select(func.count()).where(table.c.task_id == task_id, table.c.annotator_id == annotator_id)
-                ).scalar_one()
-                for table in (judgements, demonstrations)
-            )
+            return connection.execute(select(ranked.scalar_subquery() + written.scalar_subquery())).scalar_one()
 
     def skip_reason(self, assignment_id: str) -> str:
         row = self._maybe(assignments, assignment_id)

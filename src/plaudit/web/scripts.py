@@ -71,12 +71,12 @@ def is_signed(site: Site, request: HTTPConnection) -> bool:
     return token is not None and site.tokens.is_signed(token)
 
 
-def _caller(visitor: Visitor, scope: Scope) -> Visitor:
+async def _caller(visitor: Visitor, scope: Scope) -> Visitor:
     """Whose token it is, or the visitor where there is none. RefusalError (401, 403) where it is not good for that."""
     text = token_of(visitor.request)
     if text is None:
         return visitor
-    found = visitor.site.tokens.find(text)
+    found = await run_in_threadpool(visitor.site.tokens.find, text)
     if found is None:
         raise RefusalError(401, "token-ended")
     token, account = found
@@ -87,16 +87,16 @@ def _caller(visitor: Visitor, scope: Scope) -> Visitor:
     return script
 
 
-def annotating(visitor: Anybody) -> Visitor:
+async def annotating(visitor: Anybody) -> Visitor:
     """Signed in, or with a token to annotate; else RefusalError (401, 403)."""
-    caller = _caller(visitor, Scope.ANNOTATE)
+    caller = await _caller(visitor, Scope.ANNOTATE)
     _ = caller.account  # RefusalError where there is none
     return caller
 
 
-def reading(visitor: Anybody) -> Visitor:
+async def reading(visitor: Anybody) -> Visitor:
     """A lead, signed in or with a token to read; else RefusalError (401, 403)."""
-    caller = _caller(visitor, Scope.READ)
+    caller = await _caller(visitor, Scope.READ)
     if not caller.account.role.leads:
         raise RefusalError(403, "role")
     return caller

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, sessions
@@ -106,9 +106,9 @@ def way_in(row: Row[Any]) -> str:
     return fingerprint(f"{row.password_hash}\0{row.oidc_issuer}\0{row.oidc_subject}")
 
 
-def has_ended(connection: Connection, session_id: str) -> bool:
-    query = select(sessions.c.id).where(sessions.c.id == session_id, *_alive())
-    return connection.execute(query).first() is None
+def session_lasts(session_id: str) -> ColumnElement[bool]:
+    """Whether it has not ended, as a part of a question."""
+    return exists().where(sessions.c.id == session_id, *_alive())
 
 
 def _alive() -> tuple[ColumnElement[bool], ...]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select, update
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, tokens
@@ -117,8 +117,9 @@ class Tokens:
             self._store.act(by, "revoked a token", token.holder, {"token": token.name, "scope": str(token.scope)})
 
 
-def token_ended(connection: Connection, token_id: str) -> bool:
-    return connection.execute(select(tokens.c.id).where(tokens.c.id == token_id, *_alive())).first() is None
+def token_lasts(token_id: str) -> ColumnElement[bool]:
+    """Whether it can still be used, as a part of a question."""
+    return exists().where(tokens.c.id == token_id, *_alive())
 
 
 def end_tokens(connection: Connection, name: str, role: Role | None = None) -> None:

@@ -63,8 +63,11 @@ class Visitor:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """A transaction that writes what this person asked for. RefusalError where they may no more when it begins."""
-        with self.site.store.transaction():
+        """A transaction that writes what this person asked for. RefusalError where they may no more when it begins.
+
+        A part of it that fails ends all of it.
+        """
+        with self.site.store.transaction(savepoints=False):
             self.site.accounts.acting(self.account)
             yield
 

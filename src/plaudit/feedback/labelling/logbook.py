@@ -41,9 +41,11 @@ def progress_of(
     opened, settled = waiting(annotator_id, purposes)
     counts = select(judged + written, _count(assignments, _is_skipped(annotator_id)), opened, settled)
     done, skipped, mine, others = connection.execute(counts).one()
-    if purposes == REAL:  # checks wait only beside what is learned from
-        _, learned = waiting(annotator_id, LEARNED)
-        if backlog.count(connection, LEARNED) <= connection.execute(select(learned)).scalar_one():
+    # Checks wait only beside what is learned from. Of that no more is settled than of all, so that the exact question
+    # is for somebody's last tasks alone.
+    if purposes == REAL and (learned := backlog.count(connection, LEARNED)) <= others:
+        _, settled = waiting(annotator_id, LEARNED)
+        if learned <= connection.execute(select(settled)).scalar_one():
             return Progress(done, skipped, mine)
     return Progress(done, skipped, max(0, backlog.count(connection, purposes) + mine - others))
 
