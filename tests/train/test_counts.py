@@ -110,8 +110,17 @@ def test_ppo_reads_answers_once_below_however_many_epochs_there_are(tiny: Any, p
     assert sum(rows for rows, _ in passes.logits) == (1 + config.epochs) * tokens
 
 
-def test_no_more_logits_are_held_than_of_a_few_positions(tiny: Any, passes: Passes, tmp_path: Path) -> None:
+def test_no_more_logits_are_held_than_of_a_few_positions(
+    tiny: Any, passes: Passes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     longer = RolloutConfig(prompts=4, answers=9, rows=4, max_tokens=8)
+    vocabulary = len(tiny.trunk.head.weight)
+    monkeypatch.setattr(logprobs, "LOGITS_BYTES", 4 * vocabulary * 40)
     iterate(tiny, Rloo, RlooConfig(iterations=1, rank=4, rollout=longer), tmp_path)
-    most = positions_at_once(tiny.trunk.dtype)
-    assert max(rows for rows, _ in passes.logits) <= most < 9 * 4 * 8
+    most = positions_at_once(vocabulary)
+    assert max(rows for rows, _ in passes.logits) <= most == 32
+
+
+@pytest.mark.parametrize(("vocabulary", "positions"), [(49_152, 192), (151_936, 48), (262_144, 32), (2_000_000, 16)])
+def test_a_larger_vocabulary_sends_fewer_positions_through_the_head(vocabulary: int, positions: int) -> None:
+    assert positions_at_once(vocabulary) == positions

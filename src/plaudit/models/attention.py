@@ -110,9 +110,9 @@ def grouped_attention(
     scores = scores.add_(_LAYOUT.get().repeated(attention_mask, G))
     if s_aux is not None:
         sinks = s_aux.view(1, K, G, 1, 1).expand(B, -1, -1, Q, 1).reshape(B, K, G * Q, 1).to(scores.dtype)
-        weights = torch.cat([scores, sinks], -1).softmax(-1, dtype=torch.float32)[..., :-1].to(value.dtype)
+        weights = torch.cat([scores, sinks], -1).softmax(-1)[..., :-1]
     else:
-        weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
+        weights = scores.softmax(-1)  # in bf16, too, it adds up in fp32
     out = weights @ value
     return out.view(B, H, Q, e).transpose(1, 2).contiguous(), None
 

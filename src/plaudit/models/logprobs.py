@@ -14,6 +14,8 @@ from torch import Tensor
 from plaudit.models.head import Head
 from plaudit.models.packing import Packed
 
+LOGITS_BYTES = 38_000_000  # of the logits that are there at a time, in fp32; what is made of them takes twice that
+
 if TYPE_CHECKING:
     from plaudit.models.backbone import Backbone
 
@@ -29,13 +31,13 @@ def answer_logprobs(
     return packed.spread(logprobs_N), packed.spread(entropy_N)
 
 
-def positions_at_once(dtype: torch.dtype) -> int:
-    """How many positions go through the head together.
+def positions_at_once(vocabulary: int) -> int:
+    """How many positions go through the head together: as many as their logits take LOGITS_BYTES, or 16.
 
-    A product of 128 rows takes .6 of the time of four of 32 in fp32 (two cores, AVX2 or AVX-512). In bf16 64 are best,
-    by a tenth: there the logits' way through the caches takes longer than the product.
+    With 49,152 tokens those are 192. Half as many take an eighth longer, twice as many are hardly faster
+    (docs/decisions/0011).
     """
-    return 128 if dtype == torch.float32 else 64
+    return max(16, LOGITS_BYTES // (4 * vocabulary) // 16 * 16)
 
 
 class TokenLogprobs(torch.autograd.Function):
@@ -52,7 +54,7 @@ class TokenLogprobs(torch.autograd.Function):
         ctx: Any, hidden_ND: Tensor, head: Head, targets_N: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
         logprobs, entropies, slopes = [], [], []
-        size = positions_at_once(hidden_ND.dtype)
+        size = positions_at_once(len(head.weight))
         for h, t in zip(hidden_ND.split(size), targets_N.split(size), strict=True):
             logits = head.finish(F.linear(h, head.weight, head.bias)).float()
             logp = (logits if temperature == 1.0 else logits / temperature).log_softmax(-1)

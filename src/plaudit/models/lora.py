@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -60,8 +61,34 @@ class AdaptedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.ready is not None:
             return self.ready(x, self.bias)
-        out, name = F.linear(x, self.weight, self.bias), self.active.name
+        name = self.active.name
         if name is None or name not in self.a:
-            return out
-        low = F.linear(x, self.a[name].to(x.dtype)) * self.scales[name]
-        return out + F.linear(low, self.b[name].to(x.dtype))
+            return F.linear(x, self.weight, self.bias)
+        adapted: Tensor = AdaptedProduct.apply(x, self.weight, self.bias, self.a[name], self.b[name], self.scales[name])
+        return adapted
+
+
+class AdaptedProduct(torch.autograd.Function):
+    """`x Wᵀ + bias + scale · (x Aᵀ) Bᵀ`, in which the small products are added where the large one stands.
+
+    So what comes out is written once, and so is the slope of what goes in. Differentiable in x, A and B.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        ctx.scale, ctx.stored = scale, a.dtype
+        a, b = a.to(x.dtype), b.to(x.dtype)
+        out = F.linear(x, weight, bias)
+        low = F.linear(x, a).mul_(scale)
+        out.flatten(0, -2).addmm_(low.flatten(0, -2), b.T)
+        ctx.save_for_backward(x, weight, a, b, low)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
+        x, weight, a, b, low = ctx.saved_tensors
+        slope = slopes[0].flatten(0, -2)
+        inner = (slope @ b).mul_(ctx.scale)
+        of_x = torch.addmm(slope @ weight, inner, a).view(x.shape) if ctx.needs_input_grad[0] else None
+        of_a, of_b = inner.T @ x.flatten(0, -2), slope.T @ low.flatten(0, -2)
+        return of_x, None, None, of_a.to(ctx.stored), of_b.to(ctx.stored), None
