@@ -56,4 +56,6 @@ class Head:
 
     def slope(self, logits: Tensor) -> Tensor | float:
         """d logits / d (W h + b), of logits that `finish` gave."""
-        return self.scale if self.cap is None else self.scale * (1 - (logits / self.cap).square())
+        if self.cap is None:
+            return self.scale
+        return self.scale * (1 - (logits.clamp(min=-self.cap) / self.cap).square())  # those of forbidden tokens are -∞
