@@ -20,6 +20,7 @@ CHUNKS = b"1\r\n \r\n" * 100_000 + b"0\r\n\r\n"
 FIELDS, ESCAPED = b"&" * len(MEGABYTE), b"text_en=" + b"%41" * (len(MEGABYTE) // 3)
 NUMBERS = b"[" + b"0," * (len(MEGABYTE) // 2 - 1) + b"0]"
 KEYS = b"{" + b",".join(b'"%d":{}' % number for number in range(90_000)) + b"}"
+NAMES = json.dumps({"0": {f"name {number}": 1 for number in range(40_000)}}).encode()
 HEADS = b"".join(b"a%d: b\r\n" % number for number in range(6_000))
 COSTLY = "![" * 10_000  # Markdown that takes long to read
 STILL_OPEN_SECONDS = 60.0
@@ -81,8 +82,12 @@ class Hostile(Annotator):
         except TimeoutError:
             return STILL_OPEN
 
-    async def say(self, **more: object) -> str:
-        """Answer the task that is open, or edit what was said of it last."""
+    async def say(self, ratings: bytes = b"{}", **more: object) -> str:
+        """Answer the task that is open, or edit what was said of it last.
+
+
+        `ratings` are JSON made beforehand: the honest people, whose waits are measured, are in this process, too.
+        """
         if not self._shown.get("assignment"):
             self._shown = (await self._ask(("GET", "/api/task", None)) or (0, {}))[1]
             if not self._shown.get("assignment"):
@@ -90,7 +95,8 @@ class Hostile(Annotator):
         key = str(uuid.uuid4())
         tiers = [[place] for place in range(len(self._shown["answers"]))]
         body = {"id": key, "assignment": self._shown["assignment"], "tiers": tiers, "supersedes": self._said or None}
-        status = await self.throw("/api/judgements", json.dumps(body | more).encode())
+        sent = json.dumps(body | more).encode()[:-1] + b', "ratings": ' + ratings + b"}"
+        status = await self.throw("/api/judgements", sent)
         self._said = key if status == "200" else self._said
         if status == "409":  # edited often enough
             self._shown, self._said = {}, ""
@@ -119,7 +125,7 @@ class Hostile(Annotator):
 STILL_OPEN = "still open after a minute"
 ATTACKS: dict[str, Callable[[Hostile], Awaitable[str]]] = {
     "flags nobody asked for": lambda it: it.say(flags={"0": [f"\x1b[31m {n}" for n in range(50)]}),
-    "thousands of names": lambda it: it.say(ratings={"0": {f"name {n}": 1 for n in range(40_000)}}),
+    "thousands of names": lambda it: it.say(NAMES),
     "a form of many fields": lambda it: it.throw("/lead/guidelines", FIELDS, FORM),
     "a form of many escapes": lambda it: it.throw("/lead/guidelines", ESCAPED, FORM),
     "chunks of one byte": lambda it: it.throw("/api/judgements", CHUNKS),
