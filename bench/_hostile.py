@@ -85,7 +85,6 @@ class Hostile(Annotator):
     async def say(self, ratings: bytes = b"{}", **more: object) -> str:
         """Answer the task that is open, or edit what was said of it last.
 
-
         `ratings` are JSON made beforehand: the honest people, whose waits are measured, are in this process, too.
         """
         if not self._shown.get("assignment"):
