@@ -51,7 +51,7 @@ def written(path: Path, content: bytes) -> Path:
         ("a.csv", table("\t").encode("utf-8-sig")),
         ("a.tsv", table("\t").encode()),
         ("a.csv", table(";").encode("utf-16")),
-        ("a.csv.gz", gzip.compress(table(";").encode())),
+        ("a.csv.gz", gzip.compress(table(";").encode(), mtime=0)),
         ("a.ndjson", lines().encode()),
         ("a.jsonl", lines().encode("utf-16")),
         ("a.json", json.dumps(ROWS).encode("utf-16")),

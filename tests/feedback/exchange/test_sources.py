@@ -167,7 +167,7 @@ GOOD = lines([ROWS[0]] * 16)
         ("a.jsonl", GOOD + "[" * 100_000, "line 17: not JSON that can be read"),
         ("a.jsonl", GOOD + "9" * 5_000, "line 17: not JSON that can be read"),
         ("a.json", '[{"a": 1},', "a.json: not JSON"),
-        ("a.jsonl.gz", gzip.compress(GOOD.encode())[:-20], "damaged gzip file"),
+        ("a.jsonl.gz", gzip.compress(GOOD.encode(), mtime=0)[:-20], "damaged gzip file"),
         ("a.jsonl.gz", GOOD, "damaged gzip file"),
         ("a.csv", "prompt,chosen\nA,B\nC\n", "line 3: not 2 fields"),
         ("a.csv", "prompt,chosen\nA,B,C\n", "line 2: not 2 fields"),
