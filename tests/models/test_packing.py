@@ -101,8 +101,8 @@ def test_a_tokenizer_without_a_pad_of_its_own_is_given_one(tiny, pad):
     assert tiny.tokenizer.pad_token_id not in (None, tiny.tokenizer.eos_token_id)
 
 
-def test_attention_in_bf16_adds_up_in_fp32() -> None:
-    """Of 4,096 equal scores a sum in bf16 would stop at 256."""
+def test_softmax_in_bf16_adds_up_in_fp32() -> None:
+    """Attention counts on it. Of 4,096 equal scores a sum in bf16 would stop at 256."""
     torch.testing.assert_close(torch.zeros(1, 4096).bfloat16().softmax(-1).float(), torch.full((1, 4096), 1 / 4096))
     scores = (3 * torch.randn(64, 230, generator=torch.Generator().manual_seed(0))).bfloat16()
     torch.testing.assert_close(scores.softmax(-1), scores.float().softmax(-1).bfloat16(), rtol=2**-7, atol=0)

@@ -54,3 +54,12 @@ def test_a_task_and_its_judgement_are_few_questions(site: Site, join: Any) -> No
     assert max(it["transactions"] for it in judgements) <= 3, judgements
     assert max(it["statements"] for it in judgements) <= 19, judgements
     assert not any(it["of all accounts"] for it in (*tasks, *judgements))
+
+
+def test_a_sign_in_looks_through_as_many_accounts_whether_there_is_the_name_or_not(site: Site, join: Any) -> None:
+    """Else the time that it takes would tell strangers who is here."""
+    join("ann")
+    for name in ("ann", "nobody"):
+        with counted() as counts:
+            assert site.accounts.authenticate(name, "a wrong password") is None
+        assert counts["of all accounts"] == 1, name

@@ -34,7 +34,7 @@ def answer_logprobs(
 def positions_at_once(vocabulary: int) -> int:
     """How many positions go through the head together: as many as their logits take LOGITS_BYTES, or 16.
 
-    With 49,152 tokens those are 128. Half as many take a fifth longer, twice as many a twentieth less
+    With 49,152 tokens those are 128. Half as many take a fifth longer, three times as many a tenth to a sixth less
     (docs/decisions/0011).
     """
     return max(16, LOGITS_BYTES // (4 * vocabulary) // 16 * 16)
@@ -69,7 +69,8 @@ class TokenLogprobs(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 # -d log p_t / d logits = (softmax - onehot(t)) / temperature
                 slope = softmax.scatter_add_(1, t[:, None], torch.full_like(t[:, None], -1.0, dtype=softmax.dtype))
-                slope = slope if isinstance(scale, float) and scale == 1.0 else slope * scale
+                if isinstance(scale, Tensor) or scale != 1.0:
+                    slope.mul_(scale)
                 slopes.append((slope.to(head.weight.dtype) @ head.weight) / -temperature)
         if slopes:
             ctx.save_for_backward(torch.cat(slopes))

@@ -71,7 +71,8 @@ class AdaptedLinear(nn.Module):
 class AdaptedProduct(torch.autograd.Function):
     """`x Wᵀ + bias + scale · (x Aᵀ) Bᵀ`, in which the small products are added where the large one stands.
 
-    So what comes out is written once, and so is the slope of what goes in. Differentiable in x, A and B.
+    So what comes out is written once, and so is the slope of what goes in. x (..., I), W (O, I), bias (O,) or none,
+    A (R, I), B (O, R); out (..., O). Differentiable in x, A and B, which may be of another format than x.
     """
 
     @staticmethod

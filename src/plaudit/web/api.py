@@ -250,10 +250,11 @@ def history(visitor: Annotating, before: Seq = None) -> Response:
 def entry(entry_id: EntryId, visitor: Annotating) -> Response:
     """An own entry with its task, to be edited: the edit names it in `supersedes`."""
     store = visitor.site.store
-    own = store.own_entry(entry_id, visitor.name)
-    if own is None or own.task_id is None or not store.is_current(entry_id):
-        raise RefusalError(404, "not-found")
-    return _with_draft(visitor, assignment_id(own.task_id, visitor.name), own, is_lease=False)
+    with store.snapshot():
+        own = store.own_entry(entry_id, visitor.name)
+        if own is None or own.task_id is None or not store.is_current(entry_id):
+            raise RefusalError(404, "not-found")
+        return _with_draft(visitor, assignment_id(own.task_id, visitor.name), own, is_lease=False)
 
 
 def _own(visitor: Visitor, handle: str) -> tuple[Assignment, Task]:

@@ -60,7 +60,8 @@ class LabelStore(FeedbackStore):
 
     def own_entry(self, entry_id: str, annotator_id: str) -> Judgement | Demonstration | None:
         """What the annotator said under this id, also where it was edited or taken back since; None: nothing."""
-        entry = self.judgement(entry_id) or self.demonstration(entry_id)
+        with self.snapshot():
+            entry = self.judgement(entry_id) or self.demonstration(entry_id)
         return entry if entry is not None and entry.annotator_id == annotator_id else None
 
     def is_current(self, entry_id: str) -> bool:
