@@ -170,3 +170,10 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(UsageError, match=r"mine\.toml is not TOML \("):
         table_of([str(tmp_path / "mine.toml")])
+
+
+def test_a_column_of_winners_that_is_called_a_rank_is_told_its_name() -> None:
+    record = {"q": "Why?", "left": "A", "right": "B", "best": "left"}
+    with pytest.raises(MalformedError, match=r'1 of 2 numbers in "best", .*choice=best$'):
+        read(record, "prompt=q,answers=left,answers=right,rank=best")
+    assert read(record, "prompt=q,answers=left,answers=right,choice=best").votes == (Vote(FIRST),)

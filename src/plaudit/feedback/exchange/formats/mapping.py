@@ -236,7 +236,9 @@ class ColumnMap:
         if not numbers:
             raise UnusableError(f'nothing is said in "{paths[0]}"')
         if len(numbers) != answers:
-            raise MalformedError(f'{len(numbers)} values in "{paths[0]}" for {answers} answers')
+            is_one = len(paths) == 1 and "*" not in paths[0]
+            told = f"; a column that names the best answer is choice={paths[0]}" if is_one else ""
+            raise MalformedError(f'{len(numbers)} of {answers} numbers in "{paths[0]}", one for each answer{told}')
         if None in numbers:
             raise UnusableError(f'an answer has no number in "{paths[0]}"')
         levels = sorted({n for n in numbers if n is not None}, reverse=bool(self.score))
