@@ -76,6 +76,9 @@ def test_a_policy_in_all_layers_is_trained_sampled_and_compared(chain, copied: W
     compared = evaluate(copied, EvaluateConfig(answers=1), seed=1)
     assert compared.inputs["align"]["id"] == run.id
     assert compared.results["kl_nats"] != 0  # an estimate from few answers, of either sign
+    upper = evaluate(copied, EvaluateConfig(answers=1, align=chain.align.id), seed=1)
+    disk = [planned.sessions[-1]["plan"]["disk_bytes"] for planned in (drawn, compared, upper)]
+    assert disk[0] == disk[1] / 2 == disk[2]  # twice the adapted layers; who compares has a reward model besides
 
 
 def test_the_proof_has_the_figures_of_the_summary(chain) -> None:

@@ -73,6 +73,8 @@ def evaluate(
                 references = store.demonstrations({prompt.id for prompt in prompts})
             aligned = workspace.run(run.inputs["align"]["id"])
             drawing = _drawing(config, aligned)
+            require_same(aligned, run)
+            language.trunk.load_adapter("policy", aligned.adapter_dir)  # which layers it is in, a plan has to know
             if model is None:
                 material = material_of(language, prompts, drawing.prompt_tokens)
                 say_plan(STAGE, replace(config, max_tokens=drawing.sampling.max_tokens), language, material, run)
@@ -120,8 +122,6 @@ def _both_sides(
     from plaudit.models.sampling import chunks
     from plaudit.stages.scorers import scorer_of
 
-    require_same(aligned, run)
-    model.trunk.load_adapter("policy", aligned.adapter_dir)
     scorer = scorer_of(workspace, aligned, model, run)
     parts = chunks(model, prompts, drawing)
     with bar("Answering held-out prompts", 2 * len(prompts), "prompts") as progress:

@@ -75,9 +75,13 @@ def sample(
         run, config = begin(workspace, STAGE, config, seed, resume, lambda: _policy_run(workspace, config), find)
         with record(run, workspace), provide_model(workspace, model, run) as language:
             prompts = prompts_of(run, store)
+            if config.policy:
+                aligned = workspace.run(config.policy)
+                require_same(aligned, run)
+                language.trunk.load_adapter("policy", aligned.adapter_dir)  # a plan has to know which layers it is in
             if model is None:
                 say_plan(STAGE, config, language, material_of(language, prompts, config.prompt_tokens), run)
-            _draw_missing(run, workspace, store, language, prompts, config)
+            _draw_missing(run, store, language, prompts, config)
             _conclude(run, store, prompts, language)
     return run
 
@@ -100,21 +104,12 @@ def _policy_run(workspace: Workspace, config: SampleConfig) -> Mapping[str, Run 
 
 
 def _draw_missing(
-    run: Run,
-    workspace: Workspace,
-    store: FeedbackStore,
-    model: LanguageModel,
-    prompts: Sequence[Prompt],
-    config: SampleConfig,
+    run: Run, store: FeedbackStore, model: LanguageModel, prompts: Sequence[Prompt], config: SampleConfig
 ) -> None:
     """Draw and store the chunks that are not stored yet."""
     from plaudit.models.sampling import chunks
 
     policy = "policy" if config.policy else None
-    if policy:
-        aligned = workspace.run(str(config.policy))
-        require_same(aligned, run)
-        model.trunk.load_adapter(policy, aligned.adapter_dir)
     parts = chunks(model, prompts, config.drawing)
     stored = {response.prompt_id for response in store.responses(run_id=run.id)}
     missing = [part for part in parts if part.prompts[0].id not in stored]
