@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench import _peers, _workload
+from bench import _peers, _workload, time_to_wins
 from bench._peers import SCRIPTS, WAITING, Measured, Process, Side, Turn, against, alternate, side_rows
 from bench.peers.to_gguf import gguf_name, permute
 from bench.reward_training import questions
@@ -148,3 +148,15 @@ def test_weights_go_to_gguf_as_they_came_from_it() -> None:
         assert gguf_name(huggingface_name(name)) == name
     weight = torch.arange(96.0).view(24, 4)
     assert np.array_equal(permute(unpermute(weight, heads=3).numpy(), heads=3), weight.numpy())
+
+
+def test_the_time_until_enough_is_won_is_that_of_all_iterations_so_far() -> None:
+    quick, slow, never = (
+        [{"seconds": seconds, "share": share} for share in shares]
+        for seconds, shares in ((2, (0.5, 0.9, 0.9, 0.9)), (9, (0.5, 0.8, 0.8, 0.9)), (1, (0.1, 0.9, 0.1)))
+    )
+    assert [time_to_wins.has_won(quick[:n]) for n in range(5)] == [False] * 4 + [True]
+    assert time_to_wins.sooner({"grpo": never, "rloo": slow}) == "rloo"
+    rows = time_to_wins.rows_of({"plaudit 0": quick, "rloo 0": slow, "grpo 0": never}, "rloo", [0])
+    assert [(row.value, row.peer) for row in rows[:2]] == [(8, 36), (4, 4)]
+    assert (rows[-1].value, rows[-1].met) == (4.5, False)
