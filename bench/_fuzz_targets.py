@@ -110,7 +110,7 @@ def rendering() -> Iterator[Attempt]:
 
     def attempt(data: bytes) -> None:
         text = data.decode("utf-8", "replace")
-        _Harmless({}).feed(to_html.__wrapped__(text))
+        _Harmless({}).feed(to_html(text, "ann"))
         _Harmless({"a": {"href", "rel", "title"}}).feed(guidelines_to_html(text))
 
     yield attempt

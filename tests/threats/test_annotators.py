@@ -16,6 +16,7 @@ from plaudit.feedback.labelling import leases, queue
 from plaudit.feedback.labelling.settings import MOST_NAMES, ProjectSettings
 from plaudit.feedback.quality.choices import read_choices
 from plaudit.types import Annotator, Judgement, Ranking
+from plaudit.web import rendering
 from plaudit.web.api import MOST_VERSIONS
 from plaudit.web.site import Site
 from tests.web.conftest import add_tasks
@@ -164,3 +165,47 @@ def test_a_browser_that_is_left_open_holds_a_task_no_longer_than_a_day_of_work(s
             break
     assert site.store.next_assignment("ben") is not None
     assert site.store.heartbeat(mine.id, "ann") < clock["now"], "others have it now"
+
+
+def test_what_others_have_seen_is_shown_no_sooner(site: Site, join: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check has been shown to others before, and a task for one annotator never: time would tell them apart."""
+    read: list[str] = []
+    rendering._read.cache_clear()
+    monkeypatch.setattr(rendering.nh3, "clean", lambda html, **_: read.append(html) or html)
+    add_tasks(site, 1, purpose="shared", overlap=2)
+    times = []
+    for name in ("ann", "ben"):
+        read.clear()
+        assert join(name).task()["assignment"]
+        times.append(len(read))
+    assert times[0] == times[1] == 3, "the question and two answers"
+
+
+def test_a_browser_that_lets_its_task_go_now_and_then_holds_it_no_longer(site: Site) -> None:
+    """With several tasks open, whoever takes each up again just before 8 hours would hold all of them for good."""
+    add_tasks(site, 1)
+    site.store.add_annotators([Annotator("ann"), Annotator("ben")])
+    begun = datetime.now(UTC)
+    clock = {"now": begun}
+    site.store._now = lambda: clock["now"]  # type: ignore[method-assign]
+    mine = site.store.next_assignment("ann")
+    assert mine is not None
+    held = 0
+    for _ in range(30):
+        clock["now"] += timedelta(minutes=50)  # longer than a lease lasts, so that each beat takes it up again
+        with site.store.writing() as connection:
+            leases.expire(connection, clock["now"])
+        held += site.store.heartbeat(mine.id, "ann") > clock["now"]
+    assert held == leases.LONGEST // timedelta(minutes=50)
+    assert site.store.next_assignment("ben") is not None
+    assert site.store.verify() == []
+
+
+def test_a_clock_that_was_wrong_once_holds_no_task(site: Site) -> None:
+    add_tasks(site, 1)
+    site.store.add_annotators([Annotator("ann"), Annotator("ben")])
+    now = datetime.now(UTC)
+    site.store._now = lambda: now + timedelta(days=900)  # type: ignore[method-assign]
+    assert site.store.next_assignment("ann") is not None
+    site.store._now = lambda: now  # type: ignore[method-assign]
+    assert site.store.next_assignment("ben") is not None

@@ -56,7 +56,7 @@ COSTLY = {
 def test_what_nobody_sees_is_marked(text: str) -> None:
     """Also where Markdown, which can name a character by its number, is what brings it in."""
     by_number = "".join(c if c.isalnum() else f"&#{ord(c)};" for c in text)
-    for shown in (make_visible(text), to_html(text), to_html(by_number), guidelines_to_html(text)):
+    for shown in (make_visible(text), to_html(text, "ann"), to_html(by_number, "ann"), guidelines_to_html(text)):
         assert MARK in shown
         assert not {c for c in text if ord(c) > 126 or ord(c) == 27} & {*shown} - {"\ufe00"}
 
@@ -64,7 +64,7 @@ def test_what_nobody_sees_is_marked(text: str) -> None:
 @pytest.mark.parametrize("text", NEEDED.values(), ids=NEEDED)
 def test_what_writing_needs_stays(text: str) -> None:
     assert make_visible(text) == text
-    assert MARK not in to_html(text)
+    assert MARK not in to_html(text, "ann")
 
 
 def test_an_annotator_sees_the_marks_everywhere(site: Site, join: Any) -> None:
@@ -86,7 +86,7 @@ def test_an_annotator_sees_the_marks_everywhere(site: Site, join: Any) -> None:
 def test_no_answer_is_expensive_to_show(text: str) -> None:
     assert len(text) <= LONGEST
     began = time.thread_time()
-    html = to_html(text)
+    html = to_html(text, "ann")
     assert html.count("<td>") + html.count("<th>") <= MOST_CELLS
     assert time.thread_time() - began < 2.0  # 0.3 where nobody else is on the machine
 

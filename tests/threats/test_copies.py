@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import random
+import traceback
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -130,6 +131,16 @@ def test_what_a_broken_statement_held_is_in_no_traceback(tmp_path: Path) -> None
             with pytest.raises(IntegrityError) as caught:
                 connection.execute(row)
     assert "secret" not in str(caught.value)
+
+
+def test_nor_what_postgresql_says_of_a_row(postgresql_url: str) -> None:
+    with LabelStore.open(postgresql_url) as store:
+        person = {"role": None, "password_hash": "$argon2id$secret", "language": "en", "created_at": "2026"}
+        with store.writing() as connection, pytest.raises(IntegrityError) as caught:
+            connection.execute(insert(accounts).values(annotator_id="olga", **person))
+    said = "".join(traceback.format_exception(caught.value))
+    assert "null value" in said
+    assert "secret" not in said
 
 
 @pytest.mark.parametrize("content", ["", "00ff", "no key at all"])

@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from plaudit.errors import PlauditError, UsageError
 from plaudit.models import catalog
 from plaudit.models.external_reward import ExternalReward
+from plaudit.stages.plan import twin_of
+from plaudit.workspace import Workspace
 
 CODE = "from pathlib import Path\nPath({!r}).touch()\nfrom transformers import PreTrainedConfig as EvilConfig\n"
 
@@ -34,7 +36,11 @@ def evil(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return folder
 
 
-@pytest.mark.parametrize("load", [catalog.load, ExternalReward.load], ids=["trunk", "reward model"])
+def plan_with(name: str) -> object:
+    return twin_of(Workspace(Path(), model=name), None, None)
+
+
+@pytest.mark.parametrize("load", [catalog.load, ExternalReward.load, plan_with], ids=["trunk", "reward model", "plan"])
 def test_code_in_a_models_folder_is_never_run(evil: Path, tmp_path: Path, load: object) -> None:
     with pytest.raises(PlauditError) as refused:
         load(str(evil))  # type: ignore[operator]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import uvicorn
 from fastapi import FastAPI
 
@@ -20,11 +21,12 @@ from plaudit.errors import UsageError
 from plaudit.web import oidc, oidc_deployment
 from plaudit.web.app import create_app, environment, serving
 from plaudit.web.cookies import cookie_name
-from plaudit.web.oidc import Choice, Provider
+from plaudit.web.oidc import Choice, Flow, Provider
 from plaudit.web.oidc_deployment import oidc_weaknesses
 from plaudit.web.people import Role
 from plaudit.web.serving import _config, _listen
 from plaudit.web.site import Site
+from plaudit.web.texts import RefusalError
 from plaudit.workspace import Workspace
 from tests.web.conftest import PASSWORD, Browser, browser_of, done, invite, sign_in
 
@@ -94,7 +96,7 @@ def test_a_link_binds_and_from_then_on_the_provider_signs_in(
     assert sign_in_there(again, provider, "/signin/oidc?next=/history").headers["location"] == "/history"
     assert again.get("/history").status_code == 200
     assert 'name="current"' not in again.get("/account").text
-    assert [(it.actor, it.action) for it in site.store.actions()] == [("ann", "joined")]
+    assert [(it.actor, it.action) for it in site.store.actions()] == [("ann", "signed in"), ("ann", "joined")]
 
 
 def test_who_has_no_password_is_opened_by_none(site: Site, app: FastAPI, bound: Browser) -> None:
@@ -318,17 +320,52 @@ def test_the_link_of_an_invitation_is_told_to_nobody(site: Site, app: FastAPI, p
 
 
 def test_a_provider_that_is_away_or_another_leaves_passwords_working(
-    site: Site, app: FastAPI, provider: OpenId, join: Any
+    site: Site, app: FastAPI, provider: OpenId, join: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     join("ben")
     provider.is_away = True
     answer = browser_of(app).get("/signin/oidc")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
     provider.is_away, provider.calls_itself = False, "https://elsewhere.example"
+    monkeypatch.setattr(site.oidc, "_away_until", 0.0)
     assert browser_of(app).get("/signin/oidc").status_code == 403
     browser = browser_of(app)
     assert "127.0.0.1" in browser.get("/signin").text
     assert sign_in(browser, "ben", PASSWORD).status_code == 303
+
+
+def test_a_provider_that_does_not_answer_holds_few_threads(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may ask to be sent there, and each who asks would wait with one of a worker's threads."""
+    assert site.oidc is not None
+    asked, go_on = [], threading.Event()
+
+    def ask(*_: object) -> None:
+        asked.append(1)
+        go_on.wait(10)
+        raise requests.ConnectTimeout
+
+    monkeypatch.setattr(oidc, "_get", ask)
+    refused: list[RefusalError] = []
+
+    def come() -> None:
+        try:
+            site.oidc.address(Flow.begin(), "http://localhost/back")  # type: ignore[union-attr]
+        except RefusalError as refusal:
+            refused.append(refusal)
+
+    people = [threading.Thread(target=come) for _ in range(20)]
+    for person in people:
+        person.start()
+    until = time.monotonic() + 5
+    while len(refused) < 20 - oidc.MOST_ASKING and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (len(refused), len(asked)) == (20 - oidc.MOST_ASKING, oidc.MOST_ASKING)
+    go_on.set()
+    for person in people:
+        person.join()
+    come()
+    assert len(asked) == oidc.MOST_ASKING, "who comes in the half minute after that does not ask again"
+    assert {(it.code, it.retry_seconds) for it in refused} == {("oidc-away", oidc.RETRY_SECONDS)}
 
 
 def test_guesses_at_the_way_back_are_counted(app: FastAPI, provider: OpenId) -> None:

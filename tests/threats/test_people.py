@@ -116,6 +116,32 @@ def test_a_new_password_by_a_link_ends_links_that_a_thief_made(site: Site, join:
     assert site.accounts.invitations() == []
 
 
+@pytest.mark.parametrize("who", ["omar", "olga"])
+def test_signing_out_everywhere_ends_links_that_a_thief_made(site: Site, join: Any, who: str) -> None:
+    olga, omar = join("olga", Role.OWNER), join("omar", Role.OWNER)
+    link = site.accounts.invite(site.accounts.known("omar"), Role.OWNER)
+    if who == "omar":
+        assert omar.send("/account/sign-out-everywhere").status_code == 303
+    else:
+        assert olga.send("/lead/people/revoke", name="omar").status_code == 303
+    with pytest.raises(RefusalError, match="link-used"):
+        site.accounts.join(link, "mallory", PASSWORD, "en")
+
+
+@pytest.mark.parametrize("put_out", ["disabled", "signed out"])
+def test_who_was_put_out_while_the_password_is_looked_at_changes_none(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch, put_out: str
+) -> None:
+    """It would open the account once that is enabled again, and give an ended session a new one."""
+    ann = join("ann")
+    monkeypatch.setattr(accounts, "hash_password", after(site, put_out, accounts.hash_password))
+    answer = ann.send("/account/password", current=PASSWORD, new="another battery horse")
+    assert answer.status_code != 303 or answer.headers["location"].startswith("/signin")
+    monkeypatch.undo()
+    assert people.matches(PASSWORD, site.accounts.hash_of("ann"))
+    assert site.sessions.of("ann") == []
+
+
 def test_of_two_who_know_the_password_the_second_changes_nothing(
     site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,12 +150,12 @@ def test_of_two_who_know_the_password_the_second_changes_nothing(
 
     def overtaken(password: str) -> str:
         monkeypatch.setattr(accounts, "hash_password", hash_slowly)
-        site.accounts.change_password("ann", PASSWORD, "another battery horse")
+        site.accounts.change_password(site.accounts.known("ann"), PASSWORD, "another battery horse")
         return hash_slowly(password)
 
     monkeypatch.setattr(accounts, "hash_password", overtaken)
     with pytest.raises(RefusalError, match="password-wrong"):
-        site.accounts.change_password("ann", PASSWORD, "the thief's own choice")
+        site.accounts.change_password(site.accounts.known("ann"), PASSWORD, "the thief's own choice")
     assert site.accounts.authenticate("ann", "another battery horse") is not None
 
 
@@ -372,7 +398,7 @@ def test_a_sign_in_that_was_under_way_does_not_outlive_what_it_rested_on(
     owner, thief, opens = site.accounts.known(olga.name), browser(), getattr(site.accounts, way)
     token = site.accounts.invite_again(owner, "ann")
     ways_out: dict[str, Callable[[], Any]] = {
-        "changed": lambda: site.accounts.change_password("ann", current, "a third battery horse"),
+        "changed": lambda: site.accounts.change_password(site.accounts.known("ann"), current, "a third battery horse"),
         "set by a link": lambda: site.accounts.join(
             site.accounts.invite_again(owner, "ann"), "", "a third battery horse", "en"
         ),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import assignments, tokens
@@ -22,7 +22,8 @@ from plaudit.files import to_json
 from plaudit.web.people import Role
 from plaudit.web.secret import Secret
 from plaudit.web.site import Site
-from plaudit.web.tokens import MOST_TOKENS, Scope, Tokens
+from plaudit.web.texts import RefusalError
+from plaudit.web.tokens import MOST_A_DAY, MOST_TOKENS, Scope, Tokens
 from tests.web.conftest import PASSWORD, Browser, add_tasks, browser_of, days_pass, done, invite
 
 NEXT = "another battery horse"
@@ -199,6 +200,26 @@ def test_a_token_lasts_a_year_at_most_and_there_is_an_end_of_them(site: Site, jo
         assert ann.send("/account/tokens", name="x", scope="annotate", days="365").status_code == 200
     assert ann.send("/account/tokens", name="x", scope="annotate", days="7").status_code == 409
     assert len(site.tokens.of("ann")) == MOST_TOKENS
+
+
+def test_whoever_makes_and_revokes_tokens_all_day_is_stopped_and_they_are_not_kept_for_ever(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join("ann")
+    ann = site.accounts.known("ann")
+
+    def make_and_revoke() -> None:
+        site.tokens.make(ann, "script", Scope.ANNOTATE, 7)
+        site.tokens.revoke("ann", site.tokens.of("ann")[0])
+
+    for _ in range(MOST_A_DAY):
+        make_and_revoke()
+    with pytest.raises(RefusalError, match="too-many-tokens-today"):
+        make_and_revoke()
+    days_pass(site, 100)
+    make_and_revoke()
+    with site.store.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(tokens)).scalar() == 1
 
 
 def test_last_use_is_noted_and_shown(site: Site, join: Any, script_of: Any) -> None:

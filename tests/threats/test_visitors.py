@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import update
 from starlette.requests import HTTPConnection
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import throttles
-from plaudit.web import security
+from plaudit.web import people, security, throttle
 from plaudit.web.app import _may_send_much, create_app, environment, serving
 from plaudit.web.forwarded import Forwarded, proper_proxies
 from plaudit.web.people import Role
@@ -29,6 +30,7 @@ from plaudit.web.throttle import (
     ATTEMPTS_BY_NAME,
     ATTEMPTS_BY_NAME_ANYWHERE,
     ATTEMPTS_BY_ONE,
+    RIGHT_BY_NAME,
     by_name_and_address,
 )
 from tests.web.conftest import PASSWORD, Browser, browser_of, invite, sign_in
@@ -86,6 +88,42 @@ def test_who_guesses_from_many_addresses_does_not_keep_out_whoever_signed_in_her
     assert sign_in(strangers, "ann", PASSWORD).status_code == 429
     assert sign_in(anns, "ben", PASSWORD).status_code == 429, "known as ann alone"
     assert sign_in(anns, "ANN ", PASSWORD).status_code == 303
+
+
+def test_who_signs_in_again_and_again_is_stopped(site: Site, join: Any, browser: Callable[[], Browser]) -> None:
+    """Each takes a processor for a while: somebody with an account could keep all others from theirs."""
+    join("ann"), join("ben")
+    statuses = [sign_in(browser(), "ann", PASSWORD).status_code for _ in range(RIGHT_BY_NAME + 3)]
+    assert statuses == [303] * RIGHT_BY_NAME + [429] * 3
+    assert sign_in(browser(), "ben", PASSWORD).status_code == 303
+
+
+def test_who_changes_the_password_again_and_again_is_stopped(join: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttle, "RIGHT_BY_NAME", 4)
+    ann, words, statuses = join("ann"), [PASSWORD, "another battery horse"], []
+    for n in range(6):
+        ann.get("/account")
+        statuses.append(ann.send("/account/password", current=words[n % 2], new=words[1 - n % 2]).status_code)
+    assert statuses == [303] * 4 + [429] * 2
+
+
+def test_a_password_from_an_earlier_version_soon_takes_no_longer_than_others(
+    site: Site, join: Any, browser: Callable[[], Browser]
+) -> None:
+    """The time that it takes would tell a stranger whose name there is."""
+    join("ann")
+    slow = Argon2Hasher(time_cost=3, memory_cost=65_536, parallelism=4).hash(PASSWORD)
+    site.accounts._set("ann", password_hash=slow)
+    assert sign_in(browser(), "ann", PASSWORD).status_code == 303
+    renewed = site.accounts.hash_of("ann")
+    assert renewed is not None
+    assert not people.is_outdated(renewed)
+    assert people.is_outdated(slow)
+    assert sign_in(browser(), "ann", PASSWORD).status_code == 303
+
+
+def test_a_slash_too_many_tells_no_link_without_https(browser: Callable[[], Browser]) -> None:
+    assert browser().get("/join/abc/").status_code == 404
 
 
 def test_a_browser_that_is_known_guesses_no_more_than_others(
@@ -334,7 +372,7 @@ def test_a_password_that_is_tried_first_is_refused(site: Site, password: str) ->
     assert refused.value.code == "password-weak"
     site.accounts.join(invite(site, Role.ANNOTATOR), "Ann Lee", PASSWORD, "en")
     with pytest.raises(RefusalError, match="password-weak"):
-        site.accounts.change_password("Ann Lee", PASSWORD, password)
+        site.accounts.change_password(site.accounts.known("Ann Lee"), PASSWORD, password)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ PUT_OUT: dict[str, Callable[[Browser, Browser], Any]] = {
     "disabled and enabled": lambda olga, lea: [
         olga.send(f"/lead/people/{act}", name="lea") for act in ("disable", "enable")
     ],
+    "signed out": lambda olga, lea: olga.send("/lead/people/revoke", name="lea"),
+    "signed out everywhere": lambda olga, lea: lea.send("/account/sign-out-everywhere"),
     "demoted": lambda olga, lea: olga.send("/lead/people/role", name="lea", role="annotator"),
     "new password": lambda olga, lea: lea.send("/account/password", current=PASSWORD, new="another battery horse"),
 }
@@ -90,6 +92,20 @@ def test_what_a_lead_asked_for_who_was_put_out_waits_for_anothers_word(
     assert asked.headers["location"].endswith("notice-withdrawal-waits")
     assert site.withdrawals.carry_out_due() == ["ann"]
     assert done(site)[0].actor == "lou"
+
+
+def test_what_a_lead_asked_for_is_not_done_to_somebody_who_leads_since(
+    site: Site, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lead may not ask that of a lead or an owner."""
+    add_tasks(site, 1)
+    olga, lea, ann = join("olga", Role.OWNER), join("lea", Role.LEAD), join("ann")
+    ann.judge()
+    lea.send("/lead/people/withdraw", name="ann", reason="spite")
+    assert olga.send("/lead/people/role", name="ann", role="owner").status_code == 303
+    monkeypatch.setattr(withdrawals, "WAITS", timedelta(0))
+    assert site.withdrawals.carry_out_due() == []
+    assert len(site.store.judgements()) == 1
 
 
 def test_a_backup_that_is_restored_to_undo_a_withdrawal_does_not_bring_it_again(

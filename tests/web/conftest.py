@@ -160,7 +160,7 @@ def days_pass(site: Site, days: float) -> None:
         for table, columns in (
             (sessions, ("created_at", "seen_at")),
             (invitations, ("expires_at",)),
-            (tokens, ("expires_at",)),
+            (tokens, ("created_at", "expires_at")),
             (throttles, ("since",)),
         ):
             for row in connection.execute(select(table)).all():

@@ -69,7 +69,7 @@ def assert_harmless(html: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_only_text(text: str) -> None:
-    assert_harmless(to_html(text))
+    assert_harmless(to_html(text, "ann"))
 
 
 @given(
@@ -79,7 +79,7 @@ def test_hostile_text_is_only_text(text: str) -> None:
     )
 )
 def test_hostile_text_in_any_mixture_is_only_text(parts: list[str]) -> None:
-    assert_harmless(to_html("".join(parts)))
+    assert_harmless(to_html("".join(parts), "ann"))
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,13 @@ def test_hostile_text_in_any_mixture_is_only_text(parts: list[str]) -> None:
     ],
 )
 def test_what_would_lead_elsewhere_is_there_to_be_judged(text: str, shown: str) -> None:
-    assert shown in Read(to_html(text)).text
+    assert shown in Read(to_html(text, "ann")).text
 
 
 def test_plain_markdown_is_rendered() -> None:
     html = to_html(
-        "# Title\n\n1. *one*\n2. **two**\n\n> said\n\n```python\nx = 1 < 2\n```\n\n| a |\n| - |\n| b |\n\nline\nline"
+        "# Title\n\n1. *one*\n2. **two**\n\n> said\n\n```python\nx = 1 < 2\n```\n\n| a |\n| - |\n| b |\n\nline\nline",
+        "ann",
     )
     for part in ("<h3>Title</h3>", "<ol>", "<em>one</em>", "<strong>two</strong>", "<blockquote>", "<table>"):
         assert part in html
@@ -122,9 +123,9 @@ def test_guidelines_may_link_to_the_web_and_run_nothing() -> None:
 )
 def test_text_that_is_hard_to_read_is_read_in_no_time(text: str) -> None:
     began = time.process_time()
-    assert_harmless(to_html(text))
+    assert_harmless(to_html(text, "ann"))
     assert time.process_time() - began < 2
 
 
 def test_very_long_text_is_shown_as_it_is() -> None:
-    assert to_html("<b>" * LONGEST) == "<pre>" + "&lt;b&gt;" * LONGEST + "</pre>"
+    assert to_html("<b>" * LONGEST, "ann") == "<pre>" + "&lt;b&gt;" * LONGEST + "</pre>"

@@ -122,7 +122,7 @@ class TestLinksEnd:
         if by_link:
             site.accounts.join(one, "", "another password", "en")
         else:
-            site.accounts.change_password("ann", PASSWORD, "another password")
+            site.accounts.change_password(site.accounts.known("ann"), PASSWORD, "another password")
         with pytest.raises(RefusalError, match="link-used"):
             site.accounts.join(other, "", "a third password", "en")
 

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from plaudit.web import tokens
 from plaudit.web.app import create_app
 from plaudit.web.people import Role
 from plaudit.web.site import Site
@@ -180,8 +181,11 @@ def test_role_by_endpoint(call: Call, role: str, shared_app: FastAPI, caller: Ca
 @pytest.mark.parametrize("scope", list(Scope))
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("call", CALLS, ids=NAMES)
-def test_token_by_endpoint(call: Call, role: Role, scope: Scope, shared_app: FastAPI) -> None:
+def test_token_by_endpoint(
+    call: Call, role: Role, scope: Scope, shared_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A token opens the API of its scope to who has the role, without cookie or CSRF token; to pages it is nothing."""
+    monkeypatch.setattr(tokens, "MOST_A_DAY", 1_000)
     site: Site = shared_app.state.site
     holder = replace(site.accounts.known(f"the {role}"), role=Role.OWNER)  # made when the role was another
     script = browser_of(shared_app)

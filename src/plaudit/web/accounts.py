@@ -18,7 +18,16 @@ from plaudit.feedback.events.schema import accounts, annotators, invitations
 from plaudit.printable import as_read
 from plaudit.types import COMMAND_LINE, Annotator
 from plaudit.web.label_store import LabelStore
-from plaudit.web.people import Account, Role, hash_password, matches, proper_name, proper_password, same_name
+from plaudit.web.people import (
+    Account,
+    Role,
+    hash_password,
+    is_outdated,
+    matches,
+    proper_name,
+    proper_password,
+    same_name,
+)
 from plaudit.web.secret import fingerprint, new_token
 from plaudit.web.sessions import KEPT, end_sessions, session_lasts, way_in
 from plaudit.web.texts import LANGUAGES, RefusalError
@@ -70,16 +79,34 @@ class Accounts:
     def authenticate(self, name: str, password: str) -> Account | None:
         """The account, where name and password are right and it is not disabled."""
         account = self.find(name)
-        right = matches(password, None if account is None else self.hash_of(account.name))
-        return account if right and account is not None and account.disabled_at is None else None
+        known_hash = None if account is None else self.hash_of(account.name)
+        right = matches(password, known_hash)
+        if not right or account is None or account.disabled_at is not None:
+            return None
+        return self._with_new_hash(account, password) if is_outdated(str(known_hash)) else account
 
-    def change_password(self, name: str, current: str, new: str) -> Account:
-        """The account as it is then. All its sessions end, and links for or by it: who knew the old password is out."""
+    def _with_new_hash(self, account: Account, password: str) -> Account:
+        """A hash of an earlier version takes longer to compare, which tells strangers whose name there is."""
+        password_hash = hash_password(password)
+        with self._store.writing():
+            now = self.known(account.name)
+            if now.way_in == account.way_in:  # nobody has changed the password meanwhile
+                self._set(account.name, password_hash=password_hash)
+                return self.known(account.name)
+        return account
+
+    def change_password(self, by: Account, current: str, new: str) -> Account:
+        """The account as it is then. All its sessions end, and links for or by it: who knew the old password is out.
+
+        RefusalError as `acting` where whoever asks may no more when it is their turn.
+        """
+        name = by.name
         before = self.hash_of(name)
         if not matches(current, before):
             raise RefusalError(422, "password-wrong")
         password_hash = self._hashed(new, name)
         with self._store.writing() as connection:
+            self.acting(by)
             if self.hash_of(name) != before:  # somebody else who knew it was quicker
                 raise RefusalError(422, "password-wrong")
             self._renew(connection, name, password_hash=password_hash)
@@ -115,10 +142,11 @@ class Accounts:
             self.end_all(self.changeable(by, name).name)
 
     def end_all(self, name: str) -> None:
-        """Sign the person out everywhere. Scripts, too: a token may be a thief's who had one of the sessions."""
+        """Sign the person out everywhere. A token or a link may be a thief's who had one of the sessions."""
         with self._store.writing() as connection:
             end_sessions(connection, name)
             end_tokens(connection, name)
+            _end_links(connection, _for_or_by(name))
 
     def changeable(self, by: Account, name: str) -> Account:
         """The account, where `by` may change it as things are now. Nobody may change themselves: an owner remains."""

@@ -43,7 +43,7 @@ def next_task(store: LabelStore, secret: Secret, annotator_id: str) -> Payload:
 
 def task_shown(store: LabelStore, secret: Secret, assignment: Assignment, until: datetime | None) -> Payload:
     """One task as its annotator sees it; `until` None: it is no lease, but an earlier entry that is looked at."""
-    task, settings = store.task(assignment.task_id), store.settings()
+    task, settings, reader = store.task(assignment.task_id), store.settings(), assignment.annotator_id
     texts = store.response_texts(task.response_ids)
     return {
         "assignment": secret.handle(assignment.id),
@@ -53,10 +53,10 @@ def task_shown(store: LabelStore, secret: Secret, assignment: Assignment, until:
         "kind": "write" if task.is_writing else "rank",
         "question": make_visible(task.question),
         "conversation": [
-            {"role": str(message.role), "html": to_html(message.content)}
+            {"role": str(message.role), "html": to_html(message.content, reader)}
             for message in store.prompt(task.prompt_id).messages
         ],
-        "answers": [{"html": to_html(texts[response_id])} for response_id in shown_order(task, assignment)],
+        "answers": [{"html": to_html(texts[response_id], reader)} for response_id in shown_order(task, assignment)],
         "attributes": list(settings.attributes),
         "flags": list(settings.flags),
         "ask_strength": settings.ask_strength,

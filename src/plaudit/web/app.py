@@ -70,6 +70,7 @@ def create_app(site: Site, names: Iterable[str] = ("localhost",), trusted: Seque
         title="Plaudit",
         version=plaudit.__version__,
         openapi_url=None,  # nothing that an annotator needs
+        redirect_slashes=False,  # a link with one too many would be told again without HTTPS
         lifespan=living,
     )
     for kind in (RefusalError, PlauditError, RequestValidationError, HTTPException, Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from plaudit.errors import UsageError
 from plaudit.files import one_line
+from plaudit.printable import make_printable
 from plaudit.web.deployment import LOOPBACK
 from plaudit.web.people import LONGEST_NAME
 from plaudit.web.secret import new_token
@@ -29,7 +31,8 @@ ALGORITHMS = [f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 3
 SECONDS = 10.0  # that the provider has for an answer
 FRESH_SECONDS = 3600.0  # how long its metadata is believed
 LEEWAY_SECONDS = 60  # that its clock may be off
-RETRY_SECONDS = 30
+RETRY_SECONDS = 30  # after which a provider that could not be reached is asked again
+MOST_ASKING = 4  # at once: each holds one of a worker's 40 threads for as long as the provider takes
 LONGEST = 255  # characters of an issuer and of a subject
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
@@ -93,7 +96,8 @@ class Provider:
         if not self._secret:
             raise UsageError(f"--oidc needs the client's secret in the environment variable {SECRET}.")
         self._metadata: dict[str, Any] = {}
-        self._until = 0.0  # on time.monotonic()'s clock
+        self._until = self._away_until = 0.0  # on time.monotonic()'s clock
+        self._places = threading.BoundedSemaphore(MOST_ASKING)
 
     @property
     def name(self) -> str:
@@ -107,7 +111,7 @@ class Provider:
 
     def address(self, flow: Flow, back_to: str) -> str:
         """Where the browser goes to sign in."""
-        with self._asking() as metadata, self._session(metadata, back_to) as session:
+        with self._in_order(), self._session(metadata := self._known(), back_to) as session:
             endpoint, sent = metadata["authorization_endpoint"], {"state": flow.state, "nonce": flow.nonce}
             address, _ = session.create_authorization_url(endpoint, code_verifier=flow.verifier, **sent)
             return str(address)
@@ -118,7 +122,7 @@ class Provider:
         from joserfc import jwt
         from joserfc.jwk import KeySet
 
-        with self._asking() as metadata, self._session(metadata, back_to) as session:
+        with self._in_order(), self._session(metadata := self._known(), back_to) as session, self._asking():
             token = session.fetch_token(metadata["token_endpoint"], code=code, code_verifier=flow.verifier)
             keys = KeySet.import_key_set(_get(session, metadata["jwks_uri"]))
             signed = jwt.decode(token["id_token"], keys, algorithms=ALGORITHMS)
@@ -131,25 +135,48 @@ class Provider:
             return _identity(claims)
 
     @contextmanager
-    def _asking(self) -> Iterator[dict[str, Any]]:
-        """The provider's metadata. What goes wrong inside is told in a sentence; the log has why."""
+    def _in_order(self) -> Iterator[None]:
+        """What goes wrong inside is told in a sentence; the log has why."""
         import requests
         from authlib.common.errors import AuthlibBaseError
         from joserfc.errors import JoseError
 
         try:
-            yield self._known()
+            yield
         except requests.RequestException as error:
-            log.error("%s cannot be asked: %s", self.choice.issuer, one_line(error))
-            raise RefusalError(503, "oidc-away", provider=self.name, retry_seconds=RETRY_SECONDS) from error
+            if isinstance(error, (requests.ConnectionError, requests.Timeout)):  # no answer, of which there are many
+                self._away_until = time.monotonic() + RETRY_SECONDS
+            log.error("%s cannot be asked: %s", self.choice.issuer, make_printable(one_line(error)))
+            raise self._away() from error
         except (AuthlibBaseError, JoseError, ValueError, TypeError, LookupError, AttributeError) as error:
-            log.warning("A sign-in with %s came to nothing: %s", self.choice.issuer, one_line(error))
+            why = make_printable(one_line(error))
+            log.warning("A sign-in with %s came to nothing: %s", self.choice.issuer, why)
             raise RefusalError(403, "oidc-wrong") from error
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """One of the few who ask the provider at a time.
+
+        RefusalError (503) at once where those are asking already, or it was not to be reached a moment ago: everybody
+        else's threads would wait with them.
+        """
+        if time.monotonic() < self._away_until or not self._places.acquire(blocking=False):
+            raise self._away()
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _away(self) -> RefusalError:
+        return RefusalError(503, "oidc-away", provider=self.name, retry_seconds=RETRY_SECONDS)
+
     def _known(self) -> dict[str, Any]:
-        """OpenID Connect Discovery 1.0. ValueError where it is another issuer's, or goes without HTTPS."""
+        """The provider's metadata, asked for where what is known is too old.
+
+        Source: OpenID Connect Discovery 1.0. ValueError where it is another issuer's, or goes without HTTPS.
+        """
         if time.monotonic() >= self._until:
-            with self._session({}, "") as session:
+            with self._asking(), self._session({}, "") as session:
                 found = _get(session, f"{self.choice.issuer.rstrip('/')}/.well-known/openid-configuration")
             if found["issuer"] != self.choice.issuer:
                 raise ValueError(f"it calls itself {found['issuer']}")

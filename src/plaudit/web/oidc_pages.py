@@ -66,7 +66,10 @@ def come_back(visitor: Anybody, code: Long = "", state: Field = "", iss: Field |
         return _keep(visitor, visitor.sent_to("/signin/oidc/join"), JOINING, about)
     if account is None or account.disabled_at is not None:
         raise RefusalError(403, "oidc-unknown")
-    return _forget(visitor, visitor.sign_in_as(account, own_path(kept.get("next", ""), home_of(account))))
+    with site.store.transaction():
+        response = visitor.sign_in_as(account, own_path(kept.get("next", ""), home_of(account)))
+        site.store.act(account.name, "signed in", account.name, {})
+    return _forget(visitor, response)
 
 
 @router.get("/signin/oidc/join")

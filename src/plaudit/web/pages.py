@@ -53,7 +53,7 @@ from plaudit.web.people import Account
 from plaudit.web.rendering import guidelines_to_html
 from plaudit.web.site import Site
 from plaudit.web.texts import DEFAULT_LANGUAGE, RefusalError
-from plaudit.web.throttle import by_session
+from plaudit.web.throttle import by_session, right_by
 from plaudit.web.tokens import MOST_DAYS, Scope, Token
 from plaudit.web.visitors import Anybody, Member, Visitor, own_path
 
@@ -140,6 +140,7 @@ def sign_in(visitor: Anybody, filled: Annotated[SignIn, Form()]) -> Response:
             known = site.accounts.find(filled.name)
             site.throttle.note_stop(limits, known.name if known else filled.name, known is not None)
             raise RefusalError(422, "wrong-sign-in")
+        site.throttle.attempt(right_by(account.name, "sign-in"))
     except RefusalError as refusal:
         context = {"name": filled.name, "next": own_path(filled.next, "")}
         page = visitor.page("signin.html", refusal.status, problem=refusal.sentence(visitor.language), **context)
@@ -228,8 +229,8 @@ def change_password(visitor: Member, filled: Annotated[NewPassword, Form()]) -> 
     """All sessions end, and this browser gets a new one: whoever knew the old password, or its cookie, is out."""
     site, limits = visitor.site, by_session(visitor.session.id if visitor.session else "")
     try:  # counted by the session alone: who guesses at the sign-in keeps nobody from changing a password
-        site.throttle.attempt(limits)
-        changed = site.accounts.change_password(visitor.name, filled.current, filled.new)
+        site.throttle.attempt(limits + right_by(visitor.name, "change"))
+        changed = site.accounts.change_password(visitor.account, filled.current, filled.new)
     except RefusalError as refusal:
         page = account_page(visitor, refusal.status, problem=refusal.sentence(visitor.language))
         page.headers.update(refusal.headers)

@@ -148,6 +148,11 @@ def matches(password: str, password_hash: str | None) -> bool:
     return right and bool(password_hash)  # "": no password opens it
 
 
+def is_outdated(password_hash: str) -> bool:
+    """Whether it was made by other settings than those of today."""
+    return _hasher().current_hasher.check_needs_rehash(password_hash)
+
+
 def _bytes(password: str) -> bytes:
     return _normal(password).encode("utf-8", "surrogatepass")
 

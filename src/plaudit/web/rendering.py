@@ -6,6 +6,9 @@ is the third. Characters that nobody sees are marked in the end, as Markdown can
 
 Markdown may take time that grows faster than its length, so a long text is shown as it is, and a table ends early: one
 of many columns is the most expensive, as each short line in it is filled up with empty cells.
+
+What is kept is kept for one reader. A check has often been shown to somebody else before, and most other tasks have
+not: an answer that came sooner for that would tell which is which.
 """
 
 from __future__ import annotations
@@ -33,15 +36,20 @@ HEADINGS_START = 3  # the page has headings of levels 1 and 2 of its own
 LONGEST = 20_000  # characters of an answer or a message that are read as Markdown
 LONGEST_GUIDELINES = 40_000
 MOST_CELLS = 5_000  # of all tables of a text together
-KEPT = 512  # an answer is shown to several people
+KEPT = 512  # somebody who looks again, as after a reload, waits less
 KEPT_GUIDELINES = 8  # the newest, in each language
 
 
+def to_html(text: str, reader: str) -> str:
+    """A model's or a user's text: links and images become words that show where they would have led.
+
+    `reader`: whoever it is shown to, by any name.
+    """
+    return _as_it_is(text) if len(text) > LONGEST else _read(text, reader)
+
+
 @lru_cache(maxsize=KEPT)
-def to_html(text: str) -> str:
-    """A model's or a user's text: links and images become words that show where they would have led."""
-    if len(text) > LONGEST:
-        return _as_it_is(text)
+def _read(text: str, reader: str) -> str:
     return make_visible(nh3.clean(_reader(links=False).render(text), tags=TAGS, attributes=ATTRIBUTES, link_rel=None))
 
 

@@ -20,6 +20,7 @@ from plaudit.web.texts import RefusalError
 LASTS = timedelta(days=30)
 IDLE = timedelta(days=7)
 KEPT = timedelta(days=90)  # once it has ended; a link, too
+AHEAD = timedelta(hours=1)  # that clocks may differ: a session begun later than that is of a clock that was wrong once
 SEEN_EVERY = timedelta(minutes=15)  # how exactly the database knows when a session was last used
 
 
@@ -117,6 +118,7 @@ def _alive() -> tuple[ColumnElement[bool], ...]:
         sessions.c.revoked_at.is_(None),
         sessions.c.created_at > timestamp(now - LASTS),
         sessions.c.seen_at > timestamp(now - IDLE),
+        sessions.c.created_at < timestamp(now + AHEAD),
     )
 
 

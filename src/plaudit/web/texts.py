@@ -125,6 +125,10 @@ SENTENCES: dict[str, dict[str, str]] = {
         "en": "You have {most} tokens. Revoke one that is not needed.",
         "ja": "トークンが {most} 個あります。不要なものを無効にしてください。",
     },
+    "too-many-tokens-today": {
+        "en": "You have made {most} tokens within a day. Come again tomorrow.",
+        "ja": "1 日に作成できるトークンは {most} 個までです。明日もう一度お試しください。",
+    },
     "oidc-wrong": {
         "en": "This sign-in is over or not in order. Begin again at the sign-in page.",
         "ja": "このサインインは終了しているか、正しくありません。サインインのページからやり直してください。",

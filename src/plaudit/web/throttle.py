@@ -8,6 +8,9 @@ https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Co
 An attempt is counted before the password is looked at, and forgiven when it was right: of a thousand attempts that come
 at the same moment, no more than the limit are looked at. Names are counted whether or not they exist, and by an address
 only while it is within its own limit.
+
+What was right is counted, too. Each takes a processor for a while, and whoever has an account could keep all others
+from theirs.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ ATTEMPTS_BY_NAME = 10  # from one address
 ATTEMPTS_BY_NAME_ANYWHERE = 100
 ATTEMPTS_BY_ADDRESS = 50  # a team behind one address mistypes, too
 ATTEMPTS_BY_ONE = 10  # by one session, or by one browser that is known
+RIGHT_BY_NAME = 30  # sign-ins, and as many changes of the password
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,11 @@ def by_browser(token: str) -> Limits:
 
 def by_session(session_id: str) -> Limits:
     return (Limit(fingerprint(f"session {session_id}"), ATTEMPTS_BY_ONE, begins_anew=True),)
+
+
+def right_by(name: str, what: str) -> Limits:
+    """What a right password is counted under, which nobody but its person can use up."""
+    return (Limit(fingerprint(f"right {what} {fold_name(name)}"), RIGHT_BY_NAME),)
 
 
 class Throttle:

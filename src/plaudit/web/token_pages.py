@@ -42,7 +42,7 @@ def make_token(visitor: Member, filled: Annotated[NewToken, Form()]) -> Response
 def revoke_token(visitor: Member, filled: Annotated[OneToken, Form()]) -> Response:
     """An own one; somebody else's is like none."""
     site = visitor.site
-    with site.store.transaction():
+    with visitor.turn():
         token = site.tokens.known(filled.id)
         if token.holder != visitor.name:
             raise RefusalError(404, "not-found")

@@ -12,18 +12,20 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, tokens
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, proper_name
 from plaudit.web.secret import Secret, fingerprint, new_token
+from plaudit.web.sessions import KEPT
 from plaudit.web.texts import RefusalError
 
 PREFIX = "plaudit_"  # tells people, and programs that look for secrets in code, what it is
 MOST_DAYS = 365
 MOST_TOKENS = 20  # of one person at a time
+MOST_A_DAY = 50  # made by one person: each stands in the log of actions for ever
 USED_EVERY = timedelta(minutes=15)  # how exactly the database knows when a token was last used
 
 
@@ -65,6 +67,9 @@ class Tokens:
                 raise RefusalError(403, "role")
             if len(self.all(tokens.c.annotator_id == account.name)) >= MOST_TOKENS:
                 raise RefusalError(409, "too-many-tokens", most=MOST_TOKENS)
+            if _made_since(connection, account.name, now - timedelta(days=1)) >= MOST_A_DAY:
+                raise RefusalError(429, "too-many-tokens-today", most=MOST_A_DAY)
+            _delete_old(connection, now)
             connection.execute(insert(tokens).values(**row))
             self._store.act(account.name, "made a token", account.name, {"token": name, "scope": str(scope)})
         return f"{PREFIX}{self._secret.sign('token', token)}"
@@ -131,6 +136,17 @@ def end_tokens(connection: Connection, name: str, role: Role | None = None) -> N
 def _end(connection: Connection, which: ColumnElement[bool]) -> None:
     now = timestamp(datetime.now(UTC))
     connection.execute(update(tokens).where(which, tokens.c.revoked_at.is_(None)).values(revoked_at=now))
+
+
+def _made_since(connection: Connection, name: str, moment: datetime) -> int:
+    made = select(func.count()).where(tokens.c.annotator_id == name, tokens.c.created_at > timestamp(moment))
+    return connection.execute(made).scalar_one()
+
+
+def _delete_old(connection: Connection, now: datetime) -> None:
+    """The log of actions says who made and revoked them."""
+    long_ago = timestamp(now - KEPT)
+    connection.execute(delete(tokens).where((tokens.c.revoked_at < long_ago) | (tokens.c.expires_at < long_ago)))
 
 
 def _alive() -> tuple[ColumnElement[bool], ...]:

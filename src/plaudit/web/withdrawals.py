@@ -2,8 +2,9 @@
 
 A withdrawal is for good. A stolen session of a lead could take everybody's work out in a minute, and nobody could undo
 that but by a backup. What waits stands in the log of actions, which is also where it is read from: asked, stopped,
-carried out. What a lead asked for who was disabled, given another role or a new password since is not carried out: it
-waits for a lead's or an owner's word. So does what a restored backup brings: it may be there to undo just that. The
+carried out. What a lead asked for who was disabled, signed out everywhere, given another role or a new password since
+is not carried out: it waits for a lead's or an owner's word. So does what is about somebody who has another role since,
+and what a restored backup brings: it may be there to undo just that. The
 running app carries out what is due, or `plaudit withdraw --due`; several workers, and the same one twice, do it once.
 
 What was learned from judgements is not undone by that. So the runs that rest on them are named, as the command names
@@ -14,8 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.events.schema import actions
@@ -29,7 +31,15 @@ from plaudit.workspace import Workspace
 WAITS = timedelta(days=1)
 ASKED, STOPPED, DONE = "asked to withdraw", "stopped the withdrawal", "withdrew"
 # What the log says of whoever asked where it need not have been they: what rested on the account does so no more.
-PUT_OUT = ("disabled", "role", "changed the password", "set a new password", "now signs in with the provider")
+PUT_OUT = (
+    "disabled",
+    "role",
+    "revoked",
+    "signed out everywhere",
+    "changed the password",
+    "set a new password",
+    "now signs in with the provider",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,7 @@ class Withdrawals:
         with self._store.reading() as connection:
             for row in connection.execute(select(actions).where(told).order_by(actions.c.seq)):
                 if row.action in (RESTORED, *PUT_OUT):
-                    doubted = [it for it in asked.values() if row.action == RESTORED or it.by == row.target]
+                    doubted = [it for it in asked.values() if _casts_doubt(row, it)]
                     asked |= {it.name: replace(it, stands=False) for it in doubted}
                     continue
                 asked.pop(row.target, None)
@@ -102,3 +112,8 @@ class Withdrawals:
     def _carry_out(self, it: Waiting) -> None:
         entries = self._store.withdraw(annotator_id=it.name, reason=it.reason, actor=it.by)
         self._store.act(it.by, DONE, it.name, {"reason": it.reason, "entries": entries})
+
+
+def _casts_doubt(row: Row[Any], on: Waiting) -> bool:
+    about = (on.by, on.name) if row.action == "role" else (on.by,)
+    return row.action == RESTORED or row.target in about

@@ -15,6 +15,7 @@ What a database refuses is said in one sentence that says what to do, and never 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -157,7 +159,15 @@ def engine_for(place: str | Path, create: bool, patience: float | None = None) -
     elif engine.dialect.name == POSTGRESQL:
         event.listen(engine, "connect", partial(_configure_postgresql, _patience_of(engine)))
         event.listen(engine, "begin", _begin_postgresql)
+        event.listen(engine, "handle_error", _hide_row)
     return engine
+
+
+def _hide_row(context: ExceptionContext) -> None:
+    """What PostgreSQL says of a row that breaks a constraint holds the row, such as a password's hash."""
+    errors = (context.original_exception, context.sqlalchemy_exception)
+    for error in filter(None, errors):
+        error.args = tuple(re.sub(r"\s*DETAIL:.*", "", arg, flags=re.DOTALL) for arg in map(str, error.args))
 
 
 def _to_json(value: Any) -> str:

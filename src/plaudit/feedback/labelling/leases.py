@@ -28,6 +28,7 @@ from plaudit.feedback.events.schema import (
 )
 from plaudit.types import Assignment, content_id
 
+AHEAD = timedelta(hours=1)  # that clocks may differ
 LONGEST = timedelta(hours=8)  # that a browser left open keeps a task, unless a lease is longer by itself
 
 
@@ -69,10 +70,11 @@ def take(
     slot: int | None,
     now: datetime,
     length: timedelta,
+    since: str | None = None,
 ) -> Assignment:
     """Record that the annotator has the task; without a place (`slot` None) what comes of it will be surplus."""
     assignment = Assignment(assignment_id(task.id, annotator_id), task.id, annotator_id, tuple(order))
-    payload = _fact(assignment, task, slot, now + length)
+    payload = _fact(assignment, task, slot, now + length) | ({"leased_at": since} if since else {})
     add(connection, EventKind.ASSIGNED, {f"{assignment.id}:{uuid.uuid4()}": payload}, now)
     return assignment
 
@@ -103,8 +105,8 @@ def heartbeat(
 ) -> datetime | None:
     """When the lease ends, made longer once less than half of it is left. None: that takes a transaction that writes.
 
-    A lease that ran out is taken up again while a place is free; else its end stays in the past. ConflictError when
-    the task is answered or skipped.
+    A lease that ran out is taken up again while a place is free and LONGEST from its beginning is not over; else
+    its end stays in the past. ConflictError when the task is answered or skipped.
     """
     until = moment_of(row.leased_until)
     if row.state in (AssignmentState.DONE, AssignmentState.SKIPPED):
@@ -116,22 +118,31 @@ def heartbeat(
     if row.state == AssignmentState.OPEN:
         extend(connection, row, now, length)
         return moment_of(assignment_row(connection, row.task_id, row.annotator_id).leased_until)  # type: ignore[union-attr]
+    if now >= _last_end(row, length):
+        return until  # it can still be answered
     task = connection.execute(select(tasks).where(tasks.c.id == row.task_id)).one()
-    return now + length if regain(connection, task, row, now, length) else until
+    return now + length if regain(connection, task, row, now, length, since=row.leased_at) else until
 
 
-def regain(connection: Connection, task: Row[Any], row: Row[Any], now: datetime, length: timedelta) -> bool:
-    """Take a place again for an assignment that lost its own; whether one was free."""
+def _last_end(row: Row[Any], length: timedelta) -> datetime:
+    """Until when a lease may be kept."""
+    return moment_of(row.leased_at) + max(LONGEST, length)
+
+
+def regain(
+    connection: Connection, task: Row[Any], row: Row[Any], now: datetime, length: timedelta, since: str | None = None
+) -> bool:
+    """Take a place again for an assignment that lost its own; whether one was free. `since`: as if from then on."""
     slot = free_slot(connection, task)
     if slot is None:
         return False
-    take(connection, task, row.annotator_id, row.shown_order, slot, now, length)
+    take(connection, task, row.annotator_id, row.shown_order, slot, now, length, since)
     return True
 
 
 def extend(connection: Connection, row: Row[Any], now: datetime, length: timedelta) -> None:
     """Let the lease run for its whole length again, where half of that is over, up to LONGEST from its beginning."""
-    last = moment_of(row.leased_at) + max(LONGEST, length)
+    last = _last_end(row, length)
     if moment_of(row.leased_until) - now < length / 2 and now < last:
         payload = {
             "id": row.id,
@@ -143,8 +154,9 @@ def extend(connection: Connection, row: Row[Any], now: datetime, length: timedel
 
 
 def expire(connection: Connection, now: datetime) -> None:
-    """Take back the places of all leases that ran out."""
-    over = select(assignments).where(IS_LEASED, assignments.c.leased_until < timestamp(now))
+    """Take back the places of all leases that ran out, or that a clock began which was wrong once."""
+    ran_out, ahead = assignments.c.leased_until < timestamp(now), assignments.c.leased_at > timestamp(now + AHEAD)
+    over = select(assignments).where(IS_LEASED, ran_out | ahead)
     rows = connection.execute(over.order_by(assignments.c.seq)).all()
     release(connection, rows, AssignmentState.EXPIRED, "the lease ran out", now)
 
