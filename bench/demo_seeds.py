@@ -4,8 +4,7 @@ Each demo is a process of its own with nothing done before, run one after the ot
 into its summary.json, and the time of the whole command. Bounds beside a seed are the demo's own (over prompts), beside
 the mean Student's (over seeds). The folder with all reports is kept and named.
 
-RLOO and PPO have the same settings but for the iterations: so few of PPO's longer ones that both align for about as
-long. Seed 0 has the same feedback for both.
+RLOO and PPO take the steps that the demo takes with each. Seed 0 has the same feedback for both.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from bench import Row
 from plaudit.errors import PlauditError
 
 SEEDS = (0, 1, 2)
-PPO_ITERATIONS = 24
 PLAUDIT = (sys.executable, "-c", "import sys; from plaudit.cli import main; sys.exit(main())")
 
 Summary = Mapping[str, Any]
@@ -63,17 +61,16 @@ def main(quick: bool) -> list[Row]:
     folder = Path(tempfile.mkdtemp(prefix="plaudit-demo-seeds-"))
     say(f"The reports and summaries stay in {folder}")
     by_rloo = {seed: run_demo(folder, seed, "rloo", quick) for seed in (SEEDS[:1] if quick else SEEDS)}
-    by_ppo = run_demo(folder, SEEDS[0], "ppo", quick, PPO_ITERATIONS)
+    by_ppo = run_demo(folder, SEEDS[0], "ppo", quick)
     rows = [row for figure in FIGURES for row in rows_of(figure, by_rloo)]
     rows += curve_rows(list(by_rloo.values()))
     return [*rows, *rloo_rows(by_rloo[SEEDS[0]], by_ppo)]
 
 
-def run_demo(folder: Path, seed: int, algorithm: str, quick: bool, iterations: int | None = None) -> Summary:
+def run_demo(folder: Path, seed: int, algorithm: str, quick: bool) -> Summary:
     """The summary of one demo, with `command_seconds`. PlauditError when it fails; it has said why."""
     out = folder / f"{algorithm}-seed-{seed}"
     options = ["--out", str(out), "--seed", str(seed), "--algorithm", algorithm, "--fresh", *["--quick"] * quick]
-    options += ["--iterations", str(iterations)] if iterations and not quick else []
     began = time.monotonic()
     done = subprocess.run([*PLAUDIT, "demo", *options], check=False)
     seconds = time.monotonic() - began

@@ -31,7 +31,7 @@ from plaudit.progress import duration_text, say
 from plaudit.report.outcome import QUICK_NAME, outcome
 from plaudit.runs import Run, RunStatus
 from plaudit.stages import Stage, align, evaluate, panel, reward, sample
-from plaudit.stages.demo_settings import QUICK, DemoSettings
+from plaudit.stages.demo_settings import PPO, QUICK, DemoSettings
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import ensure, has_configuration, headline, refuse_while_running
 from plaudit.train.configs import ALGORITHMS
@@ -66,7 +66,7 @@ class Demo:
     @classmethod
     def from_options(cls, *, quick: bool, iterations: int | None, **others: Any) -> Demo:
         """With the settings that `--quick` and `--iterations` make. UsageError where two of them exclude each other."""
-        settings = QUICK if quick else DemoSettings()
+        settings = QUICK if quick else PPO if others.get("algorithm") == "ppo" else DemoSettings()
         if iterations is not None:
             settings = replace(settings, iterations=iterations)
         demo = cls(quick=quick, settings=settings, **others)
