@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback.exchange.exports import export_judgements
 from plaudit.feedback.exchange.imports import import_preferences, show_records
 from plaudit.feedback.exchange.keeping import ImportSummary
 from plaudit.feedback.store import FeedbackStore
@@ -56,6 +57,31 @@ def test_another_time_or_duration_of_the_same_choice_says_nothing(store: Feedbac
     summary = import_preferences(store, write(tmp_path / "p.json", [annotated((1, "left"), lead_time=99.0)]))
     assert (summary.changed, summary.duplicates) == (0, 1)
     assert [judgement.seconds for judgement in store.judgements()] == [3.5]
+
+
+def test_an_older_export_undoes_no_later_correction(store: FeedbackStore, tmp_path: Path) -> None:
+    def export(side: str, day: int) -> str:
+        record = annotated((1, side), updated_at=f"2026-05-{day:02}T00:00:00Z")
+        return write(tmp_path / "p.json", [record])
+
+    import_preferences(store, export("left", 1))
+    assert import_preferences(store, export("right", 9)).changed == 1
+    older = import_preferences(store, export("left", 1))
+    assert (older.changed, older.skipped) == (0, {"its annotator said otherwise later, which is here already": 1})
+    assert import_preferences(store, export("right", 9)).duplicates == 1
+    [judgement] = store.judgements()
+    text = {response.id: response.text for response in store.responses()}
+    assert text[judgement.ranking.tiers[0][0]] == "B"
+    assert import_preferences(store, export("left", 20)).changed == 1
+    assert store.verify() == []
+
+
+def test_a_skip_has_the_time_at_which_it_was_said(store: FeedbackStore, tmp_path: Path) -> None:
+    cancelled = {"completed_by": 1, "was_cancelled": True, "result": [], "updated_at": "2026-05-01T00:00:00Z"}
+    import_preferences(store, write(tmp_path / "p.json", [annotated() | {"annotations": [cancelled]}]))
+    export_judgements(store, tmp_path / "said.jsonl")
+    [row] = map(json.loads, (tmp_path / "said.jsonl").read_text().splitlines())
+    assert (row["kind"], row["at"][:10]) == ("skip", "2026-05-01")
 
 
 def test_people_without_a_name_are_numbered_and_stay_apart(store: FeedbackStore, tmp_path: Path) -> None:

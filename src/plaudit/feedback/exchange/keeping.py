@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row, select
 
-from plaudit.feedback.events.log import rows_with
+from plaudit.feedback.events.log import moment_of, rows_with
 from plaudit.feedback.events.rows import judgement_from
 from plaudit.feedback.events.schema import demonstrations, judgements
 from plaudit.feedback.exchange.records import Labelled
@@ -119,7 +119,7 @@ class Keeper:
                 elif store.assign(skip.task_id, skip.annotator_id, range(len(record.responses))) is None:
                     summary.skipped["a task that was skipped has all its places taken"] += 1
                 else:
-                    store.skip(skip.task_id, skip.annotator_id, skip.reason, record.at)
+                    store.skip(skip.task_id, skip.annotator_id, skip.reason, skip.at or record.at)
                     summary.skips += 1
                     settled.add(skip.task_id)
 
@@ -135,7 +135,7 @@ class Keeper:
             placed = list(_in_place(judged, known, summary))
             fresh = list(_without_contradictions(placed, {k: judgement_from(row) for k, row in known.items()}, summary))
         else:
-            fresh = list(self._as_edits(judged, known))
+            fresh = list(self._as_edits(judged, known, at))
         new = [judgement for judgement in fresh if judgement.id not in known]
         if not is_history:
             self._make_room(new, places)
@@ -156,7 +156,9 @@ class Keeper:
         votes = Counter(judgement.task_id for judgement in new if not judgement.supersedes)
         self.store.add_places({task_id: n - places.get(task_id, 0) for task_id, n in votes.items()})
 
-    def _as_edits(self, judged: Sequence[Judgement], known: Mapping[str, Row[Any]]) -> Iterator[Judgement]:
+    def _as_edits(
+        self, judged: Sequence[Judgement], known: Mapping[str, Row[Any]], at: Mapping[str, datetime]
+    ) -> Iterator[Judgement]:
         """What is new, and what is another now than the same named annotator of the same data said before."""
         standing = {(row.task_id, row.annotator_id): row for row in known.values() if row.superseded_by is None}
         for judgement in judged:
@@ -177,6 +179,8 @@ class Keeper:
                 self.summary.duplicates += 1
             elif _is_nameless(judgement.annotator_id):
                 self.summary.skipped["the same data set prefers the other answer elsewhere"] += 1
+            elif judgement.id in at and at[judgement.id] < moment_of(before.created_at):
+                self.summary.skipped["its annotator said otherwise later, which is here already"] += 1
             else:
                 edit = str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {judgement.id} {content} after {before.id}"))
                 self._said[key] = content

@@ -43,6 +43,7 @@ class Skip:
     task_id: str
     annotator_id: str
     reason: str
+    at: datetime | None = None  # when that was, where the record tells
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def make_records(comparison: Comparison, format: str, name: str) -> Labelled:
         task=task,
         annotators=people,
         judgements=tuple(judgement for judgement, _ in judged),
-        skips=tuple(Skip(task.id, person.id, vote.reason) for person, vote in votes if not vote.tiers),
+        skips=tuple(Skip(task.id, person.id, vote.reason, vote.at) for person, vote in votes if not vote.tiers),
         times={judgement.id: at for judgement, at in judged if at is not None},
         lost=comparison.lost,
     )
