@@ -142,8 +142,9 @@ def import_prompts(
 
 def _keep(store: FeedbackStore, reading: Reading, summary: ImportSummary, heldout_share: float) -> None:
     summary.notes += _notes_on_scales(reading.spans)
-    if reading.ballot.question != DEFAULT_QUESTION:
-        summary.notes.append(f"“{reading.ballot.question}” is kept as a question of its own, beside the project's.")
+    for question in (reading.ballot.question, *(ballot.question for ballot in reading.ballot.beside)):
+        if question != DEFAULT_QUESTION:
+            summary.notes.append(f"“{question}” is kept as a question of its own, beside the project's.")
     keeper = Keeper(store, summary, heldout_share)
     for batch in _batches(reading, summary.name):
         summary.records += batch.records

@@ -122,6 +122,16 @@ def test_a_text_with_no_answers_shown_is_a_written_answer() -> None:
     assert (found.answers, found.votes[0].better_answer) == ((), "Because.")
 
 
+def test_one_answer_that_was_rated_is_kept_with_what_would_be_better() -> None:
+    fields = {"prompt": "Why?", "response": "No."}
+    responses = {"rating": [said(ANA, 4), said(BEN, 2)], "corrected response": [said(ANA, "Because.")]}
+    found = read({"fields": fields, "responses": responses})
+    assert (found.messages, found.answers) == ((Message(Role.USER, "Why?"),), ("No.",))
+    ana, ben = found.votes
+    assert (ana.tiers, ana.ratings, ana.better_answer) == (((0,),), {0: {"rating": 4}}, "Because.")
+    assert (ben.ratings, ben.better_answer) == ({0: {"rating": 2}}, "")
+
+
 def test_a_chat_and_a_context_make_the_prompt() -> None:
     chat = [
         {"role": "user", "content": "Hi"},

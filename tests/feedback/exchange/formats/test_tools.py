@@ -66,7 +66,8 @@ def test_label_studios_flat_exports(in_a_table: bool) -> None:
     assert found.answers == (TEXTS["answer1"], TEXTS["answer2"])
     [vote] = found.votes
     assert (vote.tiers, vote.annotator, vote.strength, vote.ratings) == (SECOND, "3", 1, ratings)
-    assert (vote.reason, vote.seconds, vote.at) == ("Shorter.\nNicer.", 8.1, AT)
+    reasons = {"confidence: 40", "topic: Science, Science > Physics", "Shorter.", "Nicer."}
+    assert (set(vote.reason.split("\n")), vote.seconds, vote.at) == (reasons, 8.1, AT)
 
 
 def test_label_studios_flat_ranker_and_written_answer() -> None:
@@ -195,7 +196,9 @@ def test_prodigys_compare_names_the_better_by_its_answer() -> None:
     }  # fmt: skip
     [found] = read("prodigy", record)
     assert (found.messages, found.answers) == ((Message(Role.USER, "Why?"),), ("Sea.", "Air."))
-    assert found.votes == (Vote(SECOND, "cmp-ana", at=THEN),)
+    assert found.votes == (Vote(SECOND, "cmp-ana", shown=(1, 0), at=THEN),)
+    [unknown] = votes("prodigy", record | {"mapping": {}})
+    assert unknown.shown == ()
 
 
 def test_prodigys_labels_are_no_answers() -> None:
@@ -205,13 +208,30 @@ def test_prodigys_labels_are_no_answers() -> None:
         read("prodigy", *records)
 
 
+@pytest.mark.parametrize("texts", [("A is better", "B is better"), ("A", "B", "Tie")])
+def test_prodigys_options_that_name_other_answers_are_labels_in_a_lone_example(texts: tuple[str, ...]) -> None:
+    options = [{"id": number, "text": text} for number, text in enumerate(texts)]
+    record = {"text": "Why?", "options": options, "accept": [1], "answer": "accept"}
+    with pytest.raises(UnusableError, match="its options are labels"):
+        read("prodigy", record | {"response_a": "Air.", "response_b": "Sea."})
+
+
 def test_doccanos_labels() -> None:
     about = {"text": "Why is the sky blue?", "source_id": "q-1", "answer_a": "Air.", "answer_b": "Sea."}
     records = [
         {"id": n, **about, "label": [label], "Comments": ["B is a myth."]}
         for n, label in enumerate(["A is better", "tie", "B"])
     ]
-    assert [vote.tiers for vote in votes("table", *records)] == [FIRST, TIE, SECOND]
+    said = [(vote.tiers, vote.reason) for vote in votes("table", *records)]
+    assert said == [(FIRST, "B is a myth."), (TIE, "B is a myth."), (SECOND, "B is a myth.")]
+
+
+@pytest.mark.parametrize("column", ["text", "data"])
+@pytest.mark.parametrize("shown", ["A. Air.\nB. Sea.", "(A) Air.\n(B) Sea.", "A: Air.\n B: Sea."])
+def test_doccanos_texts_that_show_their_answers(column: str, shown: str) -> None:
+    [found] = read("table", {"id": 1, column: f"Why?\n{shown}", "label": ["B"], "Comments": []})
+    assert (found.messages, found.answers) == ((Message(Role.USER, "Why?"),), ("Air.", "Sea."))
+    assert [vote.tiers for vote in found.votes] == [SECOND]
 
 
 def test_mechanical_turks_results() -> None:
@@ -259,6 +279,8 @@ def test_potatos_files(store: FeedbackStore, tmp_path: Path) -> None:
         ("Air scatters & so on.", "Because of the sea."),
     )
     assert (found.votes[0].tiers, found.votes[0].reason) == (FIRST, "First is right.")
+    in_brackets = {"displayed_text": "Why?<br>(A) Air.<br>(B) Sea.", "label_annotations": {"better": {"B": "1"}}}
+    assert [vote.tiers for vote in votes("potato", in_brackets)] == [SECOND]
     for person in ("ana", "bo"):
         (tmp_path / "out" / person).mkdir(parents=True)
         (tmp_path / "out" / person / "annotated_instances.jsonl").write_text(json.dumps(record) + "\n")

@@ -8,7 +8,7 @@ full, are read by `feedback/exchange/history.py`.)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -27,7 +27,7 @@ from plaudit.feedback.exchange.formats import (
     prodigy,
     table,
 )
-from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError
+from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
 from plaudit.feedback.exchange.formats.declared import column_maps
 from plaudit.feedback.exchange.formats.mapping import ColumnMap
 from plaudit.feedback.exchange.formats.paths import find, first
@@ -101,9 +101,51 @@ def _by_tool(
     tool: Any,
     is_one: Callable[[dict[str, Any]], bool],
     join: Callable[[Iterable[Placed]], Iterator[Placed]] = _as_it_is,
+    recognises: Callable[[dict[str, Any]], bool] | None = None,  # where more must be there to know the format by
 ) -> Format:
     survey = _survey_of(tool, is_one)
-    return _only(name, description, is_one, lambda r, b: [tool.comparison(r, b).check()], survey=survey, join=join)
+    read = _by_question(lambda record, ballot: [tool.comparison(record, ballot).check()])
+    format = _only(name, description, is_one, read, survey=survey, join=join)
+    return replace(format, recognises=recognises or is_one)
+
+
+def _by_question(read: Callable[[dict[str, Any], Ballot], Said]) -> Callable[[dict[str, Any], Ballot], Said]:
+    """Read a record once for the preference and once for each question that is kept beside it."""
+
+    def read_all(record: dict[str, Any], ballot: Ballot) -> Said:
+        kept = [item for beside in ballot.beside for item in _tried(read, record, beside)]
+        chosen = [replace(item, votes=_choices(item), lost=()) for item in kept if isinstance(item, Comparison)]
+        beside = [item for item in chosen if item.votes]
+        said = [_without(item, beside, ballot.why_silent) for item in _tried(read, record, ballot)]
+        return [*(item for item in said if item is not None), *beside]
+
+    return read_all
+
+
+def _without(
+    item: Comparison | UnusableError, beside: list[Comparison], why_silent: str
+) -> Comparison | UnusableError | None:
+    """What is said of the preference, where nothing is lost of who answered only a question beside it."""
+    if isinstance(item, UnusableError):
+        return item if item.votes or not beside else None
+    heard = {vote.annotator for other in beside if other.answers == item.answers for vote in other.votes}
+    lost = list(item.lost)
+    for _ in heard - {vote.annotator for vote in item.votes}:
+        if why_silent in lost:
+            lost.remove(why_silent)
+    return replace(item, lost=tuple(lost)) if item.votes or lost else None
+
+
+def _tried(read: Callable[[dict[str, Any], Ballot], Said], record: dict[str, Any], ballot: Ballot) -> Said:
+    try:
+        return read(record, ballot)
+    except UnusableError as reason:
+        return [reason]
+
+
+def _choices(comparison: Comparison) -> tuple[Vote, ...]:
+    """The votes without the skips, which are said once."""
+    return tuple(vote for vote in comparison.votes if vote.tiers)
 
 
 def _survey_of(tool: Any, is_one: Callable[[dict[str, Any]], bool]) -> Callable[[dict[str, Any], Ballot], None]:
@@ -169,7 +211,7 @@ _ALL = (
         "labelbox",
         "Labelbox data rows",
         labelbox.is_data_row,
-        labelbox.comparisons,
+        _by_question(labelbox.comparisons),
         survey=_survey_of(labelbox, labelbox.is_data_row),
     ),
     Format(
@@ -195,7 +237,9 @@ _ALL = (
     _by_tool("prodigy", "Prodigy examples", prodigy, prodigy.is_example),
     _by_tool("potato", "Potato annotations", potato, potato.is_instance, join=potato.with_annotators),
     Format("trl", "TRL-style preferences", _is_pair, _one(pairs.trl), columns=("chosen", "rejected")),
-    _by_tool("table", "rows of answers and what was said about them", table, table.is_row),
+    _by_tool(
+        "table", "rows of answers and what was said about them", table, table.is_like_one, recognises=table.is_row
+    ),
 )
 FORMATS = {format.name: format for format in _ALL}
 

@@ -20,7 +20,8 @@ from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
 from plaudit.feedback.exchange.formats.fields import moment
 from plaudit.feedback.exchange.formats.paths import as_list
-from plaudit.feedback.exchange.formats.questionnaire import Ballot, Sheet, Way, answers_in, prompt_in
+from plaudit.feedback.exchange.formats.questionnaire import Ballot, Sheet, Way
+from plaudit.feedback.exchange.formats.shown import answers_in, one_answer, prompt_in
 
 _USERS = ".responses.users"
 _OWN = {"id", "status", "_server_id", "external_id", "metadata", "inserted_at", "updated_at"}
@@ -43,7 +44,7 @@ def is_argilla(record: dict[str, Any]) -> bool:
 def survey(record: dict[str, Any], ballot: Ballot) -> None:
     """Take note of what the questions of a record were answered with."""
     shown, given, _ = _parts(record)
-    names = list(answers_in(shown))
+    names = list(_answers(shown, given)[0])
     for answer in given:
         if answer.status not in ("discarded", "draft"):
             way = _way(answer.value)
@@ -55,7 +56,7 @@ def survey(record: dict[str, Any], ballot: Ballot) -> None:
 
 def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
     shown, given, about = _parts(record)
-    answers = answers_in(shown)
+    answers, shown = _answers(shown, given)
     votes, lost = [], []
     for voter in dict.fromkeys(answer.voter for answer in given):
         try:
@@ -86,6 +87,13 @@ def _parts(record: dict[str, Any]) -> tuple[dict[str, Any], list[_Answer], Any]:
     }
     given = list(_flat(record)) or list(_nested_answers({question: record[question] for question in old}))
     return shown, given, record
+
+
+def _answers(shown: dict[str, Any], given: list[_Answer]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Name -> text of the answers, and the fields that they answer; of a single answer only where it is rated."""
+    several = answers_in(shown)
+    is_rated = any(isinstance(answer.value, int) and not isinstance(answer.value, bool) for answer in given)
+    return (several, shown) if several or not is_rated else one_answer(shown)
 
 
 def _is_nested(record: dict[str, Any]) -> bool:
@@ -166,7 +174,7 @@ def _vote(answers: list[_Answer], names: list[str], ballot: Ballot) -> Vote | No
             sheet.rank(answer.question, value)
         elif isinstance(value, int) and not isinstance(value, bool):
             sheet.rate(answer.question, value)
-        elif isinstance(value, str) and ballot.hears(Way.LABEL, answer.question):
+        elif isinstance(value, str) and ballot.takes_label(answer.question, value):
             sheet.label(answer.question, value)
         elif isinstance(value, str):
             sheet.write(answer.question, value)

@@ -16,7 +16,8 @@ from typing import Any
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import Comparison, Messages, UnusableError, Vote
 from plaudit.feedback.exchange.formats.options import best_of
-from plaudit.feedback.exchange.formats.questionnaire import Ballot, Sheet, Way, answers_in, prompt_in
+from plaudit.feedback.exchange.formats.questionnaire import Ballot, Sheet, Way
+from plaudit.feedback.exchange.formats.shown import answers_in, prompt_in
 from plaudit.types import Message, Role
 
 _QUESTION = "annotation"

@@ -31,7 +31,7 @@ ROLES = {
 }
 SYSTEMS = ("system", "system_prompt", "system_message")  # columns of a system message
 TURN = re.compile(r"\n\n(Human|Assistant):")
-_LETTER = re.compile(r"(?:^|\n)[^\S\n]*(?i:(?:response|answer|completion|output|option)\s+)?([A-I])[.:)]\s+")
+_LETTER = re.compile(r"(?:^|\n)[^\S\n]*(?i:(?:response|answer|completion|output|option)\s+)?\(?([A-I])[.:)]\s+")
 TAGS = ("topic", "language", "group", "subset")  # columns that become tags of the prompt, beside `tags` itself
 _HELDOUT = {"heldout", "test", "validation", "valid", "val", "dev"}
 
@@ -158,7 +158,7 @@ def transcript(transcribed: str) -> Messages:
 
 
 def shown_answers(text: str) -> tuple[str, dict[str, str]]:
-    """The prompt in a text, and the answers that stand behind `A.` and `B.` in it, by what they are called."""
+    """The prompt in a text, and the answers behind `A.` and `B.`, or `(A)` and `(B)`, by what they are called."""
     prompt, *parts = _LETTER.split(text)
     answers = {f"answer {letter}": said.strip() for letter, said in zip(parts[::2], parts[1::2], strict=True)}
     return prompt.strip(), answers

@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from plaudit.feedback.exchange.formats import fields
+from plaudit.feedback.exchange.formats import asks, fields
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
 from plaudit.feedback.exchange.formats.fields import moment
-from plaudit.feedback.exchange.formats.options import ANSWERS, split_name
-from plaudit.feedback.exchange.formats.questionnaire import Ballot, Sheet, Way, answers_in, prompt_in
-from plaudit.types import Role
+from plaudit.feedback.exchange.formats.options import split_name
+from plaudit.feedback.exchange.formats.questionnaire import Ballot, Sheet, Way
+from plaudit.feedback.exchange.formats.shown import answers_in, one_answer, prompt_in
 
 Results = list[dict[str, Any]]
 _OF_PASSAGES = re.compile(r"(?i)doc|passage|context|chunk|evidence|source|reference|citation|retriev")
@@ -68,12 +68,17 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
             continue
         if vote is not None:
             votes.append(vote)
-        elif annotation["result"]:
+        elif annotation["result"] and (ballot.is_undecided or not _is_quiet(annotation)):
             lost.append(ballot.why_silent)
     messages, tags = prompt_in(shown, answers, len(votes) + len(lost)), fields.tags(record["data"])
     newest = _newest(votes)
     lost += ["the same person annotated the task again later"] * (len(votes) - len(newest))
     return Comparison(messages, tuple(answers.values()), newest, tags, ballot.question, tuple(lost))
+
+
+def _is_quiet(annotation: dict[str, Any]) -> bool:
+    """Whether nothing in it is an answer to a question for certain."""
+    return all(result["value"].get("quietly") for result in annotation["result"])
 
 
 def _newest(votes: list[Vote]) -> tuple[Vote, ...]:
@@ -120,19 +125,7 @@ def _answers(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     results = [result for annotation in _checked(record) for result in annotation["result"]]
     compared = _compared_answers(data, results) or answers_in(data)
     rated = any("rating" in result["value"] for result in results)
-    return (compared, data) if compared or not rated else _single(data)
-
-
-def _single(data: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """The one answer that was rated: a field called so, or the end of a conversation."""
-    for name, value in data.items():
-        if name.lower() in ANSWERS and isinstance(value, str) and value.strip() and len(data) > 1:
-            return {name: value}, {other: text for other, text in data.items() if other != name}
-        if isinstance(value, list) and len(value) > 1 and all(fields.is_message(turn) for turn in value):
-            last = fields.message(value[-1], name)
-            if last.role is Role.ASSISTANT:
-                return {f"{name}, last": last.content}, {**data, name: value[:-1]}
-    return {}, data
+    return (compared, data) if compared or not rated else one_answer(data)
 
 
 def _is_list(value: Any) -> bool:
@@ -188,6 +181,15 @@ def _vote(annotation: dict[str, Any], names: list[str], ballot: Ballot) -> Vote 
     return sheet.vote(annotator, seconds, at)
 
 
+def _aside(value: dict[str, Any]) -> str:
+    """What a Number or Taxonomy tag says, which orders nothing."""
+    if isinstance(value.get("number"), (int, float)):
+        return str(value["number"])
+    paths = value.get("taxonomy")
+    paths = [path for path in paths if isinstance(path, list)] if isinstance(paths, list) else []
+    return ", ".join(" > ".join(map(str, path)) for path in paths)
+
+
 def _question(result: dict[str, Any]) -> str:
     return str(result.get("from_name", ""))
 
@@ -222,7 +224,11 @@ def _read(result: dict[str, Any], sheet: Sheet) -> None:
         elif way is Way.LABEL:
             sheet.label(question, said, quietly=bool(value.get("quietly")))
     if isinstance(value.get("rating"), int) and not isinstance(value["rating"], bool):
-        sheet.rate(question, value["rating"], _to_names(result))
+        sheet.rate(question, value["rating"], _to_names(result), quietly=bool(value.get("quietly")))
+    elif isinstance(value.get("number"), int) and asks.ranks_one(question):
+        sheet.rate(question, value["number"], _to_names(result))
+    elif said := _aside(value):
+        sheet.reasons.append(f"{question}: {said}")
     elif value.get("text") and "selected" not in value:
         written = value["text"]
         text = "\n".join(map(str, written)) if isinstance(written, list) else str(written)

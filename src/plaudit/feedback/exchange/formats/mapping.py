@@ -23,7 +23,7 @@ from plaudit.feedback.exchange.formats.comparison import (
     Vote,
 )
 from plaudit.feedback.exchange.formats.conversations import by_turn, join_conversation, up_to
-from plaudit.feedback.exchange.formats.options import Choice, best_of, by_mean_rating, choice
+from plaudit.feedback.exchange.formats.options import Choice, are_numbered, best_of, by_mean_rating, choice, is_number
 from plaudit.feedback.exchange.formats.paths import as_list, find, first
 from plaudit.types import DEFAULT_QUESTION, Message, Role
 
@@ -221,7 +221,7 @@ class ColumnMap:
             if not order and answers == 1:
                 raise UnusableError("its answer is not rated")
             if not order:
-                raise UnusableError("its answers are rated in part, and not compared")
+                raise UnusableError("its answers are not all rated for what makes one better, and not compared")
             return Choice(order)
         return self._by_numbers(said, paths, answers)
 
@@ -267,9 +267,13 @@ class ColumnMap:
         names = [path.split(".")[-1] for path in self.answers] if len(self.answers) == answers else []
         if len(set(names)) < len(names):
             names = list(self.answers)
-        if not names and not self.choices and reading.number(value) is not None:
-            raise MalformedError(f'"{self.choice}" counts the answers: say what it means, as choices.1=0,choices.2=1')
         same_text = [i for i, text in enumerate(self._each(record, self.answers, "answers")) if text == value]
+        is_said = bool(self.choices) or len(same_text) == 1 or not is_number(value)
+        if not is_said and (not are_numbered(names) or (choice(value, names) is None and not self.needs)):
+            raise MalformedError(
+                f'"{self.choice}" counts the answers or is a scale, here {_quoted(value)}: say what it means, as '
+                f"choices.1=0,choices.2=1, or signed={self.choice} with middle=… for a scale"
+            )
         if not self.choices and len(same_text) == 1:
             return Choice(best_of(same_text[0], answers))
         chose = None if self.choices else choice(value, names or [str(place + 1) for place in range(answers)])

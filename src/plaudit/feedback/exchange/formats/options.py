@@ -2,15 +2,20 @@
 
 An option names one answer, by its field's name or by its number, letter or side; or it says that the answers are as
 good as each other; or that nobody can say. `None` is for all other words: they choose nothing.
+
+A number by itself names the answer that has it, and none if it has a sign or a fraction. Where the answers have no
+numbers it may count them from 0 or from 1, or be a grade: `why_uncertain` looks at all that a question holds.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from plaudit.feedback.exchange.formats import asks
 from plaudit.feedback.exchange.formats.comparison import Tiers
 from plaudit.feedback.labelling.settings import LONGEST_NAME
 
@@ -31,6 +36,12 @@ _STRENGTHS = {  # of 1 (barely) to 4 (far better)
 }
 _SIGNED = re.compile(r"\W*(?P<one>\w+)\s*(?P<sign><{1,2}|>{1,2}|=|~)\s*(?P<other>\w+)\W*")  # A>B, [[B<<A]], A=B
 _WORSE = re.compile(r"\b(worse|worst)\b")
+_NUMBER = re.compile(r"[-+\u2212]?\s*(\d+(\.\d*)?|\.\d+)")
+_GRADE = re.compile(r"[A-Ia-i][-+]?")
+_POINT = re.compile(r"^[-+\u2212]?\d{1,3}\s*[-\u2013\u2014.:)=]\s*(?=[^\W\d])")  # of a scale: "1 - A is better"
+_OVER = re.compile(r"(?i)\b(?:than|over|beats?|defeats?|outperforms?)\b")
+_ASIDE = re.compile(r"(?P<before>.+?)\s*\((?P<inside>[^()]+)\)")  # Response 1 (left)
+_FAR = re.compile(r"(?P<one>\w+)\s*\+{2,}")  # A++
 _PREFERS = re.compile(
     r"(?i)\b(is|are|was|the|best|better|one|more|preferred|preferable|wins?|won|winner|prefer|chosen|choose|i|than|other|"
     r"helpful|convincing|good|" + "|".join(_STRENGTHS.values()) + r")\b"
@@ -53,14 +64,59 @@ def choice(option: object, names: Sequence[str], bare: bool = True) -> Choice | 
     """
     if isinstance(option, bool) or not isinstance(option, (str, int, float)) or len(names) < 2:
         return None
-    whole = isinstance(option, float) and option.is_integer()
-    said = str(int(option)) if whole else str(option).strip()
-    best = place_of(said, names, bare)
+    said = _POINT.sub("", written(option))
+    far = _FAR.fullmatch(said)
+    best = place_of(far["one"] if far else said, names, bare)
     if best is not None:
-        return Choice(best_of(best, len(names)))
+        return Choice(best_of(best, len(names)), False, 3 if far and len(names) == 2 else None)
+    if is_bare(said):
+        return None
     if signed := _SIGNED.fullmatch(said):
         return _signed(signed, names)
-    return _in_words(re.sub(r"[_\-()\[\].,:;!]+", " ", said).strip(), names, bare)
+    found = _in_words(re.sub(r"[_\-()\[\].,:;!]+", " ", said).strip(), names, bare)
+    aside = _ASIDE.fullmatch(said) if len(said) <= LONGEST_NAME else None  # longer, it takes too long
+    if found is None and aside and not is_bare(aside["inside"]):
+        found, again = (choice(aside[part], names, bare) for part in ("before", "inside"))
+        return found if found == again else None
+    return found
+
+
+def written(option: object) -> str:
+    """An option as text; 2.0 is 2, as tables write it that have empty cells."""
+    return re.sub(r"(?<=\d)\.0+", "", said) if _NUMBER.fullmatch(said := str(option).strip()) else said
+
+
+def is_bare(option: object) -> bool:
+    """Whether an option is a number or a letter and nothing besides: it may name an answer, or be a grade."""
+    return bool(_NUMBER.fullmatch(written(option)) or _GRADE.fullmatch(written(option)))
+
+
+def is_point(option: object) -> bool:
+    """Whether an option is a point of a scale with what it means: "1 - A is much better"."""
+    return bool(_POINT.match(written(option)))
+
+
+def is_number(option: object) -> bool:
+    return bool(_NUMBER.fullmatch(written(option)))
+
+
+def why_uncertain(bare: Mapping[str, bool], counted: bool, is_scale: bool) -> str:
+    """Why numbers and letters by themselves do not choose for certain; "" where they do.
+
+    `bare`: each that a question holds, and whether it names an answer; `counted`: the answers have no numbers;
+    `is_scale`: other options are points of a scale ("1 - A is much better").
+    """
+    numbers = {said for said in bare if is_number(said)}
+    is_uncertain = is_scale or not all(bare.values()) or (counted and numbers and numbers != {"1", "2"})
+    if not bare or not is_uncertain:
+        return ""
+    listed = sorted(bare, key=lambda said: (float(said) if said in numbers else math.inf, said))[:9]
+    return f"holds {', '.join(listed)}, which may be a scale or grades, or count the answers from 0"
+
+
+def are_numbered(names: Sequence[str]) -> bool:
+    """Whether the answers have numbers of their own, so that a number by itself says which is meant."""
+    return any(split_name(name)[1].isdecimal() for name in names)
 
 
 def _in_words(words: str, names: Sequence[str], bare: bool) -> Choice | None:
@@ -73,7 +129,7 @@ def _in_words(words: str, names: Sequence[str], bare: bool) -> Choice | None:
     if best is None or (_WORSE.search(lowered) and len(names) > 2):
         return None
     better = 1 - best if _WORSE.search(lowered) else best
-    return Choice(best_of(better, len(names)), False, _strength(lowered) if len(names) == 2 else None)
+    return Choice(best_of(better, len(names)), False, strength_of(lowered) if len(names) == 2 else None)
 
 
 def best_of(best: int, number: int) -> Tiers:
@@ -83,10 +139,17 @@ def best_of(best: int, number: int) -> Tiers:
 
 
 def by_mean_rating(ratings: Mapping[int, Mapping[str, int]], answers: int) -> Tiers:
-    """The order that mean ratings make ("rate first, then rank", InstructGPT); () unless every answer is rated."""
-    if not answers or len(ratings) < answers:
+    """The order that mean ratings make ("rate first, then rank", InstructGPT); () unless every answer is rated.
+
+    What does not make an answer better the more there is of it makes no order.
+    """
+    if answers > 1:
+        ratings = {
+            place: {a: n for a, n in rated.items() if asks.more_is_better(a)} for place, rated in ratings.items()
+        }
+    means = {place: Fraction(sum(rated.values()), len(rated)) for place, rated in ratings.items() if rated}
+    if not answers or len(means) < answers:
         return ()
-    means = {place: Fraction(sum(rated.values()), len(rated)) for place, rated in ratings.items()}
     levels = sorted(set(means.values()), reverse=True)
     return tuple(tuple(place for place in sorted(means) if means[place] == level) for level in levels)
 
@@ -95,7 +158,9 @@ def place_of(option: object, names: Sequence[str], bare: bool = True) -> int | N
     """Which answer an option names, and nothing besides."""
     if isinstance(option, bool) or not isinstance(option, (str, int)):
         return None
-    said = str(option)
+    said = str(option).strip()
+    if is_bare(said) and not said.isalnum():
+        return None
     exact = [i for i, name in enumerate(names) if squeeze(name) == squeeze(said)]
     stem, number = split_name(said)
     words = set(re.findall(r"[^\W_]+", stem))
@@ -111,7 +176,8 @@ def place_of(option: object, names: Sequence[str], bare: bool = True) -> int | N
 
 def _named_within(words: str, names: Sequence[str], bare: bool) -> int | None:
     """The answer that a few words name among others that say no more than that it is better."""
-    rest = _PREFERS.sub(" ", re.split(r"(?i)\bthan\b", words)[0])
+    words = re.sub(r"(?i)(?<=prefer)(ed)?(.*?)\bto\b", r"\1\2 over ", words)
+    rest = _PREFERS.sub(" ", _OVER.split(words)[0])
     left = " ".join(_WORSE.sub(" ", rest).split())
     return place_of(left, names, bare or left != words) if left else None
 
@@ -147,8 +213,9 @@ def _same_place(one: str, other: str) -> bool:
     return one == other or (one.isdecimal() and other.isdecimal() and int(one) == int(other))
 
 
-def _strength(lowered: str) -> int | None:
-    found = [level for level, words in _STRENGTHS.items() if re.search(rf"\b({words})\b", lowered)]
+def strength_of(words: str) -> int | None:
+    """How strongly a few words say that something is better: 1 (barely) to 4 (far); None where they do not say."""
+    found = [level for level, known in _STRENGTHS.items() if re.search(rf"\b({known})\b", words.lower())]
     return found[0] if len(found) == 1 else None
 
 

@@ -2,7 +2,7 @@
 recipe, two texts under `accept` and `reject`, of which the better is under the one that `answer` names.
 
 Who ignored or rejected an example of the first kind could not say; who accepted several options found them alike, and
-better than the rest. Options that are the same in every example are labels, not answers (see `survey`).
+better than the rest. Options that are the same in every example, or say "A is better", are labels, not answers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import Comparison, UnusableError, Vote
 from plaudit.feedback.exchange.formats.fields import moment
-from plaudit.feedback.exchange.formats.questionnaire import Ballot, prompt_in
+from plaudit.feedback.exchange.formats.options import choice, is_bare
+from plaudit.feedback.exchange.formats.questionnaire import Ballot
+from plaudit.feedback.exchange.formats.shown import answers_in, prompt_in
 
 
 def is_example(record: dict[str, Any]) -> bool:
@@ -42,8 +44,8 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
         chosen = {str(record["answer"])} & answers.keys()
         decided = bool(chosen)
     else:
-        if ballot.has_labels:
-            raise UnusableError("its options are labels, the same in every example, and no answers")
+        if ballot.has_labels or _are_labels(record):
+            raise UnusableError("its options are labels, and no answers")
         answers = {str(option["id"]): _text(option) for option in record["options"]}
         accepted = record.get("accept")
         chosen = {str(each) for each in accepted} & answers.keys() if isinstance(accepted, list) else set()
@@ -53,7 +55,7 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
     said = Vote(
         tuple(tier for tier in (best, rest) if tier) if decided else (),
         _annotator(record),
-        shown=() if _is_compared(record) else tuple(range(len(answers))),
+        shown=_shown(record) if _is_compared(record) else tuple(range(len(answers))),
         reason=str(record.get("comment") or record.get("user_input") or "") if decided else str(record["answer"]),
         at=moment(record.get("_timestamp")),
     )
@@ -61,6 +63,22 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
     if isinstance(record.get("input"), dict):
         shown["input"] = _text(record["input"])
     return Comparison(prompt_in(shown, {}), tuple(answers.values()), (said,), fields.tags(record))
+
+
+def _are_labels(record: dict[str, Any]) -> bool:
+    """Whether all options say which answer is better. "A" and "B" may be answers where no others are told."""
+    texts = [_text(option) for option in record["options"]]
+    said = len(texts) > 1 and all(choice(text, ("response a", "response b"), bare=False) for text in texts)
+    return said and (not all(map(is_bare, texts)) or bool(answers_in(record)))
+
+
+def _shown(record: dict[str, Any]) -> tuple[int, ...]:
+    """The order in which two texts were shown: `mapping` tells what stood under A and B."""
+    mapping = record.get("mapping")
+    stood = [mapping.get(letter) for letter in "AB"] if isinstance(mapping, dict) else []
+    if sorted(map(str, stood)) != ["accept", "reject"]:
+        return ()
+    return (0, 1) if stood[0] == "accept" else (1, 0)
 
 
 def _annotator(record: dict[str, Any]) -> str:

@@ -3,7 +3,8 @@
 So Label Studio writes JSON-MIN, CSV and TSV, doccano its texts with labels, Mechanical Turk its results, and so people
 fill in spreadsheets. No row tells which column is a question: a column is one if it holds what a tag of Label Studio
 holds (`[{"selected": "left"}]`, `{"choices": [...]}`), or a word, a number or a comment that is no text of the task.
-Which of them is the preference is decided by all values in the file (`questionnaire`).
+Which of them is the preference is decided by all values in the file (`questionnaire`). doccano may
+show all in one text, the answers behind `A.` and `B.`
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import json
 import re
 from typing import Any
 
-from plaudit.feedback.exchange.formats import fields, label_studio
+from plaudit.feedback.exchange.formats import asks, fields, label_studio
 from plaudit.feedback.exchange.formats.comparison import Comparison, UnusableError
-from plaudit.feedback.exchange.formats.questionnaire import Ballot, answers_in, asks_for_text, points_at, prompt_name
+from plaudit.feedback.exchange.formats.options import written
+from plaudit.feedback.exchange.formats.questionnaire import Ballot, points_at
+from plaudit.feedback.exchange.formats.shown import OF_THE_TASK, answers_in, is_of_the_task, prompt_name
 
 _PEOPLE = ("annotator", "annotator_id", "annotator_email", "completed_by", "worker", "worker_id", "workerid", "user",
            "user_id", "username", "rater", "rater_id", "judge", "labeler", "labeller", "evaluator", "created_by",
@@ -30,12 +33,22 @@ _TAGS = ("selected", "choices", "rating", "ranker", "text", "number", "taxonomy"
 
 
 def is_row(record: dict[str, Any]) -> bool:
-    """Whether answers, a prompt and something that may be said about them stand in a row."""
+    """Whether answers, a prompt and something that may be said about them stand in a row, or have a column there."""
     row = _columns(record)
     answers = answers_in(row)
-    if {"annotation_id", "annotator", "lead_time"} <= record.keys():  # so says Label Studio
-        return True
-    return len(answers) > 1 and prompt_name(row, answers) is not None and bool(_results(row, answers))
+    awaited = any(value in (None, "") and asks.which_is_better(name) for name, value in row.items())
+    return is_like_one(record) and (bool(_results(row, answers)) or awaited or _is_label_studios(record))
+
+
+def is_like_one(record: dict[str, Any]) -> bool:
+    """Whether answers and a prompt stand in a row, whatever is said about them."""
+    row = _columns(record)
+    answers = answers_in(row)
+    return _is_label_studios(record) or (len(answers) > 1 and prompt_name(row, answers) is not None)
+
+
+def _is_label_studios(record: dict[str, Any]) -> bool:
+    return {"annotation_id", "annotator", "lead_time"} <= record.keys()
 
 
 def survey(record: dict[str, Any], ballot: Ballot) -> None:
@@ -48,7 +61,13 @@ def comparison(record: dict[str, Any], ballot: Ballot) -> Comparison:
 
 def _columns(record: dict[str, Any]) -> dict[str, Any]:
     """The columns without their tool's prefix, JSON in cells read."""
-    return {_PREFIX.sub("", str(name)): _read(value) for name, value in record.items()}
+    row = {_PREFIX.sub("", str(name)): _read(value) for name, value in record.items()}
+    row |= {name: "" for name, value in row.items() if value is None and is_of_the_task(name)}
+    name = next((name for name in ("text", "data") if isinstance(row.get(name), str)), None)
+    if name and isinstance(row.get("label"), list) and not answers_in(row):
+        prompt, answers = fields.shown_answers(row[name])
+        row |= {"prompt": prompt, **answers} if prompt and len(answers) > 1 else {}
+    return row
 
 
 def _read(value: Any) -> Any:
@@ -77,9 +96,8 @@ def _as_task(record: dict[str, Any]) -> dict[str, Any]:
     row = _columns(record)
     answers = answers_in(row)
     results = _results(row, answers)
-    data = {
-        name: value for name, value in row.items() if name in answers or name not in {r["from_name"] for r in results}
-    }
+    tags = {result["from_name"] for result in results if not isinstance(row[result["from_name"]], str)}
+    data = {name: value for name, value in row.items() if name not in tags}
     by_name = {name.lower(): value for name, value in row.items()}
     annotation = {
         "completed_by": next((str(by_name[n]) for n in _PEOPLE if by_name.get(n) not in (None, "")), None),
@@ -96,9 +114,10 @@ def _results(row: dict[str, Any], answers: dict[str, str]) -> list[dict[str, Any
     found = []
     prompt = prompt_name(row, answers)
     for name, value in row.items():
-        if name in answers or name == prompt or name.lower() in _OWN or name in fields.TAGS:
-            continue
         typed = _typed(value) if not isinstance(value, str) else []
+        of_the_task = name.lower() in OF_THE_TASK and not (typed and name in fields.TAGS)
+        if name in answers or name == prompt or name.lower() in _OWN or of_the_task:
+            continue
         written = [{"text": [value]}] if not answers and isinstance(value, str) and len(value.split()) > 8 else []
         for each in typed or _choice_of(name, value, answers) or written or _plain(name, value):
             found.append({"from_name": name, "to_name": name, "type": next(iter(each)), "value": each})
@@ -114,13 +133,18 @@ def _choice_of(question: str, value: Any, answers: dict[str, str]) -> list[dict[
 
 
 def _plain(name: str, value: Any) -> list[dict[str, Any]]:
+    """What a cell may say. It is quiet where it may as well be no answer to a question."""
+    quiet = {} if asks.how_sure(name) else {"quietly": True}
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
-        return [{"choices": value, "quietly": True}]
+        return [{"text": value} if asks.for_text(name) else {"choices": value} | quiet]
     number = fields.number(value)
-    if number is not None and number.is_integer() and not asks_for_text(name):
-        return [{"rating": int(number), "choices": [str(int(number))], "quietly": True}]
+    if number is not None and not asks.for_text(name):
+        rating = {"rating": int(number)} if number.is_integer() else {}
+        return [rating | {"choices": [written(value)]} | quiet]
+    if isinstance(value, bool):
+        return [{"choices": [str(value).lower()]} | quiet]
     if not isinstance(value, str) or not value.strip():
         return []
-    if asks_for_text(name):
+    if asks.for_text(name):
         return [{"text": [value]}]
-    return [{"choices": [value], "quietly": True}] if len(value.split()) <= 8 else []
+    return [{"choices": [value]} | quiet] if len(value.split()) <= 8 else []
