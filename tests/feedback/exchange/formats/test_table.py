@@ -67,6 +67,7 @@ def test_short_texts_of_the_task_are_kept() -> None:
         ({"system": "You are a pirate."}, [(Role.SYSTEM, "You are a pirate."), (Role.USER, "P?")]),
         ({"system_message": "Be brief."}, [(Role.SYSTEM, "Be brief."), (Role.USER, "P?")]),
         ({"history": "We spoke."}, [(Role.USER, "We spoke.\n\nP?")]),
+        ({"history": [["Hi.", "Yes?"]]}, [(Role.USER, "Hi."), (Role.ASSISTANT, "Yes?"), (Role.USER, "P?")]),
         (
             {"history": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Yes?"}]},
             [(Role.USER, "Hi."), (Role.ASSISTANT, "Yes?"), (Role.USER, "P?")],
@@ -76,6 +77,11 @@ def test_short_texts_of_the_task_are_kept() -> None:
 def test_what_was_said_before_is_kept(columns: dict[str, Any], messages: list[Any]) -> None:
     found = only(P | columns | {"preferred": "A"})
     assert [(m.role, m.content) for m in found.messages] == messages
+
+
+def test_a_history_that_nobody_can_read_is_not_left_away() -> None:
+    [found] = read(P | {"history": [3], "preferred": "A"})
+    assert (str(found), getattr(found, "votes", None)) == ("its history is neither text nor turns", 1)
 
 
 @pytest.mark.parametrize(

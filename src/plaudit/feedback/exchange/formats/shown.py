@@ -88,12 +88,25 @@ def prompt_in(record: Mapping[str, Any], answers: Mapping[str, str], votes: int 
         last = messages[-1] if messages and messages[-1].role is Role.USER else None
         if isinstance(before, str) and before.strip() and named != name and last:
             messages = (*messages[:-1], Message(Role.USER, f"{before}\n\n{last.content}"))
-    if _are_turns(others.get("history")) and named != "history" and len(messages) == 1:
-        messages = (*fields.messages(others["history"], "history"), *messages)
+    history = others.get("history")
+    if isinstance(history, list) and history and named != "history" and len(messages) == 1:
+        messages = (*_turns_before(history, votes), *messages)
     system = next((others[n] for n in fields.SYSTEMS if isinstance(others.get(n), str)), "")
     if isinstance(system, str) and system.strip() and messages[:1] and messages[0].role is not Role.SYSTEM:
         messages = (Message(Role.SYSTEM, system), *messages)
     return messages
+
+
+def _turns_before(history: list[Any], votes: int) -> Messages:
+    """What was said before the prompt: messages, or pairs of a question and its answer."""
+    if _are_turns(history):
+        return fields.messages(history, "history")
+    if all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair) for pair in history
+    ):
+        roles = (Role.USER, Role.ASSISTANT)
+        return tuple(Message(role, said) for pair in history for role, said in zip(roles, pair, strict=True))
+    raise UnusableError("its history is neither text nor turns", votes)
 
 
 def _are_turns(value: Any) -> bool:
