@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "plaudit"
 
 LAYERS = (
     {"types", "errors", "printable"},
-    {"files", "config", "hub", "runs", "workspace", "progress", "stats"},
+    {"files", "memory", "config", "hub", "runs", "workspace", "progress", "stats"},
     {"feedback"},
     {"models"},
     {"train", "evaluate", "audit", "serve"},

@@ -4,6 +4,8 @@ the author of a file that is said to be a backup.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import traceback
@@ -105,6 +107,25 @@ def test_a_small_archive_that_unpacks_to_much_is_refused_in_little_memory(
         if name != "manifest.json":
             archive.writestr("manifest.json", parts)
     assert_refused_in_little_memory("restore", bomb, workspace)
+
+
+@measurable
+@pytest.mark.parametrize(("lines", "lists"), [(1, 10_500_000), (30, 340_000)])
+def test_a_small_archive_whose_events_are_millions_of_lists_is_refused_in_little_memory(
+    workspace: Workspace, tmp_path: Path, lines: int, lists: int
+) -> None:
+    event = {"created_at": LATER, "actor": "mallory", "kind": "action", "payload": {"x": "@"}}
+    listed = "[" + "[]," * lists + "1]"
+    written = [json.dumps({"seq": n, "id": str(n)} | event).replace('"@"', listed) + "\n" for n in range(lines)]
+    said = "".join(written).encode()
+    parts = {"events": {"rows": lines, "sha256": hashlib.sha256(said).hexdigest()}}
+    parts["accounts"] = {"rows": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+    manifest = {"format": backup.FORMAT, "revision": "0001", "parts": parts}
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("events.jsonl", said)
+        archive.writestr("accounts.jsonl", b"")
+        archive.writestr("manifest.json", json.dumps(manifest))
+    assert_refused_in_little_memory("restore", tmp_path / "bomb.zip", workspace)
 
 
 def test_whatever_was_backed_up_is_restored(

@@ -12,6 +12,7 @@ import pytest
 
 from plaudit.errors import PlauditError, UsageError
 from plaudit.feedback.exchange import sources
+from plaudit.feedback.exchange.readers import MOST_COLUMNS, Bad
 from plaudit.feedback.exchange.sources import name_of
 
 ROWS = [{"prompt": f"Question {i}?", "chosen": "Ja\nund „nein“", "rejected": ""} for i in range(3)]
@@ -49,6 +50,16 @@ def test_json_as_a_list_or_as_lines(tmp_path: Path, start: str) -> None:
     assert values(written(tmp_path / "c.json.gz", gzip.compress(json.dumps(ROWS).encode()))) == ROWS
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+def test_lines_are_found_out_late(tmp_path: Path, encoding: str) -> None:
+    """The first is too long to be looked at beforehand; one that is none stops the others no more than elsewhere."""
+    rows = [ROWS[0] | {"chosen": "no\u2028end " * 200_000}, *ROWS[1:]]
+    path = written(tmp_path / "a.json", ("\n" + lines(rows) + "none\n").encode(encoding))
+    found = list(sources.records(str(path)))
+    assert [record for _, record in found[:3]] == rows
+    assert (found[3][0], type(found[3][1])) == (f"{path}, line 5", Bad)
+
+
 def test_csv(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", 'prompt,chosen,rejected\nA?,"b\n""c""",d\nE?,f,g\n')
     found = list(records(str(path)))
@@ -77,6 +88,20 @@ def test_a_text_that_looks_like_json_stays_a_text(tmp_path: Path, text: str) -> 
     with (tmp_path / "a.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["prompt", "answers"], [text, '["A", ["B", "C"]]']])
     assert values(tmp_path / "a.csv") == [{"prompt": text, "answers": ["A", ["B", "C"]]}]
+
+
+def test_a_column_that_holds_a_text_far_below_is_one_of_texts(tmp_path: Path) -> None:
+    conversation = json.dumps([{"role": "user", "content": "Hi, you"}]).replace('"', '""')
+    path = written(tmp_path / "a.csv", "prompt,none\n" + f'"{conversation}",\n' * 500 + '"[1] is wrong",\n')
+    assert {type(row["prompt"]) for row in values(path)} == {str}
+    assert {row["none"] for row in values(path)} == {""}
+
+
+def test_as_many_columns_in_csv_as_there_may_be(tmp_path: Path) -> None:
+    rows = [",".join(f"c{number}" for number in range(MOST_COLUMNS)), "," * (MOST_COLUMNS - 1)]
+    assert len(values(written(tmp_path / "a.csv", "\n".join(rows)))[0]) == MOST_COLUMNS
+    with pytest.raises(UsageError, match="line 1: more than 1,000 columns"):
+        values(written(tmp_path / "b.csv", "\n".join(f"{row}," for row in rows)))
 
 
 def test_a_long_cell_in_csv(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from plaudit.feedback.events import replay
 from plaudit.feedback.events.projection import Event
 from plaudit.feedback.events.schema import REVISION, SECRETS, EventKind, accounts, events
 from plaudit.files import create_private, writing
+from plaudit.memory import bounded_memory, most_for_json, parse_json
 
 FORMAT = "plaudit-feedback-1"
 PARTS = (events, accounts)
@@ -38,7 +39,7 @@ ROWS_AT_ONCE = 5_000
 LARGEST_MANIFEST = 1 << 20  # bytes
 LONGEST_LINE = 1 << 25  # bytes, in a small archive
 MOST_EXPANSION = 20  # times the archive: what a line may have in a large one, such as the withdrawal of a data set
-BYTES_AT_ONCE = 1 << 25
+BYTES_AT_ONCE = 1 << 22  # what is read of them may be many times as large
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -96,12 +97,12 @@ def restore(connection: Connection, file: Path) -> int:
                 _compare(table, archive, manifest["parts"][table.name], file, longest)
             for table in PARTS:
                 for lines in _batches(table, archive, longest):
-                    _insert(connection, table, [_row(table, json.loads(line)) for line in lines])
+                    _insert(connection, table, _rows(table, lines))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     except OperationalError:  # the disk or a lock, and not what the archive holds
         raise
-    except (*_NO_ZIP, *replay.NO_EVENTS) as error:
+    except (*_NO_ZIP, *replay.NO_EVENTS, MemoryError) as error:
         raise UsageError(f"{file} is no whole backup of a feedback store; nothing was restored.") from error
     if differences := replay.differences(connection):
         raise PlauditError(f"What {file} holds contradicts itself, so nothing was restored: {differences[0]}")
@@ -143,6 +144,12 @@ def _batches(table: Table, archive: zipfile.ZipFile, longest: int) -> Iterator[l
                 batch, size = [], 0
         if batch:
             yield batch
+
+
+def _rows(table: Table, lines: list[bytes]) -> list[dict[str, Any]]:
+    """What the lines hold. ValueError or MemoryError where they are no rows, or only short as texts."""
+    with bounded_memory(most_for_json(sum(map(len, lines)))):
+        return [_row(table, parse_json(line.decode())) for line in lines]
 
 
 def _row(table: Table, row: Any) -> dict[str, Any]:

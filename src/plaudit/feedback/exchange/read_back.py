@@ -25,6 +25,7 @@ from plaudit.feedback.exchange.records import Labelled, Skip
 from plaudit.feedback.labelling.settings import LONGEST_NAME, MOST_NAMES
 from plaudit.feedback.labelling.submitting import check
 from plaudit.files import one_line
+from plaudit.memory import parse_json
 from plaudit.printable import make_printable
 from plaudit.types import (
     Annotator,
@@ -143,7 +144,7 @@ def _value(name: str, value: Any) -> Any:
     """A column's value; in tables, what is not text is JSON text, and nothing is an empty cell."""
     if name in _TEXTS or not isinstance(value, str):
         return value
-    return json.loads(value) if value else None
+    return parse_json(value) if value else None
 
 
 def _check(row: _Row) -> None:

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from plaudit.errors import UsageError
-from plaudit.feedback.exchange.memory import in_bounded_memory, most_memory, parse_json
 from plaudit.files import one_line
+from plaudit.memory import TooMuchError, in_bounded_memory, most_memory, parse_json
 
 Placed = tuple[str, Any]  # where a record is ("FILE, line 17"), and the record
 
-LONGEST_CELL = 100_000_000  # characters of a CSV file's cell; Python's own limit is shorter than a long conversation
-LONGEST_RECORD = 1 << 25  # bytes of a line: what is small when packed may be large
+LONGEST_CELL = 1 << 24  # characters of a CSV file's cell; Python's own limit is shorter than a long conversation
+MOST_COLUMNS = 1_000  # of a CSV file
+MOST_SEPARATORS = 2_000_000  # in a row of one, those in its texts included
+LONGEST_RECORD = 1 << 25  # bytes of a line, characters of a row: what is small when packed may be large
 LARGEST_DOCUMENT = 1 << 30  # bytes of a file that is one JSON document, and so is read as a whole
 LONGEST_READ = 1 << 20  # bytes at once
 MOST_EXPANSION = 100  # times: data are unpacked to some 3 to 20 times their size
@@ -57,7 +59,7 @@ def reader_for(suffix: str) -> Callable[[str, IO[bytes]], Iterator[Placed]]:
 
 def _json_lines(name: str, file: IO[bytes]) -> Iterator[Placed]:
     encoding = _encoding(file)
-    wide = io.TextIOWrapper(file, encoding) if encoding == "utf-16" else None
+    wide = io.TextIOWrapper(file, encoding) if encoding.startswith("utf-16") else None
     for number in count(1):
         where = f"{name}, line {number}"
         try:
@@ -78,31 +80,43 @@ def _json_lines(name: str, file: IO[bytes]) -> Iterator[Placed]:
 def _json(name: str, file: IO[bytes]) -> Iterator[Placed]:
     """A list of records, perhaps inside an object; or, because many name it so, one record a line."""
     encoding = _encoding(file)
-    if encoding != "utf-16" and _is_by_line(file):
+    if not encoding.startswith("utf-16") and _is_by_line(file):
         yield from _json_lines(name, file)
         return
+    parsed = _document(name, file, encoding)
+    if isinstance(parsed, Bad):
+        yield from _lines_of(name, file, parsed.what)
+    else:
+        yield from _items(name, parsed)
+
+
+def _document(name: str, file: IO[bytes], encoding: str) -> Any:
+    """The whole file as a value; Bad, without the text, where it is none."""
     try:
-        whole = _content(name, file).decode(encoding)
+        parsed = _parsed(_content(name, file).decode(encoding))
     except UnicodeDecodeError as error:
         raise malformed_error(name, f"not UTF-8 text (byte {error.start + 1})") from error
-    parsed = _parsed(whole)
-    if isinstance(parsed, Bad) and len(lines := [line for line in whole.splitlines() if line.strip()]) > 1:
-        by_line = [(f"{name}, line {number}", _parsed(line)) for number, line in enumerate(lines, 1)]
-        if not isinstance(by_line[0][1], Bad):
-            yield from by_line
-            return
-    if isinstance(parsed, Bad):
-        raise malformed_error(name, parsed.what)
-    yield from _items(name, parsed)
+    return Bad(parsed.what, "") if isinstance(parsed, Bad) else parsed
 
 
-def _content(name: str, file: IO[bytes]) -> bytes:
+def _lines_of(name: str, file: IO[bytes], what: str) -> Iterator[Placed]:
+    """One record a line, of a file that is no document for the reason `what`."""
+    file.seek(0)
+    lines = _json_lines(name, file)
+    first = next(lines, None)
+    if first is None or isinstance(first[1], Bad):
+        raise malformed_error(name, what)
+    yield first
+    yield from lines
+
+
+def _content(name: str, file: IO[bytes]) -> bytearray:
     content = bytearray()  # in pieces: to read up to a gigabyte at once is to ask for a gigabyte
     while piece := file.read(LONGEST_READ):
         content += piece
         if len(content) > LARGEST_DOCUMENT:
             raise malformed_error(name, f"has more than {LARGEST_DOCUMENT >> 20} MB; make it a record a line")
-    return bytes(content)
+    return content
 
 
 def _is_by_line(file: IO[bytes]) -> bool:
@@ -170,54 +184,112 @@ def _parsed(text: str) -> Any:
         return Bad(f"not JSON ({error.msg} at column {error.colno})", text)
     except UnicodeEncodeError:
         return Bad("half of a character (a lone surrogate)", text)
+    except TooMuchError as error:
+        return Bad(f"not JSON that can be read (it {error})", text)
     except (ValueError, RecursionError) as error:
         return Bad(f"not JSON that can be read ({one_line(error)})", text)
-    except MemoryError:
-        return Bad("takes far more memory than a record does", text)
     return value
 
 
 def _csv(name: str, file: IO[bytes]) -> Iterator[Placed]:
-    """Rows of a table. Commas, semicolons or tabs, whichever the first line has most of, stand between the columns."""
+    """Rows of a table. Columns that hold nothing but conversations or sets of answers, as JSON lists, are lists."""
     csv.field_size_limit(LONGEST_CELL)
     text = io.TextIOWrapper(file, encoding=_encoding(file), newline="")
-    try:
-        header = text.readline()
-        text.seek(0)
-        reader = csv.DictReader(text, strict=True, delimiter=max(",;\t", key=header.count))
-        reader.fieldnames = [column.strip().removeprefix("\ufeff") for column in reader.fieldnames or ()]
-    except (csv.Error, UnicodeError) as error:
-        raise malformed_error(f"{name}, line 1", f"not CSV ({one_line(error)})") from error
-    placed: list[Placed] = []
+    lists = _columns_of_lists(_rows(name, text))
+    for where, row in _rows(name, text):
+        if not isinstance(row, Bad):
+            row |= {column: parse_json(row[column]) if row[column] else None for column in lists}
+        yield where, row
+
+
+class _Lines:
+    """Lines of a table, as many as are a row of what a record may be: a text in quotes has several."""
+
+    def __init__(self, text: io.TextIOWrapper, separator: str) -> None:
+        self._text, self._separator = text, separator
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        self._length = self._separators = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST_RECORD + 1)
+        self._length += len(line)
+        self._separators += line.count(self._separator)
+        if self._length > LONGEST_RECORD:
+            raise csv.Error(f"a row is longer than {LONGEST_RECORD >> 20} MB, which no record is")
+        if self._separators > MOST_SEPARATORS:
+            raise csv.Error(f"a row has more than {MOST_SEPARATORS:,} separators, which no record has")
+        if not line:
+            raise StopIteration
+        return line
+
+
+def _rows(name: str, text: io.TextIOWrapper) -> Iterator[Placed]:
+    """All rows. Commas, semicolons or tabs, whichever the first line has most of, stand between the columns."""
+    reader, lines = _table(name, text)
+    columns = reader.fieldnames or ()
     while True:
+        lines.begin_row()
         try:
-            row = next(reader, None)
+            row: dict[Any, Any] | None = next(reader, None)
         except (csv.Error, UnicodeError) as error:
             raise malformed_error(f"{name}, line {reader.line_num + 1}", f"not CSV ({one_line(error)})") from error
         if row is None:
-            break
-        where: str = f"{name}, line {reader.line_num}"
+            return
+        where = f"{name}, line {reader.line_num}"
         if None in row or None in row.values():
-            what = f"not {len(reader.fieldnames or ())} fields, as the first line has"
             cells = [*(value for key, value in row.items() if key is not None), *(row.get(None) or [])]
-            placed.append((where, Bad(what, ",".join(str(cell) for cell in cells if cell is not None))))
+            as_it_stands = ",".join(str(cell) for cell in cells if cell is not None)
+            yield where, Bad(f"not {len(columns)} fields, as the first line has", as_it_stands)
         else:
-            placed.append((where, row))
-    _with_lists([row for _, row in placed if isinstance(row, dict)])
-    yield from placed
+            yield where, row
 
 
-def _with_lists(rows: list[dict[str, Any]]) -> None:
-    """Make lists of the columns that hold nothing but conversations or sets of answers, as JSON lists."""
-    for name in rows[0] if rows else ():
-        try:
-            values = [parse_json(row[name]) if row[name] else None for row in rows]
-            json.dumps(values, ensure_ascii=False).encode()  # half of a character can be written nowhere
-        except (ValueError, RecursionError, MemoryError):
-            continue
-        if any(values) and all(value is None or _is_spoken(value) for value in values):
-            for row, value in zip(rows, values, strict=True):
-                row[name] = value
+def _table(name: str, text: io.TextIOWrapper) -> tuple[csv.DictReader[str], _Lines]:
+    """What reads the rows, behind the names of the columns; and the lines that it reads."""
+    where = f"{name}, line 1"
+    try:
+        text.seek(0)
+        header = text.readline(LONGEST_RECORD)
+        text.seek(0)
+        separator = max(",;\t", key=header.count)
+        reader = csv.DictReader(lines := _Lines(text, separator), strict=True, delimiter=separator)
+        reader.fieldnames = [column.strip().removeprefix("\ufeff") for column in reader.fieldnames or ()]
+    except (csv.Error, UnicodeError) as error:
+        raise malformed_error(where, f"not CSV ({one_line(error)})") from error
+    if len(reader.fieldnames) > MOST_COLUMNS:
+        raise malformed_error(where, f"more than {MOST_COLUMNS:,} columns; leave out those that say nothing")
+    return reader, lines
+
+
+def _columns_of_lists(rows: Iterator[Placed]) -> set[str]:
+    """The columns with nothing but lists in their cells. Reading ends where no column can be one."""
+    lists: set[str] = set()
+    columns: list[str] | None = None  # that have no text so far
+    for row in (row for _, row in rows if not isinstance(row, Bad)):
+        held = {column: _list_in(row[column]) for column in (row if columns is None else columns)}
+        columns = [column for column, found in held.items() if found is not False]
+        lists = {column for column in columns if column in lists or held[column]}
+        if not columns:
+            break
+    return lists
+
+
+def _list_in(cell: str) -> Any:
+    """What people said in a cell, as a JSON list; None where nothing stands there, False where a text does."""
+    if not cell:
+        return None
+    try:
+        value = parse_json(cell)
+        if "\\ud" in cell.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half of a character can be written nowhere
+    except (ValueError, RecursionError):
+        return False
+    return value if value is None or _is_spoken(value) else False
 
 
 def _is_spoken(value: Any) -> bool:

@@ -18,7 +18,6 @@ from typing import IO, Any, cast
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
-from plaudit.feedback.exchange.memory import bounded_memory, most_memory
 from plaudit.feedback.exchange.readers import (
     LONGEST_READ,
     SUFFIXES,
@@ -31,6 +30,7 @@ from plaudit.feedback.exchange.readers import (
     suffix_of,
 )
 from plaudit.files import one_line, writing
+from plaudit.memory import bounded_memory, most_memory
 
 ARCHIVE = ".zip"
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:((?P<config>[\w.-]+)/)?(?P<split>[\w.\[\]%-]+))?")

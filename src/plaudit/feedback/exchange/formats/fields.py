@@ -10,6 +10,7 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats.comparison import MalformedError, Messages, UnusableError
 from plaudit.feedback.exchange.formats.paths import as_list
+from plaudit.memory import parse_json
 from plaudit.types import Message, Role, Split
 
 ROLES = {
@@ -192,7 +193,7 @@ def with_split(given: dict[str, str], side: Any) -> dict[str, str]:
 
 def _record_in(given: str) -> Any:
     try:
-        return json.loads(given) if given else {}
+        return parse_json(given) if given else {}
     except ValueError:
         return {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -10,6 +9,7 @@ from typing import Any
 
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import MalformedError, Messages
+from plaudit.memory import parse_json
 from plaudit.types import Message, Role
 
 _ADDRESS = re.compile(r"(?i)\s*(https?|gs|s3|file)://\S+\s*")
@@ -35,8 +35,8 @@ def turns_in(record: dict[str, Any]) -> list[Turn]:
         raise MalformedError('"row_data" is an address, and the texts are there: put them into its place')
     if isinstance(row, str):
         try:
-            row = json.loads(row)
-        except (ValueError, RecursionError):
+            row = parse_json(row)
+        except ValueError:
             return _shown_in(str(row))
     if isinstance(row, dict) and isinstance(row.get("messages"), dict):
         return _chat(row)

@@ -11,6 +11,8 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from plaudit.memory import parse_json
+
 ALL = "*"
 
 
@@ -63,7 +65,7 @@ def _parsed(text: str) -> Any:
     if not text.lstrip().startswith(("[", "{")):
         return None
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()  # half of a character can be stored nowhere
     except (ValueError, RecursionError):

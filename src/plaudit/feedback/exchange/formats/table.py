@@ -9,7 +9,6 @@ show all in one text, the answers behind `A.` and `B.`
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -18,6 +17,7 @@ from plaudit.feedback.exchange.formats.comparison import Comparison, UnusableErr
 from plaudit.feedback.exchange.formats.options import written
 from plaudit.feedback.exchange.formats.questionnaire import Ballot, points_at
 from plaudit.feedback.exchange.formats.shown import OF_THE_TASK, answers_in, is_of_the_task, prompt_name
+from plaudit.memory import parse_json
 
 _PEOPLE = ("annotator", "annotator_id", "annotator_email", "completed_by", "worker", "worker_id", "workerid", "user",
            "user_id", "username", "rater", "rater_id", "judge", "labeler", "labeller", "evaluator", "created_by",
@@ -73,8 +73,8 @@ def _columns(record: dict[str, Any]) -> dict[str, Any]:
 def _read(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith(("[{", '{"')):
         try:
-            parsed = json.loads(value)
-        except (ValueError, RecursionError):
+            parsed = parse_json(value)
+        except ValueError:
             return value
         listed = isinstance(parsed, list) and all(isinstance(each, dict) for each in parsed)
         return parsed if listed or _typed(parsed) else value

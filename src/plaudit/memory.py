@@ -1,9 +1,9 @@
-"""A bound on the memory that a library takes to read somebody's file, where it takes no bound itself.
+"""A bound on the memory that a library takes to read somebody's file, where it takes no bound itself. Standard library.
 
 A Parquet file of two kilobytes may unpack to gigabytes before Arrow gives any of it out: one long value that is
 repeated in every row, a page that is larger than the file's summary says, a summary of a million columns. So may
 JSON that holds millions of empty lists. Arrow and Python say so where they get no more memory, so the operating system
-is asked to give no more. Only Linux counts what that needs.
+is asked to give no more. Only Linux counts what that needs. Of JSON, lists and records are also counted beforehand.
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ TIMES_THE_SIZE = 8  # and so many for each of the file's
 
 LONG_TEXT = 1 << 20  # characters of JSON, from where on it is bounded: shorter ones take little in any case
 MOST_FOR_JSON = 1 << 26  # bytes, beside so many times its length
+LIST_TAKES = 72  # bytes at least, and so does a record
 
 _Read = TypeVar("_Read")
+
+
+class TooMuchError(ValueError):
+    """JSON that would take far more memory than its length says, or that is nested too deeply to be read."""
 
 
 def most_memory(size: int) -> int:
@@ -59,12 +64,25 @@ def in_bounded_memory(begin: Callable[[], Iterator[_Read]], most: int) -> Iterat
         yield piece
 
 
+def most_for_json(size: int) -> int:
+    """How many bytes JSON of that length may take when it is read."""
+    return MOST_FOR_JSON + TIMES_THE_SIZE * size
+
+
 def parse_json(text: str) -> Any:
-    """`json.loads`. MemoryError for what is short as a text and large as lists: `{}` takes 72 bytes."""
-    if len(text) < LONG_TEXT:
-        return json.loads(text)
-    with bounded_memory(MOST_FOR_JSON + TIMES_THE_SIZE * len(text)):
-        return json.loads(text)
+    """`json.loads`. TooMuchError, which is a ValueError, for what is short as a text and large as lists."""
+    try:
+        if len(text) < LONG_TEXT:
+            return json.loads(text)
+        most = most_for_json(len(text))
+        if LIST_TAKES * (text.count("[") + text.count("{")) > most:  # a text has some of them, and never so many
+            raise TooMuchError("takes far more memory than a record does")
+        with bounded_memory(most):
+            return json.loads(text)
+    except MemoryError as error:
+        raise TooMuchError("takes far more memory than a record does") from error
+    except RecursionError as error:
+        raise TooMuchError("is nested deeper than a record is") from error
 
 
 def _held() -> int:
