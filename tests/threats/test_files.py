@@ -79,6 +79,7 @@ MANY = {str(number): 1 for number in range(51)}
         {"ratings": [MANY, None]},
         {"flags": [list(MANY), None]},
         {"overlap": 10**9},
+        {"question": "\u200b" * 2_001},
     ],
     ids=lambda column: next(iter(column)),
 )
@@ -87,6 +88,27 @@ def test_a_row_holds_no_more_than_people_say(site: Site, tmp_path: Path, rows: R
     with pytest.raises(UsageError, match="not a row as plaudit writes it"):
         bring(site.store, tmp_path, [rows[0] | {"id": "strange", "annotator": "mallory"} | column])
     assert site.store.counts() == before
+
+
+def test_an_answer_in_a_row_has_no_more_settings_than_people_look_at(site: Site, tmp_path: Path, rows: Rows) -> None:
+    answers = [rows[0]["answers"][0] | {"sampling": MANY}, rows[0]["answers"][1]]
+    with pytest.raises(UsageError, match="not a row as plaudit writes it"):
+        bring(site.store, tmp_path, [rows[0] | {"id": "strange", "annotator": "mallory", "answers": answers}])
+
+
+def test_a_question_that_a_tool_exported_is_no_longer_than_anybody_reads(tmp_path: Path) -> None:
+    """It is looked through for invisible characters whenever a task that asks it is shown."""
+    result = {
+        "from_name": "more harmful" + "\u200b" * 2_000,
+        "to_name": "a",
+        "type": "choices",
+        "value": {"choices": ["answer_a"]},
+    }
+    data = {"prompt": "p", "answer_a": "x", "answer_b": "y"}
+    with FeedbackStore.open(tmp_path / "f.db") as store:
+        summary = bring(store, tmp_path, [{"id": 1, "data": data, "annotations": [{"result": [result]}]}])
+        assert "the question has more than 2,000 characters" in str(summary)
+        assert store.tasks() == []
 
 
 def test_an_answer_in_a_row_is_no_longer_than_anybody_reads(site: Site, tmp_path: Path, rows: Rows) -> None:

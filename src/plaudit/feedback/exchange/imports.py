@@ -19,7 +19,7 @@ from plaudit.feedback.exchange.ahead import read_ahead
 from plaudit.feedback.exchange.claims import without_claims
 from plaudit.feedback.exchange.described import describe
 from plaudit.feedback.exchange.formats import PLAUDIT
-from plaudit.feedback.exchange.formats.comparison import MalformedError, UnusableError
+from plaudit.feedback.exchange.formats.comparison import LONGEST_QUESTION, MalformedError, UnusableError
 from plaudit.feedback.exchange.formats.oasst import trees
 from plaudit.feedback.exchange.formats.prompts import read_prompt
 from plaudit.feedback.exchange.keeping import ImportSummary, Keeper
@@ -143,7 +143,7 @@ def import_prompts(
 def _keep(store: FeedbackStore, reading: Reading, summary: ImportSummary, heldout_share: float) -> None:
     summary.notes += _notes_on_scales(reading.spans)
     for question in (reading.ballot.question, *(ballot.question for ballot in reading.ballot.beside)):
-        if question != DEFAULT_QUESTION:
+        if question != DEFAULT_QUESTION and len(question) <= LONGEST_QUESTION:
             summary.notes.append(f"“{question}” is kept as a question of its own, beside the project's.")
     keeper = Keeper(store, summary, heldout_share)
     for batch in _batches(reading, summary.name):

@@ -16,6 +16,7 @@ from plaudit.errors import PlauditError
 from plaudit.feedback.events.log import moment_of
 from plaudit.feedback.exchange.formats import fields
 from plaudit.feedback.exchange.formats.comparison import (
+    LONGEST_QUESTION,
     MOST_CHARACTERS,
     MalformedError,
     UnusableError,
@@ -98,11 +99,12 @@ _ANSWER: dict[str, Callable[[Any], bool]] = {
     "tokens": _or_none(_is_int),
     "run_id": _or_none(_is_text),
     "seed": _or_none(_is_int),
-    "sampling": _is_record_of(lambda _: True),
+    "sampling": _is_small(_is_record_of(lambda _: True)),
 }
 _COLUMNS: dict[str, Callable[[Any], bool]] = {  # what each may hold, where it holds anything
     **dict.fromkeys(_TEXTS, _is_text),
     "annotator": _is_name,
+    "question": lambda value: _is_text(value) and len(value) <= LONGEST_QUESTION,
     "tags": _is_small(_is_record_of(_is_text)),
     "overlap": lambda value: _is_int(value, least=1) and value <= MOST_PEOPLE,
     "gold": _is_list_of(_is_list_of(_is_int)),

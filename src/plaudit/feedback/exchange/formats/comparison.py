@@ -23,6 +23,7 @@ Tiers = tuple[tuple[int, ...], ...]  # places of the answers, best first; who is
 MOST_ANSWERS = 9  # that a task may show
 MOST_CHARACTERS = 1_000_000  # of a text: more than anybody reads, and sent to everybody who is asked about it
 MOST_MESSAGES = 10_000  # of a conversation
+LONGEST_QUESTION = 2_000  # characters: it stands above every task that asks it
 
 
 class MalformedError(Exception):
@@ -111,6 +112,8 @@ class Comparison:
         names = (*(v.annotator for v in votes), *chain.from_iterable(named))
         if max(map(len, (*texts, *(v.better_answer for v in votes)))) > MOST_CHARACTERS:
             return f"a text has more than {MOST_CHARACTERS:,} characters"
+        if len(self.question) > LONGEST_QUESTION:
+            return f"the question has more than {LONGEST_QUESTION:,} characters"
         if max(map(len, names), default=0) > LONGEST_NAME:
             return f"a name has more than {LONGEST_NAME} characters"
         if max(map(len, named)) > MOST_NAMES:
