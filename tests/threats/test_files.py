@@ -151,12 +151,20 @@ def test_what_was_exported_here_is_there_already(site: Site, tmp_path: Path, row
     assert (summary.duplicates, summary.skipped.total(), summary.votes) == (len(rows), 0, len(rows))
 
 
-def test_names_stay_where_nobody_has_an_account(tmp_path: Path, rows: Rows) -> None:
+@pytest.mark.parametrize("trusted", [False, True])
+def test_where_nobody_has_an_account_names_stay_and_checks_only_of_a_file_that_is_trusted(
+    tmp_path: Path, rows: Rows, trusted: bool
+) -> None:
+    """Who joins later would be asked them first."""
+    asking = {"purpose": "qualification", "gold": rows[0]["ranking"], "overlap": 9_999}
     with FeedbackStore.open(tmp_path / "elsewhere.db") as store:
-        checking = [row | {"purpose": "gold", "gold": row["ranking"]} for row in rows if row["kind"] == "judgement"]
-        bring(store, tmp_path, checking)
+        summary = bring(store, tmp_path, [rows[0] | asking], trust_names=trusted)
         assert {said.annotator_id for said in store.judgements()} == {"ann"}
-        assert {task.purpose for task in store.tasks()} == {TaskPurpose.GOLD}
+        (task,) = store.tasks()
+    assert task.purpose is (TaskPurpose.QUALIFICATION if trusted else TaskPurpose.WORK)
+    assert (task.gold is not None, task.overlap) == ((True, 9_999) if trusted else (False, 2))
+    assert ("1 task that checks people came in as work" in str(summary)) is not trusted
+    assert ("1 task asks fewer people than the file says" in str(summary)) is not trusted
 
 
 @pytest.mark.parametrize("purpose", ["qualification", "gold", "sentinel"])

@@ -38,7 +38,7 @@ def import_(
         Path | None, typer.Option(metavar="FILE", help="Set malformed records aside there, with their reason.")
     ] = None,
     trust_names: Annotated[
-        bool, typer.Option("--trust-names", help="What Plaudit exported may speak for people with an account here.")
+        bool, typer.Option("--trust-names", help="What Plaudit exported may speak for people here, and check them.")
     ] = False,
     workspace: WorkspaceDir = HERE,
 ) -> None:

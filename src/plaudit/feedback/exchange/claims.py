@@ -16,8 +16,8 @@ CLAIMED = "its annotator has an account here and did not say it here (--trust-na
 def without_claims(brought: Sequence[Labelled], people: Mapping[str, Collection[str]], most: int) -> Iterator[Labelled]:
     """Without what would speak for the people of this store, or check them.
 
-    `people`: as `FeedbackStore.people` gives them. A task that checks people comes in as work:
-    its answer is the file's, not the project's. A name that reads as somebody's here is theirs.
+    `people`: as `FeedbackStore.people` gives them. A task that checks people comes in as work, also where
+    nobody is yet: its answer is the file's, not the project's. A name that reads as somebody's here is theirs.
     Beside those who answered a task in the file, at most `most` people here are asked it.
     """
     read_as = {as_read(name) for name in people}

@@ -9,7 +9,7 @@ import that is cut is made whole by repeating it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,8 @@ def import_preferences(
     stops after so many comparisons that can be used. `question` names the preference question of a labelling tool's
     file that has several. UsageError for a source that cannot be read or is malformed ("FILE, line 17: … Nothing was
     imported."), and then nothing is; with `bad_file`, malformed records are written there with their reason instead.
-    `trust_names`: what Plaudit exported may speak for people who have an account here, and bring checks for them.
+    `trust_names`: what Plaudit exported may speak for people who have an account here, bring checks, and say how many
+    people its tasks ask.
     `begin` is called when all of the source was checked, before the first of it is kept.
     """
     reading = open_source(source, format, columns, question, limit, bad_file is not None)
@@ -177,6 +178,19 @@ def _notes_on_scales(spans: Mapping[str, tuple[int, int]]) -> Iterator[str]:
             yield f"{rated}: read as such out of {SCALE[1]}."
 
 
+def _notes_on_tasks(brought: list[Labelled], kept: list[Labelled], here: Container[str]) -> Iterator[str]:
+    """What new tasks would have asked of people here, and do not."""
+    pairs = [(old.task, new.task) for old, new in zip(brought, kept, strict=True) if old.task and new.task]
+    checks = {old.id for old, _ in pairs if old.purpose is not TaskPurpose.WORK and old.id not in here}
+    if checks:
+        noun = counted(len(checks), "task that checks people", "tasks that check people")
+        yield f"{noun} came in as work, without the answer (--trust-names keeps it)."
+    fewer = {old.id for old, new in pairs if new.overlap < old.overlap and old.id not in here}
+    if fewer:
+        noun = counted(len(fewer), "task asks", "tasks ask")
+        yield f"{noun} fewer people than the file says (--trust-names keeps their number)."
+
+
 def _keep_history(
     store: FeedbackStore,
     reading: Reading,
@@ -197,12 +211,10 @@ def _keep_history(
             reading.refuse(where, str(error), row)
         if reading.limit is not None and len(kept) >= reading.limit:
             break
-    if not trust_names and (people := store.people()):
+    if not trust_names:
         here = {task.id: task.overlap for task in store.tasks()}
-        checks = {it.task.id for it in kept if it.task and it.task.purpose is not TaskPurpose.WORK}
-        if checks := checks - here.keys():
-            noun = counted(len(checks), "task that checks people", "tasks that check people")
-            summary.notes.append(f"{noun} came in as work, without the answer (--trust-names keeps it).")
-        kept = list(without_claims(kept, people, most=max(here.values(), default=1)))
+        brought, most = kept, max(here.values(), default=1)
+        kept = list(without_claims(brought, store.people(), most))
+        summary.notes += _notes_on_tasks(brought, kept, here)
     begin()
     Keeper(store, summary, heldout_share).keep(kept, is_history=True)
