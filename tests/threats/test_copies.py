@@ -23,6 +23,8 @@ from plaudit.errors import PlauditError
 from plaudit.feedback.events import backup
 from plaudit.feedback.events.log import timestamp
 from plaudit.feedback.events.schema import accounts, invitations, sessions, throttles, tokens
+from plaudit.feedback.exchange.exports import export_judgements, export_preferences
+from plaudit.feedback.exchange.imports import import_preferences
 from plaudit.types import Prompt
 from plaudit.web.label_store import LabelStore
 from plaudit.web.secret import FILE, key_of
@@ -50,6 +52,29 @@ def test_nobody_else_reads_the_store_or_a_backup(workspace: Workspace, tmp_path:
         files = [*workspace.path.glob("feedback.db*"), tmp_path / "backup.zip"]
         assert {file.name for file in files} >= {"feedback.db", "feedback.db-wal", "feedback.db-shm"}
         assert [file for file in files if open_to_others(file)] == []
+
+
+@pytest.mark.parametrize("name", ["said.jsonl", "said.csv", "said.parquet"])
+def test_nobody_else_reads_who_said_what(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    with LabelStore.open(workspace.database) as store:
+        import_preferences(store, str(written(tmp_path, {"prompt": "p", "chosen": "a", "rejected": "b"})))
+        export_judgements(store, tmp_path / name)
+        export_preferences(store, tmp_path / f"pairs-{name}")
+    assert not open_to_others(tmp_path / name)
+    assert open_to_others(tmp_path / f"pairs-{name}")  # names nobody, and goes to whoever trains on it
+
+
+def test_nobody_else_reads_the_records_that_were_set_aside(workspace: Workspace, tmp_path: Path) -> None:
+    file = written(tmp_path, {"prompt": "p", "chosen": "a", "rejected": "b"}, "no record")
+    with LabelStore.open(workspace.database) as store:
+        import_preferences(store, str(file), bad_file=tmp_path / "bad.jsonl")
+    assert "no record" in (tmp_path / "bad.jsonl").read_text()
+    assert not open_to_others(tmp_path / "bad.jsonl")
+
+
+def written(folder: Path, *rows: object) -> Path:
+    (folder / "brought.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "brought.jsonl"
 
 
 def test_nobody_else_reads_the_password_of_a_database(workspace: Workspace, tmp_path: Path) -> None:

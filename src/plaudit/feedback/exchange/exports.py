@@ -124,9 +124,12 @@ def export_sft(
 def export_judgements(
     store: FeedbackStore, path: Path, selection: Selection = EVERYTHING, spreadsheet: bool = False
 ) -> ExportSummary:
-    """Write all that was said, with its provenance (`History`). Raises as `export_preferences` does."""
-    rows = History(store, selection).rows()
-    return write(path, rows, lambda row: None, f"judgements{selection}", spreadsheet=spreadsheet)
+    """Write all that was said, with its provenance (`History`), for its owner alone: it names people and holds checks.
+
+    Raises as `export_preferences` does.
+    """
+    rows, what = History(store, selection).rows(), f"judgements{selection}"
+    return write(path, rows, lambda row: None, what, spreadsheet=spreadsheet, is_private=True)
 
 
 def write(
@@ -136,6 +139,7 @@ def write(
     what: str,
     left_out: Counter[str] | None = None,
     spreadsheet: bool = False,
+    is_private: bool = False,
 ) -> ExportSummary:
     """Write the rows that `read_back` does not refuse (UnusableError), by the path's suffix."""
     check_suffix(path, spreadsheet)
@@ -150,7 +154,7 @@ def write(
             kept.append(row)
     if not kept:
         raise UsageError(f"There are no {what} to export; nothing was written.")
-    write_rows(path, kept, spreadsheet)
+    write_rows(path, kept, spreadsheet, is_private)
     summary.rows = len(kept)
     return summary
 

@@ -88,7 +88,7 @@ def import_preferences(
         _keep(store, reading, summary, heldout_share)
     if bad_file is not None:
         summary.bad.update(entry["reason"] for entry in reading.bad)
-        write_atomically(bad_file, "".join(f"{to_json(entry)}\n" for entry in reading.bad))
+        write_atomically(bad_file, "".join(f"{to_json(entry)}\n" for entry in reading.bad), is_private=True)
     return summary
 
 

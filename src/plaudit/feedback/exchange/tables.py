@@ -27,12 +27,13 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def write_rows(path: Path, rows: Sequence[Row], spreadsheet: bool = False) -> None:
+def write_rows(path: Path, rows: Sequence[Row], spreadsheet: bool = False, is_private: bool = False) -> None:
     """Write rows that all have the same columns. UsageError for another suffix, PlauditError when the disk refuses.
 
-    `spreadsheet`: no cell of a CSV file is a formula to the program that opens it.
+    `spreadsheet`: no cell of a CSV file is a formula to the program that opens it. What is private only its owner may
+    read.
     """
-    write_atomically(path, _writer(path, spreadsheet)(rows))
+    write_atomically(path, _writer(path, spreadsheet)(rows), is_private)
 
 
 def check_suffix(path: Path, spreadsheet: bool = False) -> None:
