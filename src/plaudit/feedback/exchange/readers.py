@@ -10,13 +10,15 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 from plaudit.errors import UsageError
+from plaudit.feedback.exchange.nested import read_nested
 from plaudit.files import one_line
 from plaudit.memory import TooMuchError, in_bounded_memory, most_memory, parse_json
 
@@ -40,6 +42,17 @@ class Bad:
 
     what: str  # is wrong with it
     text: str  # as it stands there
+
+
+class Part(str):
+    """A place in a part of a data set that has a name: `train`, `test`, …"""
+
+    def __new__(cls, where: str, part: str) -> Part:
+        place = super().__new__(cls, where)
+        place.part = part
+        return place
+
+    part: str
 
 
 def malformed_error(where: str, what: str) -> UsageError:
@@ -149,7 +162,7 @@ def _items(name: str, parsed: Any) -> Iterator[Placed]:
                 if key == "rows" and "row_idx" in record and isinstance(record.get("row"), dict)
                 else record
             )
-            yield f"{name}, {key} {number}", row
+            yield Part(f"{name}, {key} {number}", key), row
 
 
 def _are_records(value: Any) -> bool:
@@ -198,7 +211,7 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[Placed]:
     lists = _columns_of_lists(_rows(name, text))
     for where, row in _rows(name, text):
         if not isinstance(row, Bad):
-            row |= {column: parse_json(row[column]) if row[column] else None for column in lists}
+            row |= {column: read_nested(row[column]) if row[column] else None for column in lists}
         yield where, row
 
 
@@ -237,7 +250,7 @@ def _rows(name: str, text: io.TextIOWrapper) -> Iterator[Placed]:
         try:
             row: dict[Any, Any] | None = next(reader, None)
         except (csv.Error, UnicodeError) as error:
-            raise malformed_error(f"{name}, line {reader.line_num + 1}", f"not CSV ({one_line(error)})") from error
+            raise malformed_error(f"{name}, line {reader.line_num + 1}", _not_csv(error)) from error
         if row is None:
             return
         where = f"{name}, line {reader.line_num}"
@@ -247,6 +260,19 @@ def _rows(name: str, text: io.TextIOWrapper) -> Iterator[Placed]:
             yield where, Bad(f"not {len(columns)} fields, as the first line has", as_it_stands)
         else:
             yield where, row
+
+
+def _not_csv(error: csv.Error | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "not CSV in UTF-8: save the table so (a spreadsheet calls it “CSV UTF-8”)"
+    return f"not CSV ({one_line(error)})"
+
+
+def _refuse_twins(where: str, columns: Sequence[str]) -> None:
+    """UsageError where two columns have one name: only one of them would be read."""
+    twins = [name for name, times in Counter(columns).items() if name and times > 1]
+    if twins:
+        raise malformed_error(where, f'{Counter(columns)[twins[0]]} columns are called "{twins[0]}": rename them')
 
 
 def _table(name: str, text: io.TextIOWrapper) -> tuple[csv.DictReader[str], _Lines]:
@@ -260,9 +286,10 @@ def _table(name: str, text: io.TextIOWrapper) -> tuple[csv.DictReader[str], _Lin
         reader = csv.DictReader(lines := _Lines(text, separator), strict=True, delimiter=separator)
         reader.fieldnames = [column.strip().removeprefix("\ufeff") for column in reader.fieldnames or ()]
     except (csv.Error, UnicodeError) as error:
-        raise malformed_error(where, f"not CSV ({one_line(error)})") from error
+        raise malformed_error(where, _not_csv(error)) from error
     if len(reader.fieldnames) > MOST_COLUMNS:
         raise malformed_error(where, f"more than {MOST_COLUMNS:,} columns; leave out those that say nothing")
+    _refuse_twins(where, reader.fieldnames)
     return reader, lines
 
 
@@ -284,10 +311,10 @@ def _list_in(cell: str) -> Any:
     if not cell:
         return None
     try:
-        value = parse_json(cell)
-        if "\\ud" in cell.lower():
+        value = read_nested(cell)
+        if "\\u" in cell.lower():
             json.dumps(value, ensure_ascii=False).encode()  # half of a character can be written nowhere
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, MemoryError):
         return False
     return value if value is None or _is_spoken(value) else False
 
@@ -311,6 +338,7 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[Placed]:
 
     def batches() -> Iterator[Any]:
         table = pq.ParquetFile(file)
+        _refuse_twins(name, table.schema_arrow.names)
         groups = (table.metadata.row_group(group) for group in range(table.num_row_groups))
         if any(group.total_byte_size > left for group in groups):  # a damaged column's own size ends the process
             raise malformed_error(name, too_much)

@@ -1,8 +1,8 @@
 """Where in a record something stands: `question`, `answers.0.text`, `completions.*.response`.
 
 The parts of a path are separated by dots. A part is a name, a place in a list (0 is the first, -1 the last) or `*`, all
-of a list. Lists that a table has stored otherwise are found, too: as text that is JSON, and as a record of columns
-(`{"text": [...], "rank": [...]}`, which is how `datasets` keeps a list of records).
+of a list. Lists that a table has stored otherwise are found, too: as text that is JSON or Python, and as a record of
+columns (`{"text": [...], "rank": [...]}`, which is how `datasets` keeps a list of records).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from plaudit.memory import parse_json
+from plaudit.feedback.exchange.nested import read_nested
 
 ALL = "*"
 
@@ -43,7 +43,7 @@ def _step(value: Any, part: str) -> Any:
     if isinstance(value, dict) and part in value:
         return value[part]
     if not part.lstrip("-").isdecimal() or len(part) > 9:
-        return _parsed(value).get(part) if isinstance(value, str) and isinstance(_parsed(value), dict) else None
+        return parsed(value).get(part) if isinstance(value, str) and isinstance(parsed(value), dict) else None
     entries, place = as_list(value) or [], int(part)
     return entries[place] if -len(entries) <= place < len(entries) else None
 
@@ -53,7 +53,7 @@ def as_list(value: Any) -> list[Any] | None:
     if isinstance(value, list):
         return value
     if isinstance(value, str):
-        value = _parsed(value)
+        value = parsed(value)
     if isinstance(value, dict) and value:
         columns = list(value.values())
         if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
@@ -61,13 +61,14 @@ def as_list(value: Any) -> list[Any] | None:
     return list(value) if isinstance(value, (list, tuple)) else None
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """What a text holds that is JSON, or a list or record as Python writes it into a table; None for any other."""
     if not text.lstrip().startswith(("[", "{")):
         return None
     try:
-        value = parse_json(text)
-        if "\\ud" in text.lower():
+        value = read_nested(text)
+        if "\\u" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()  # half of a character can be stored nowhere
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, MemoryError):
         return None
     return value
