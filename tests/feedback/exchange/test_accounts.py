@@ -141,12 +141,14 @@ def test_a_skip_that_comes_twice_is_counted_twice(store: FeedbackStore, tmp_path
 
 
 def test_what_says_more_is_the_format_though_the_first_record_does_not(store: FeedbackStore, tmp_path: Path) -> None:
-    """Single votes are read, where only the first pair of a file has none."""
+    """Single votes are read where a pair has some, and the overall one where it has none."""
     pair = {"context": [{"role": "user", "content": "P?"}], "response1": "A", "response2": "B", "overall_preference": 1}
     votes = [{"score": -1, "reasoning": "r"}, {"score": -2, "reasoning": "s"}]
     rows = [pair | {"individual_preference": []}, pair | {"response2": "C", "individual_preference": votes}]
     summary = import_preferences(store, write(tmp_path / "h.jsonl", rows))
-    assert (summary.pairs, summary.unjudged) == (2, {"nobody has judged it": 1})
+    assert (summary.pairs, summary.unjudged) == (3, {})
+    backwards = import_preferences(store, write(tmp_path / "b.jsonl", [pair | {"response2": "D"}] * 30 + rows[1:]))
+    assert (backwards.pairs, backwards.duplicates) == (3, 29)
 
 
 def test_a_mapping_reads_what_no_format_knows(store: FeedbackStore, tmp_path: Path) -> None:
@@ -298,7 +300,8 @@ def test_of_two_questions_none_is_lost(records: list[dict[str, Any]]) -> None:
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.lists(single_votes, min_size=1, max_size=5))
 def test_of_single_votes_none_is_lost(records: list[dict[str, Any]]) -> None:
-    check(records, sum(len(record["individual_preference"]) for record in records), format="helpsteer3")
+    votes = (len(record["individual_preference"]) or 1 for record in records)  # the overall one where there is none
+    check(records, sum(votes), format="helpsteer3")
 
 
 def check(records: list[dict[str, Any]], votes: int, format: str = "auto") -> None:

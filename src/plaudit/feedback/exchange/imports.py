@@ -8,8 +8,9 @@ import that is cut is made whole by repeating it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from plaudit.feedback.exchange.claims import without_claims
 from plaudit.feedback.exchange.described import describe
 from plaudit.feedback.exchange.formats import PLAUDIT
 from plaudit.feedback.exchange.formats.comparison import LONGEST_QUESTION, MalformedError, UnusableError
+from plaudit.feedback.exchange.formats.mapping import STRONGEST
 from plaudit.feedback.exchange.formats.oasst import trees
 from plaudit.feedback.exchange.formats.prompts import read_prompt
 from plaudit.feedback.exchange.keeping import ImportSummary, Keeper
@@ -37,7 +39,7 @@ from plaudit.feedback.exchange.reading import (
     survey,
 )
 from plaudit.feedback.exchange.records import Labelled
-from plaudit.feedback.exchange.sources import name_of, whole
+from plaudit.feedback.exchange.sources import name_of, whole, with_side
 from plaudit.feedback.store import HELDOUT_SHARE, FeedbackStore
 from plaudit.files import to_json, write_atomically
 from plaudit.printable import counted, make_printable
@@ -124,7 +126,8 @@ def import_prompts(
     for where, record in trees(whole(not_empty(source))):
         summary.records += 1
         try:
-            usable.append(read_prompt(record))
+            asked = read_prompt(record)
+            usable.append(replace(asked, tags=with_side(asked.tags, where)))
         except UnusableError as reason:
             summary.skipped[str(reason)] += 1
         except MalformedError as error:
@@ -146,12 +149,23 @@ def _keep(store: FeedbackStore, reading: Reading, summary: ImportSummary, heldou
     for question in (reading.ballot.question, *(ballot.question for ballot in reading.ballot.beside)):
         if question != DEFAULT_QUESTION and len(question) <= LONGEST_QUESTION:
             summary.notes.append(f"“{question}” is kept as a question of its own, beside the project's.")
-    keeper = Keeper(store, summary, heldout_share)
+    if reading.has_foreign_strengths:
+        low, high = reading.strengths
+        summary.notes.append(f"Strengths go from {low} to {high}, which is not within 1 to {STRONGEST}: not kept.")
+    if reading.apart:
+        noun = counted(reading.apart, "prompt has", "prompts have")
+        summary.notes.append(
+            f"{noun} records that do not follow each other: only those that do were compared. Sort the file by prompt."
+        )
+    keeper, without = Keeper(store, summary, heldout_share), Counter[str]()
     for batch in _batches(reading, summary.name):
         summary.records += batch.records
         summary.skipped += batch.skipped
         summary.unjudged += batch.unjudged
+        without.update(batch.without)
         keeper.keep(batch.labelled)
+    for reason, n in without.most_common():
+        summary.notes.append(f"{counted(n, 'answer was', 'answers were')} left out of a comparison: {reason}.")
 
 
 def _batches(reading: Reading, name: str) -> Iterator[Batch]:

@@ -11,17 +11,19 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from plaudit import hub
 from plaudit.errors import PlauditError, UsageError
+from plaudit.feedback.exchange.formats.fields import side_of
 from plaudit.feedback.exchange.readers import (
     LONGEST_READ,
     SUFFIXES,
     Bad,
+    Part,
     Placed,
     is_hidden,
     largest_unpacked,
@@ -49,6 +51,12 @@ def records(source: str) -> Iterator[Placed]:
         raise UsageError(f"There is no file or folder {source}. Check the path.")
     else:
         yield from _hub(source)
+
+
+def with_side(record_tags: Mapping[str, str], where: str) -> Mapping[str, str]:
+    """The tags of a record, with the side that its part of the data set is called by where they name none."""
+    side = side_of(where.part) if isinstance(where, Part) and "split" not in record_tags else None
+    return {**record_tags, "split": str(side)} if side else record_tags
 
 
 def whole(placed: Iterable[Placed]) -> Iterator[Placed]:
@@ -86,10 +94,38 @@ def _folder(path: Path) -> Iterator[Placed]:
     saved = sorted({p.parent for p in path.rglob("state.json")} if not files else ())
     if not files and not saved:
         raise UsageError(f"The folder {path} holds none of {_READABLE}.")
+    parts = _parts([str(each.relative_to(path)) for each in (*files, *saved)])
     for file in files:
-        yield from _file(file)
+        yield from _of_part(_file(file), parts[str(file.relative_to(path))])
     for folder in saved:
-        yield from _read_saved_dataset(folder)
+        yield from _of_part(_read_saved_dataset(folder), parts[str(folder.relative_to(path))])
+
+
+def _parts(names: list[str]) -> dict[str, str]:
+    """What part of its data set each of several files is by its name, "" where none is told.
+
+    A name begins with it, as `test-00000-of-00001` and the folder `test` do; or ends so, beside one that ends `train`.
+    """
+    words = {name: [word for word in PurePosixPath(name).parts if word] for name in names}
+    stems = {name: (*parts[:-1], parts[-1].partition(".")[0]) for name, parts in words.items() if parts}
+    ends = any(re.search(r"(?i)(^|[_.-])train(ing)?$", stem) for parts in stems.values() for stem in parts)
+    found: dict[str, str] = dict.fromkeys(names, "")
+    for name, parts in stems.items():
+        for stem in parts:
+            begins = re.match(r"[A-Za-z]+\d*(?![A-Za-z0-9])", stem)
+            last = re.search(r"[A-Za-z]+$", stem) if ends else None
+            named = [each[0] for each in (begins, last) if each and side_of(each[0])]
+            found[name] = named[0] if named else found[name]
+    return found
+
+
+def _of_part(placed: Iterable[Placed], part: str) -> Iterator[Placed]:
+    """Records of a part of the data set, but for those that name their own."""
+    if not part:
+        yield from placed
+        return
+    for where, record in placed:
+        yield where if isinstance(where, Part) else Part(where, part), record
 
 
 def _file(path: Path) -> Iterator[Placed]:
@@ -109,11 +145,12 @@ def _archive(path: Path) -> Iterator[Placed]:
         if not readable:
             raise UsageError(f"The archive {path} holds none of {', '.join(SUFFIXES)} (or those with .gz).")
         left = largest_unpacked(path.stat().st_size)
+        parts = _parts(readable)
         for name in readable:
             packed = name.lower().endswith(".gz")
             with archive.open(name) as member, gzip.open(member) if packed else nullcontext(member) as content:
                 unpacking = _Unpacking(cast(IO[bytes], content), left, f"{path}/{name}")
-                yield from reader_for(suffix_of(name))(f"{path}/{name}", _buffered(unpacking))
+                yield from _of_part(reader_for(suffix_of(name))(f"{path}/{name}", _buffered(unpacking)), parts[name])
                 left -= unpacking.reached
 
 
@@ -190,7 +227,7 @@ def _read_saved_dataset(path: Path) -> Iterator[Placed]:
         raise UsageError(f"The data set saved in {path} cannot be read ({one_line(error)}).") from error
     for split, part in loaded.items() if isinstance(loaded, datasets.DatasetDict) else [("", loaded)]:
         for number, record in enumerate(_of_texts(part), 1):
-            yield f"{path}, {split} row {number}".replace("  ", " "), record
+            yield Part(f"{path}, {split} row {number}".replace("  ", " "), split), record
 
 
 def _of_texts(loaded: Any) -> Any:
@@ -220,7 +257,7 @@ def _hub(source: str) -> Iterator[Placed]:
             f"({one_line(error)}). Check the name and the network, or fetch it elsewhere and give the file."
         ) from error
     for number, record in enumerate(_of_texts(loaded), 1):
-        yield f"{source}, row {number}", record
+        yield Part(f"{source}, row {number}", match["split"] or "train"), record
 
 
 def _load(name: str, config: str | None, split: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 from plaudit.feedback.exchange.formats import (
     argilla,
     argilla_classic,
+    beside,
     fields,
     label_studio,
     labelbox,
@@ -30,7 +31,7 @@ from plaudit.feedback.exchange.formats import (
 from plaudit.feedback.exchange.formats.comparison import Comparison, MalformedError, UnusableError, Vote
 from plaudit.feedback.exchange.formats.declared import column_maps
 from plaudit.feedback.exchange.formats.mapping import ColumnMap
-from plaudit.feedback.exchange.formats.paths import find, first
+from plaudit.feedback.exchange.formats.paths import first
 from plaudit.feedback.exchange.formats.questionnaire import Ballot
 
 Placed = tuple[str, Any]  # where a record is, and the record
@@ -53,6 +54,7 @@ class Format:
     survey: Callable[[dict[str, Any], Ballot], None] | None = None  # of a tool whose users name the questions
     join: Callable[[Iterable[Placed]], Iterator[Placed]] = _as_it_is  # records that belong together as one
     columns: tuple[str, ...] = ()  # that a record has, where that is all that makes it one
+    gathers: bool = False  # `join` puts records that follow each other together by what they are about
 
     def said(self, record: Any, ballot: Ballot | None = None) -> Said:
         """What a record says, and why what is left out of it teaches nothing. MalformedError.
@@ -156,14 +158,31 @@ def _survey_of(tool: Any, is_one: Callable[[dict[str, Any]], bool]) -> Callable[
     return survey
 
 
-def mapped(name: str, columns: ColumnMap) -> Format:
-    """The format that a mapping declares."""
+def mapped(name: str, columns: ColumnMap, form: tuple[ColumnMap, ...] = ()) -> Format:
+    """The format that a mapping declares, one of a `form` whose records may be of any of its mappings."""
+    finer = tuple(one for one in form[: form.index(columns)] if one.votes) if form else ()  # single votes before a sum
+    others = tuple(one for one in form if one is not columns)
+
+    def read(record: dict[str, Any], _: Ballot) -> Said:
+        for one in finer:
+            if one.recognises(record):
+                return one.read(record)
+        try:
+            said = columns.read(record)
+        except MalformedError:
+            if not any(one.recognises(record) for one in others):
+                raise
+            said = []
+        if others and not any(isinstance(item, Comparison) or item.votes for item in said):
+            other = next((one for one in others if one.recognises(record)), None)
+            return other.read(record) if other else said
+        return said
 
     def join(placed: Iterable[Placed]) -> Iterator[Placed]:
-        by_value = groupby(placed, key=lambda one: _value_of(one[1], columns.together))
+        by_value = groupby(placed, key=lambda one: _about(one[1], columns.together))
         for value, group in by_value:
             rows = list(group)
-            if value is None:
+            if value is None or value[0] is None:
                 yield from rows
             else:
                 yield rows[0][0], {"rows": [record for _, record in rows]}
@@ -172,14 +191,18 @@ def mapped(name: str, columns: ColumnMap) -> Format:
         name,
         columns.description,
         columns.recognises,
-        lambda record, _: columns.read(record),
+        read,
         join=join if columns.together else _as_it_is,
         columns=columns.needs,
+        gathers=bool(columns.together),
     )
 
 
-def _value_of(record: Any, path: str) -> Any:
-    return first(record, path) if isinstance(record, dict) else None
+def _about(record: Any, path: str) -> tuple[Any, ...] | None:
+    """What a record is about: the same question behind other turns is another one."""
+    if not isinstance(record, dict):
+        return None
+    return (first(record, path), *(record.get(name) for name in beside.AROUND if name in record))
 
 
 def _is_pair(record: dict[str, Any]) -> bool:
@@ -187,7 +210,9 @@ def _is_pair(record: dict[str, Any]) -> bool:
 
 
 def _is_ranked_pair(record: dict[str, Any]) -> bool:
-    return _is_pair(record) and isinstance(record.get("context"), list)
+    turns = record.get("context")
+    is_spoken = isinstance(turns, list) and all(isinstance(turn, list) and len(turn) == 2 for turn in turns)
+    return is_spoken and _is_pair(record) and not pairs.has_question(record)
 
 
 def _is_hh(record: dict[str, Any]) -> bool:
@@ -201,6 +226,11 @@ def _is_sets(record: dict[str, Any]) -> bool:
 
 
 SIMPLE = column_maps(Path(__file__).with_name("simple.toml").read_text(encoding="utf-8"), "simple.toml")
+
+
+def _form(columns: ColumnMap) -> tuple[ColumnMap, ...]:
+    return tuple(one for one in SIMPLE.values() if one.description == columns.description)
+
 
 _ALL = (
     Format(PLAUDIT, "Plaudit's judgements", lambda r: {"plaudit", "kind"} <= r.keys(), lambda *_: []),
@@ -230,7 +260,7 @@ _ALL = (
         columns=("conversation_id", "user_id", "conversation_history"),
     ),
     _only("ukpconvarg", "crowd votes on arguments", pairs.is_crowd_voted, _one(pairs.crowd_voted)),
-    *(mapped(name, columns) for name, columns in SIMPLE.items()),
+    *(mapped(name, columns, _form(columns)) for name, columns in SIMPLE.items()),
     Format("oasst", "OASST ranked pairs", _is_ranked_pair, _one(pairs.oasst)),
     Format("rewardbench2", "RewardBench 2 sets", _is_sets, _one(pairs.rewardbench2)),
     Format("hh", "HH transcripts", _is_hh, _one(pairs.hh)),
@@ -241,6 +271,7 @@ _ALL = (
         "table", "rows of answers and what was said about them", table, table.is_like_one, recognises=table.is_row
     ),
 )
+_COMMON = ("prompt", "instruction", "question", "response", "output", "completion")
 FORMATS = {format.name: format for format in _ALL}
 
 
@@ -254,14 +285,19 @@ def recognise(*records: Any) -> Format | None:
 
 
 def nearest(record: dict[str, Any]) -> Format | None:
-    """The format of which a record has the most columns, None where it has not half of any."""
+    """The format of which a record has the most columns, None where it has not half of any.
+
+    A prompt and an answer tell no form from another, for every one has them.
+    """
     shares = {format.name: _share(format.columns, record) for format in _ALL if format.columns}
     best = max(shares, key=lambda name: shares[name])
     return FORMATS[best] if shares[best] >= 0.5 else None
 
 
 def _share(columns: tuple[str, ...], record: dict[str, Any]) -> float:
-    return sum(bool(find(record, column)) for column in columns) / len(columns)
+    own = [column for column in columns if column not in _COMMON] or columns
+    had = sum(column.partition(".")[0] in record for column in own)
+    return 0 if not had else sum(column.partition(".")[0] in record for column in columns) / len(columns)
 
 
-by_map = partial(mapped, "map")
+map_format = partial(mapped, "map")

@@ -9,8 +9,9 @@ Two ways to be wrong are kept apart. `MalformedError`: the record is not of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 
@@ -55,6 +56,25 @@ class Vote:
     seconds: float | None = None
     at: datetime | None = None  # when it was said
 
+    def about(self, kept: Sequence[int]) -> Vote:
+        """What it says about some of the answers, which are then the only ones, in this order."""
+        new = {place: number for number, place in enumerate(kept)}
+        tiers = (tuple(new[place] for place in tier if place in new) for tier in self.tiers)
+        said = tuple(tier for tier in tiers if tier)
+        return replace(
+            self,
+            tiers=said,
+            shown=tuple(new[place] for place in self.shown if place in new),
+            strength=self.strength if len(said) == len(self.tiers) else None,
+            ratings={new[place]: rated for place, rated in self.ratings.items() if place in new},
+            flags={new[place]: flags for place, flags in self.flags.items() if place in new},
+        )
+
+    def says_the_same_of(self, one: int, other: int) -> bool:
+        together = not self.tiers or any(one in tier and other in tier for tier in self.tiers)
+        rated = self.ratings.get(one) == self.ratings.get(other)
+        return together and rated and self.flags.get(one) == self.flags.get(other)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -69,6 +89,7 @@ class Comparison:
     tags: Mapping[str, str] = field(default_factory=dict)
     question: str = DEFAULT_QUESTION
     lost: tuple[str, ...] = ()  # a reason for each vote that the record has and `votes` does not
+    without: tuple[str, ...] = ()  # a reason for each answer that the record has and `answers` does not
 
     @classmethod
     def pair(
@@ -83,13 +104,20 @@ class Comparison:
         return cls(messages, (chosen, rejected), (Vote(((0,), (1,)), simulated=simulated),), tags or {})
 
     def check(self) -> Comparison:
-        """Itself. UnusableError when there is nothing in it to learn from."""
+        """Itself, without answers that are empty or repeated where enough others are left.
+
+        UnusableError when there is nothing in it to learn from.
+        """
         said = len(self.votes) + len(self.lost)
         try:
             check_prompt(self.messages)
         except UnusableError as error:
             raise UnusableError(str(error), said) from None
         number, different = len(self.answers), len({answer.strip() for answer in self.answers})
+        if number > 1 and said and (different < number or not all(answer.strip() for answer in self.answers)):
+            kept = self._with(self._fit())
+            if len(kept.answers) > 1 or (len(kept.answers) == 1 and any(vote.ratings for vote in kept.votes)):
+                return kept.check()
         problems = {
             "an answer is empty": not all(answer.strip() for answer in self.answers),
             "both answers are the same": number == 2 and different < 2,
@@ -103,6 +131,38 @@ class Comparison:
         if excess := self._excess():
             raise UnusableError(excess, said)
         return self
+
+    def up_to_nine(self) -> Comparison:
+        """Without the answers behind the best nine, which are more than a task may show."""
+        if len(self.answers) <= MOST_ANSWERS or not self.votes or not self.votes[0].tiers:
+            return self
+        best = [place for tier in self.votes[0].tiers for place in tier][:MOST_ANSWERS]
+        return self._with({place: "" if place in best else "a task shows nine" for place in range(len(self.answers))})
+
+    def _fit(self) -> dict[int, str]:
+        """Why an answer is left out, by its place; "" for those that stay."""
+        why: dict[int, str] = {}
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, answer in enumerate(self.answers):
+            why[place] = "" if answer.strip() else "it is empty"
+            places[answer.strip()].append(place)
+        for text, same in places.items():
+            if text and len(same) > 1:
+                agree = all(vote.says_the_same_of(same[0], place) for vote in self.votes for place in same[1:])
+                told = "it repeats another" if agree else "it is there twice, and judged otherwise each time"
+                why |= dict.fromkeys(same[1:] if agree else same, told)
+        return why
+
+    def _with(self, why: Mapping[int, str]) -> Comparison:
+        """The answers that there is no reason against, and what the votes say of them."""
+        kept = [place for place, reason in why.items() if not reason]
+        reasons = (reason for reason in why.values() if reason)
+        return replace(
+            self,
+            answers=tuple(self.answers[place] for place in kept),
+            votes=tuple(vote.about(kept) for vote in self.votes),
+            without=(*self.without, *reasons),
+        )
 
     def _excess(self) -> str | None:
         """What it has more of than anybody reads, or can be asked for."""

@@ -10,19 +10,19 @@ from plaudit.feedback.exchange.formats.paths import as_list
 from plaudit.types import Role
 
 
-def join_conversation(lead: Messages, prompt: Messages, values: list[Any]) -> tuple[Messages, tuple[str, ...]]:
+def join_conversation(prompt: Messages, values: list[Any]) -> tuple[Messages, tuple[str, ...]]:
     """The prompt and the answers, where each answer is a text, a message, or a conversation that ends with it."""
     replies = [_reply(value) for value in values]
     before = [messages for messages, _ in replies if messages]
     texts = tuple(text for _, text in replies)
     if not before:
-        return (*lead, *prompt), texts
+        return prompt, texts
     if len(before) < len(replies) or any(messages != before[0] for messages in before):
         raise UnusableError("the conversations differ before the last answer")
     if prompt and before[0][: len(prompt)] != prompt and not _repeats(prompt, before[0]):
-        return (*lead, *prompt, *before[0]), texts
+        return (*prompt, *before[0]), texts
     repeated = before[0]
-    leading = (*lead, *(m for m in prompt if m.role is Role.SYSTEM and m not in repeated))
+    leading = tuple(m for m in prompt if m.role is Role.SYSTEM and m not in repeated)
     return (*(leading if repeated[0].role is not Role.SYSTEM else ()), *repeated), texts
 
 
@@ -39,10 +39,8 @@ def _reply(value: Any) -> tuple[Messages, str]:
         if reading.is_transcript(value):
             before, _, answer = value.rpartition("\n\nAssistant:")
             return reading.transcript(before), answer.strip()
-        listed = as_list(value) if value.lstrip().startswith("[") else None
-        if listed and all(reading.is_message(turn) for turn in listed):
-            return _reply(listed)
-        return (), value
+        inside = reading.opened(value)
+        return ((), value) if inside is value else _reply(inside)
     if value is None:
         return (), ""
     messages = reading.messages(value, "answers")

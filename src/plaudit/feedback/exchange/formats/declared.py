@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ def column_maps(text: str, where: str) -> dict[str, ColumnMap]:
         tables = parse_toml(text)
     except ValueError as error:
         raise UsageError(f"{where} is not TOML ({error}).") from error
-    return {name: column_map(table, f"{where}, [{name}]") for name, table in tables.items()}
+    maps = {name: column_map(table, f"{where}, [{name}]") for name, table in tables.items()}
+    return {name: replace(columns, known=True) for name, columns in maps.items()}
 
 
 def column_map(table: Any, where: str) -> ColumnMap:
@@ -29,7 +30,7 @@ def column_map(table: Any, where: str) -> ColumnMap:
     try:
         return ColumnMap(**_typed(table))
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{where}: {error}.") from error
+        raise UsageError(f"{where}: {str(error).removesuffix('.')}{'' if str(error).endswith('?') else '.'}") from error
 
 
 def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
     typed: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
-            raise ValueError(f'there is no "{key}" to map{did_you_mean(key, known)}')
+            raise ValueError(f'there is no "{key}" to map.{did_you_mean(key, known)}')
         if known[key].startswith("tuple[str"):
             typed[key] = _paths(key, value)
         elif key == "ratings":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
 from plaudit.feedback.exchange.formats.comparison import MalformedError, Messages, UnusableError
-from plaudit.feedback.exchange.formats.paths import as_list
+from plaudit.feedback.exchange.formats.paths import as_list, parsed
 from plaudit.memory import parse_json
 from plaudit.types import Message, Role, Split
 
@@ -33,8 +34,18 @@ ROLES = {
 SYSTEMS = ("system", "system_prompt", "system_message")  # columns of a system message
 TURN = re.compile(r"\n\n(Human|Assistant):")
 _LETTER = re.compile(r"(?:^|\n)[^\S\n]*(?i:(?:response|answer|completion|output|option)\s+)?\(?([A-I])[.:)]\s+")
+_LABEL = re.compile(r"(?:^|\n)[ \t]*(?i:(human|user)|(assistant|ai|bot|lamda))[ \t]*:[ \t]*")  # of turns, a line each
+_CHATML = re.compile(r"<\|im_start\|>[ \t]*(\w+)[ \t]*(?:\n|\Z)(.*?)(?:<\|im_end\|>\s*|\Z)", re.DOTALL)
+_LIKE_MESSAGES = re.compile(
+    r"""\s*\[?\s*\{\s*['"](?:role['"]\s*:(?=.*['"]content['"]\s*:)|from['"]\s*:(?=.*['"]value['"]\s*:)|"""
+    r"""content['"]\s*:(?=.*['"]role['"]\s*:)|value['"]\s*:(?=.*['"]from['"]\s*:))""",
+    re.DOTALL,
+)
+_DAY = re.compile(r"(19|20)\d{6}")  # without signs between year, month and day
 TAGS = ("topic", "language", "group", "subset")  # columns that become tags of the prompt, beside `tags` itself
-_HELDOUT = {"heldout", "test", "validation", "valid", "val", "dev"}
+_TAGGED = frozenset((*TAGS, "tags", "split"))
+_HELDOUT = {"heldout", "test", "tests", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"}
+_TRAIN = {"train", "training"}
 
 
 def text(record: dict[str, Any], name: str) -> str:
@@ -105,12 +116,23 @@ def asked(value: Any, name: str) -> Messages:
     """A conversation up to the model's turn: messages, a question, or a transcript of either kind."""
     if _is_dialogue(value):
         return _dialogue(value)
-    if isinstance(value, str):
-        listed = as_list(value) if value.lstrip().startswith("[") else None
-        if listed and all(is_message(turn) for turn in listed):
-            return messages(listed, name)
-        return spoken(value)
-    return messages(value, name)
+    value = opened(value)
+    return spoken(value) if isinstance(value, str) else messages(value, name)
+
+
+def opened(value: Any) -> Any:
+    """The messages that a text holds, as tables keep them; anything else as it is.
+
+    UnusableError for messages that cannot be read: as a text they would be what nobody said.
+    """
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    listed = [inside] if is_message(inside := parsed(value)) else as_list(inside)
+    if listed and all(is_message(turn) for turn in listed):
+        return listed
+    if inside is None and _LIKE_MESSAGES.match(value) and value.rstrip().endswith(("]", "}")):
+        raise UnusableError("it holds messages as text that cannot be read: keep them as JSON")
+    return value
 
 
 def _is_dialogue(value: Any) -> bool:
@@ -133,11 +155,52 @@ def _dialogue(paragraphs: list[dict[str, Any]]) -> Messages:
 
 
 def spoken(said: str) -> Messages:
-    """A question as it is; a transcript "\\n\\nHuman: …\\n\\nAssistant:" that ends there as its turns."""
+    """A question as it is; a transcript that ends where the assistant's turn begins, or with a question, as its turns.
+
+    So end "\\n\\nHuman: …\\n\\nAssistant:", ChatML, and lines "User: …" and "Assistant: …" in turn.
+    """
     trimmed = said.rstrip()
     if trimmed.endswith("\n\nAssistant:") and "\n\nHuman:" in led(trimmed):
         return transcript(led(trimmed).removesuffix("\n\nAssistant:"))
-    return (Message(Role.USER, said),)
+    turns = _in_chatml(said) or _in_lines(said)
+    return turns if turns and turns[-1].role is Role.USER else (Message(Role.USER, said),)
+
+
+def turns_of(said: str) -> Messages | None:
+    """The turns of a transcript, whoever speaks last; None where it is none."""
+    if is_transcript(said):
+        return tuple(turn for turn in transcript(said) if turn.content)
+    return _in_chatml(said) or _in_lines(said)
+
+
+def _in_chatml(said: str) -> Messages | None:
+    """The turns of "<|im_start|>user\\n…<|im_end|>", without one that is still to come."""
+    if not said.lstrip().startswith("<|im_start|>"):
+        return None
+    turns = _CHATML.findall(said)
+    if _CHATML.sub("", said).strip() or any(role not in ROLES for role, _ in turns):
+        return None
+    return tuple(Message(ROLES[role], text.strip()) for role, text in turns if text.strip())
+
+
+def _in_lines(said: str) -> Messages | None:
+    """The turns of "User: …\\nAssistant: …", without one that is still to come.
+
+    A user begins, and the two take turns: another text may quote a talk.
+    """
+    said = said.lstrip()
+    start = _LABEL.match(said)
+    if not start or not start[1]:
+        return None
+    labels = list(_LABEL.finditer(said))
+    if len(labels) < 2 or any(bool(label[1]) is bool(number % 2) for number, label in enumerate(labels)):
+        return None
+    ends = [*(label.start() for label in labels[1:]), len(said)]
+    texts = [said[label.end() : end].strip() for label, end in zip(labels, ends, strict=True)]
+    if not all(texts[:-1]) or (not texts[-1] and labels[-1][1]):
+        return None
+    roles = (Role.USER if label[1] else Role.ASSISTANT for label in labels)
+    return tuple(Message(role, text) for role, text in zip(roles, texts, strict=True) if text)
 
 
 def led(said: str) -> str:
@@ -172,6 +235,8 @@ def system(record: dict[str, Any]) -> Messages:
 
 def tags(record: dict[str, Any]) -> dict[str, str]:
     """What audits and splits go by. `split` is kept only where it says train or held out: ours is by hash."""
+    if _TAGGED.isdisjoint(record):
+        return {}
     given = record.get("tags")
     if isinstance(given, str):  # a table has no records in records
         given = _record_in(given)
@@ -186,9 +251,17 @@ def tags(record: dict[str, Any]) -> dict[str, str]:
 def with_split(given: dict[str, str], side: Any) -> dict[str, str]:
     """The tags, with `split` where the data set names a side."""
     kept = {name: value for name, value in given.items() if name != "split"}
-    if side == Split.TRAIN or side in _HELDOUT:
-        kept["split"] = str(Split.TRAIN if side == Split.TRAIN else Split.HELDOUT)
-    return kept
+    named = side_of(side) if isinstance(side, str) else None
+    return {**kept, "split": str(named)} if named else kept
+
+
+def side_of(name: str) -> Split | None:
+    """The side that a part of a data set is on by its name: `valid2`, `test_prefs`, `askculinary_train`."""
+    words = [word for word in re.split(r"[\W_]+|(?<=[a-z])(?=\d)", name.lower().replace("held_out", "heldout")) if word]
+    ends = {*words[:1], *[word for word in words if not word.isdecimal()][-1:]}
+    if ends & _HELDOUT:
+        return Split.HELDOUT if not ends & _TRAIN else None
+    return Split.TRAIN if ends & _TRAIN else None
 
 
 def _record_in(given: str) -> Any:
@@ -225,11 +298,11 @@ def moment(value: Any) -> datetime | None:
         when: datetime | None
         if isinstance(value, datetime):
             when = value
-        elif isinstance(value, str) and not value.strip().isdecimal():
+        elif isinstance(value, str) and (number(value) is None or _DAY.fullmatch(value.strip())):
             when = datetime.fromisoformat(value.strip())
         else:
             since = number(value)
-            when = datetime.fromtimestamp(since / (1000 if since > 1e11 else 1), UTC) if since else None
+            when = datetime.fromtimestamp(since / _part_of_second(since), UTC) if since else None
         if when is None:
             return None
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
@@ -237,9 +310,22 @@ def moment(value: Any) -> datetime | None:
         return None
 
 
+def _part_of_second(since: float) -> int:
+    """How many of the units that a time is counted in make a second: 1, or those of milli- or microseconds."""
+    return 1 if since <= 1e11 else 1_000 if since <= 1e14 else 1_000_000
+
+
 def names(record: dict[str, Any], most: int = 12) -> str:
     """For a sentence, which is one line: a table's heading may hold a whole conversation."""
     return ", ".join(f'"{" ".join(str(name).split())[:100]}"' for name in list(record)[:most]) or "nothing"
+
+
+def by_map(**columns: str) -> str:
+    """How to say which column is what, in words for whoever imports: columns that `--map` cannot name go in a file."""
+    if any(re.search("[,=]", column) for column in columns.values()):
+        lines = "; ".join(f"{name} = {json.dumps(column, ensure_ascii=False)}" for name, column in columns.items())
+        return f"--map FILE.toml with the lines {lines}"
+    return f"--map {shlex.quote(','.join(f'{name}={column}' for name, column in columns.items()))}"
 
 
 def kind(value: Any) -> str:

@@ -9,11 +9,13 @@ by blank lines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from plaudit.feedback.exchange.formats import beside
 from plaudit.feedback.exchange.formats import fields as reading
 from plaudit.feedback.exchange.formats.comparison import (
     Comparison,
@@ -23,13 +25,24 @@ from plaudit.feedback.exchange.formats.comparison import (
     Vote,
 )
 from plaudit.feedback.exchange.formats.conversations import by_turn, join_conversation, up_to
-from plaudit.feedback.exchange.formats.options import Choice, are_numbered, best_of, by_mean_rating, choice, is_number
+from plaudit.feedback.exchange.formats.options import (
+    Choice,
+    are_numbered,
+    best_of,
+    by_mean_rating,
+    choice,
+    is_number,
+    strength_of,
+)
 from plaudit.feedback.exchange.formats.paths import as_list, find, first
 from plaudit.types import DEFAULT_QUESTION, Message, Role
 
+_ROWS = re.compile(r"^rows\.(\*|\d+)\.")
 TIE, BOTH_BAD, SKIP = "tie", "both bad", "skip"  # what a value in `choices` may mean, beside the place of an answer
 GOOD, BAD = "good", "bad"  # and what it may mean of a single answer
 STRONGEST = 4
+NO_STRENGTH = 0  # a number that is none from 1 to 4
+_DECIMAL = re.compile(r"[+-]?\d+\.0+")  # a whole number of a table that has empty cells beside it
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ class ColumnMap:
     split: str = ""
     question: str = DEFAULT_QUESTION
     ask: tuple[Mapping[str, Any], ...] = ()  # further questions about the same answers, as what differs
+    known: bool = False  # a form of ours: what may stand beside a question and a choice in any is read, too (`beside`)
 
     def __post_init__(self) -> None:
         ways = [name for name in ("rank", "score", "choice", "signed", "good") if getattr(self, name)]
@@ -87,11 +101,22 @@ class ColumnMap:
             raise ValueError("answers need one of rank, score, choice, signed or good, or ratings")
         if self.scale is not None and not self.scale[0] < self.scale[1]:
             raise ValueError("scale is the lowest and the highest rating")
+        object.__setattr__(self, "choices", {_key(value): meaning for value, meaning in self.choices.items()})
 
     @cached_property
     def asked(self) -> tuple[ColumnMap, ...]:
         """One mapping for each question."""
         return (replace(self, ask=()), *(replace(self, ask=(), **differs) for differs in self.ask))
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns that are read, by the names that they have in a record (of `votes`, in a vote's)."""
+        values = [getattr(self, each.name) for each in fields(self) if each.name not in ("needs", "only", "ask")]
+        paths = [path for value in values for path in (value if isinstance(value, tuple) else [value])]
+        paths += [path for of_each in self.ratings.values() for path in of_each]
+        paths += [path for differs in self.ask for path in differs.values() if isinstance(path, str)]
+        texts = (path for path in paths if isinstance(path, str))
+        return frozenset(_ROWS.sub("", path).partition(".")[0] for path in texts)
 
     def recognises(self, record: Any) -> bool:
         return isinstance(record, dict) and all(
@@ -103,7 +128,7 @@ class ColumnMap:
         found: list[Comparison | UnusableError] = []
         for mapping in self.asked:
             try:
-                found.append(mapping.comparison(record).check())
+                found.append(mapping.comparison(record).up_to_nine().check())
             except UnusableError as reason:
                 reason.votes = max(reason.votes, self._votes_in(record))
                 found.append(reason)
@@ -122,7 +147,11 @@ class ColumnMap:
             values = [up_to(value, reading.number(first(record, self.turn))) for value in values]
         turns = by_turn(first(record, self.prompt[0]) if self.prompt else None, values)
         prompt = () if turns else self._prompt(record)
-        messages, answers = join_conversation(self._lead(record), prompt, turns or values)
+        messages, answers = join_conversation(prompt, turns or values)
+        messages = self._with_lead(record, messages)
+        about = first(record, "rows.0") if self.together and "rows" in record else record
+        if self.known:
+            messages = beside.add_around(about, messages, self.columns)
         votes, lost = [], []
         for said in self._said(record):
             try:
@@ -130,7 +159,10 @@ class ColumnMap:
             except UnusableError as reason:
                 lost.append(str(reason))
         tags = {name: value for name, path in self.tags.items() if (value := _words(first(record, path)))}
-        tags = reading.with_split(tags, str(first(record, self.split)).lower() if self.split else None)
+        if self.known:
+            tags = reading.tags(about) | tags
+        if self.split and "split" not in tags:
+            tags = reading.with_split(tags, first(record, self.split))
         return Comparison(messages, answers, tuple(votes), tags, self.question, tuple(lost))
 
     def _each(self, record: Any, paths: tuple[str, ...], what: str) -> list[Any]:
@@ -143,20 +175,28 @@ class ColumnMap:
             values += found
         return values
 
-    def _lead(self, record: dict[str, Any]) -> Messages:
+    def _with_lead(self, record: dict[str, Any], messages: Messages) -> Messages:
+        """The conversation behind the system message that is mapped, unless it begins with one."""
         texts = [value for path in self.system if isinstance(value := first(record, path), str) and value.strip()]
-        return (Message(Role.SYSTEM, "\n\n".join(texts)),) if texts else ()
+        if not texts or (messages and messages[0].role is Role.SYSTEM):
+            return messages
+        return (Message(Role.SYSTEM, "\n\n".join(texts)), *messages)
 
     def _prompt(self, record: dict[str, Any]) -> Messages:
         values = [value for path in self.prompt if (value := _text_or_value(record, path)) is not None]
-        if len(self.prompt) > 1 and all(isinstance(value, str) for value in values):
-            text = "\n\n".join(value.strip() for value in values if value.strip())
-            return reading.spoken(text) if text else ()
+        if len(self.prompt) == 1:
+            return reading.asked(values[0], self.prompt[0]) if values else ()
+        texts: list[str] = []  # that follow each other, and so are one
         turns: list[Message] = []
-        for value in values:
-            if isinstance(value, str) and not value.strip() and len(values) > 1:
+        for value in (*values, None):
+            before = beside.turns_in(value) if isinstance(value, (list, dict)) else None
+            if isinstance(value, str) and (inside := reading.opened(value)) is value:
+                texts += [value.strip()] if value.strip() else []
                 continue
-            turns += reading.asked(value, self.prompt[0])
+            turns += reading.spoken("\n\n".join(texts)) if texts else ()
+            texts = []
+            if value is not None:
+                turns += before or reading.asked(inside if isinstance(value, str) else value, self.prompt[0])
         return tuple(turns)
 
     def _said(self, record: dict[str, Any]) -> Iterator[Any]:
@@ -182,27 +222,51 @@ class ColumnMap:
     def _vote(self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int) -> Vote:
         ratings = self._ratings(said, answers)
         chose = self._choice(said, record, chosen, answers, ratings)
-        strength = _whole(first(said, self.strength)) if self.strength else chose.strength
-        if self.strength and self.middle is not None:
-            number = reading.number(first(said, self.strength))
-            strength = None if number is None else round(abs(number - self.middle))
         annotator = " ".join(words for path in self.annotator if (words := _words(first(said, path))))
+        reason = "\n\n".join(dict.fromkeys(words for path in self.reason for words in _texts(find(said, path))))
+        about = first(said, "rows.0") if self.together and said is record and "rows" in record else said
+        if self.known and not self.annotator:
+            annotator = self._named_beside(about)
+        if self.known and not self.reason:
+            reason = beside.reason_in(about, self.columns)
         by_model = self.by_model or annotator in self.models
-        keeps = answers == 2 and chose.tiers and len(chose.tiers) == 2 and strength and 1 <= strength <= STRONGEST
+        keeps = answers == 2 and chose.tiers and len(chose.tiers) == 2
         return Vote(
             chose.tiers,
             annotator=annotator,
             simulated=by_model or record.get("simulated") in (True, "true", "True"),
             shown=tuple(range(answers)) if self.shown and not by_model else (),  # a model is asked in both orders
-            strength=strength if keeps else None,
+            strength=self._strength(said, chose) if keeps else None,
             ratings=ratings,
             flags=self._flags(said, answers),
             all_bad=chose.all_bad,
-            reason="\n\n".join(words for path in self.reason for words in _texts(find(said, path))),
+            reason=reason,
             better_answer=_words(first(said, self.better_answer)) if self.better_answer else "",
             seconds=reading.seconds(first(said, self.seconds)) if self.seconds else None,
             at=next((when for path in self.at if (when := reading.moment(first(said, path)))), None),
         )
+
+    def _named_beside(self, said: dict[str, Any]) -> str:
+        annotator = beside.annotator_in(said, self.columns)
+        if annotator and self.by_model:
+            raise MalformedError(
+                f"it names who judged ({_quoted(annotator)}), but a model judges {self.description}: say by --map "
+                "which column is which"
+            )
+        return annotator
+
+    def _strength(self, said: dict[str, Any], chose: Choice) -> int | None:
+        """How much better the better one is. Whoever reads the whole file decides about numbers that are not ours."""
+        path = self.strength or (beside.STRENGTH if self.known and beside.STRENGTH not in self.columns else "")
+        value = first(said, path) if path else None
+        if value is None:
+            return chose.strength
+        number = reading.number(value)
+        if number is None:
+            return strength_of(value) if isinstance(value, str) else None
+        if self.strength and self.middle is not None:
+            return round(abs(number - self.middle)) or None
+        return int(number) if number.is_integer() else NO_STRENGTH
 
     def _choice(
         self, said: dict[str, Any], record: dict[str, Any], chosen: int, answers: int, ratings: Mapping[int, Any]
@@ -214,7 +278,7 @@ class ColumnMap:
         if self.signed:
             return self._by_sign(first(said, self.signed), answers)
         if self.choice:
-            return self._chosen_value(first(said, self.choice), record, answers)
+            return self._chosen_value(self._whole_as_text(first(said, self.choice), record), record, answers)
         paths = self.rank or self.score
         if not paths:
             order = by_mean_rating(ratings, answers)
@@ -224,6 +288,11 @@ class ColumnMap:
                 raise UnusableError("its answers are not all rated for what makes one better, and not compared")
             return Choice(order)
         return self._by_numbers(said, paths, answers)
+
+    def _whole_as_text(self, value: Any, record: dict[str, Any]) -> Any:
+        """A table's "1.0" as "1", unless an answer reads so."""
+        is_decimal = isinstance(value, str) and _DECIMAL.fullmatch(value.strip())
+        return _key(value) if is_decimal and value not in self._each(record, self.answers, "") else value
 
     def _pair(self, said: dict[str, Any], chosen: int, answers: int) -> Choice:
         scores = [reading.number(value) for value in self._each(said, self.score, "")]
@@ -284,21 +353,28 @@ class ColumnMap:
     def _ratings(self, said: dict[str, Any], answers: int) -> dict[int, dict[str, int]]:
         rated: dict[int, dict[str, int]] = {}
         for attribute, paths in self.ratings.items():
-            values = self._each(said, paths, "")
-            for place, value in enumerate(values if len(values) == answers else []):
+            for place, value in enumerate(self._by_place(said, paths, answers)):
                 number = reading.number(value)
                 if number is not None and (whole := scaled(number, self.scale)) is not None:
                     rated.setdefault(place, {})[attribute] = whole
         return rated
 
     def _flags(self, said: dict[str, Any], answers: int) -> dict[int, tuple[str, ...]]:
-        values = self._each(said, self.flags, "")
         flagged: dict[int, tuple[str, ...]] = {}
-        for place, value in enumerate(values if len(values) == answers else []):
-            named = [str(name) for name, on in value.items() if on is True] if isinstance(value, dict) else value
-            if isinstance(named, list) and named:
-                flagged[place] = tuple(str(name) for name in named)
+        for place, value in enumerate(self._by_place(said, self.flags, answers)):
+            told = reading.parsed(value) if isinstance(value, str) else value
+            if isinstance(told, dict):
+                told = [name for name, on in told.items() if _key(on) in ("true", "1")]
+            if isinstance(told, list) and told:
+                flagged[place] = tuple(str(name) for name in told)
         return flagged
+
+    def _by_place(self, said: dict[str, Any], paths: tuple[str, ...], answers: int) -> list[Any]:
+        """A value for each answer, None where its own column lacks one; nothing where it is not told whose they are."""
+        if len(paths) == answers and not any("*" in path for path in paths):
+            return [first(said, path) for path in paths]
+        values = self._each(said, paths, "")
+        return values if len(values) == answers else []
 
 
 def _is_empty_list(record: Any, path: str) -> bool:
@@ -334,18 +410,20 @@ def _meant(meaning: str, answers: int) -> Choice:
     return Choice() if meaning == SKIP else Choice((tuple(range(answers)),), meaning == BOTH_BAD)
 
 
+_GOOD = ("true", "1", "+1", "yes", "y", "good", "up", "👍", "thumbs up", "thumb up", "thumbsup", "upvote", "upvoted",
+         "like", "liked", "positive", "desirable", "acceptable", "accept", "accepted", "chosen")  # fmt: skip
+_BAD = ("false", "0", "-1", "no", "n", "bad", "down", "👎", "thumbs down", "thumb down", "thumbsdown", "downvote",
+        "downvoted", "dislike", "disliked", "negative", "undesirable", "unacceptable", "reject", "rejected",
+        )  # fmt: skip
+_MEANINGS = {**dict.fromkeys(_GOOD, GOOD), **dict.fromkeys(_BAD, BAD)}
+
+
 def _goodness(value: Any, path: str, meanings: Mapping[str, Any]) -> Choice:
-    words = {"true": GOOD, "1": GOOD, "yes": GOOD, "good": GOOD, "up": GOOD, "👍": GOOD,
-             "false": BAD, "0": BAD, "no": BAD, "bad": BAD, "down": BAD, "👎": BAD}  # fmt: skip
-    meaning = meanings.get(_key(value)) if meanings else words.get(_key(value).lower())
+    said = _key(value)
+    meaning = meanings.get(said) if meanings else _MEANINGS.get(" ".join(re.split(r"[\s_]+|(?<=\w)-", said.lower())))
     if meaning not in (GOOD, BAD, SKIP):
         raise UnusableError(f'{_quoted(value)} in "{path}" is neither good nor bad')
     return Choice() if meaning == SKIP else Choice(((0,),), meaning == BAD)
-
-
-def _whole(value: Any) -> int | None:
-    number = reading.number(value)
-    return int(number) if number is not None and number.is_integer() else None
 
 
 def _key(value: Any) -> str:
@@ -353,7 +431,10 @@ def _key(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    text = str(value).strip()
+    if text in ("True", "False"):
+        return text.lower()
+    return text.partition(".")[0] if _DECIMAL.fullmatch(text) else text
 
 
 def _quoted(value: Any) -> str:

@@ -215,7 +215,8 @@ def _same_place(one: str, other: str) -> bool:
 
 def strength_of(words: str) -> int | None:
     """How strongly a few words say that something is better: 1 (barely) to 4 (far); None where they do not say."""
-    found = [level for level, known in _STRENGTHS.items() if re.search(rf"\b({known})\b", words.lower())]
+    said = words.lower().replace("_", " ")
+    found = [level for level, known in _STRENGTHS.items() if re.search(rf"\b({known})\b", said)]
     return found[0] if len(found) == 1 else None
 
 

@@ -1,13 +1,13 @@
 """Prompts, perhaps with a good answer: a text; `prompt` (text, messages or the root of an OpenAssistant tree),
-`messages` or ShareGPT's `conversations`, `question`, `inputs` or `text`, or Alpaca's `instruction` with its `input` and
-Dolly's with its `context`; the answer is called as in `_ANSWERS` and `_TEXTS`, a system message as in `fields.SYSTEMS`.
+`messages` or ShareGPT's `conversations`, `question`, `inputs` or `text`, or Alpaca's `instruction` with its `input`;
+the answer is called as in `_ANSWERS` and `_TEXTS`, what may stand beside the prompt as in `beside`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from plaudit.feedback.exchange.formats import fields
+from plaudit.feedback.exchange.formats import beside, fields
 from plaudit.feedback.exchange.formats.comparison import (
     MOST_CHARACTERS,
     Asked,
@@ -54,15 +54,15 @@ def _conversation(record: dict[str, Any]) -> tuple[Messages, str]:
         messages = fields.messages(record[spoken], spoken)
         if messages[-1].role is Role.ASSISTANT:
             messages, reference = messages[:-1], messages[-1].content
-        return (*fields.system(record), *messages), reference
+        return beside.add_around(record, messages, (spoken,)), reference
     if record.get("prompt") is not None:
-        return (*fields.system(record), *fields.prompt(record)), reference
+        return beside.add_around(record, fields.prompt(record), ("prompt",)), reference
     if record.get("instruction") is not None:
         return _instruction(record, reference)
     asked = next((name for name in _QUESTIONS if record.get(name) is not None), None)
     if asked is None:
         raise MalformedError(f'no "prompt", "messages", "text" or "instruction", only {fields.names(record)}')
-    return (*fields.system(record), Message(Role.USER, fields.text(record, asked))), reference
+    return beside.add_around(record, (Message(Role.USER, fields.text(record, asked)),), (asked,)), reference
 
 
 def _instruction(record: dict[str, Any], reference: str) -> tuple[Messages, str]:
@@ -72,7 +72,7 @@ def _instruction(record: dict[str, Any], reference: str) -> tuple[Messages, str]
     """
     instances = record.get("instances")
     example = instances[0] if isinstance(instances, list) and instances and isinstance(instances[0], dict) else record
-    passage = record.get("context") if isinstance(record.get("context"), str) else ""
-    parts = [passage or "", fields.text(record, "instruction"), str(example.get("input") or "")]
+    parts = [fields.text(record, "instruction"), str(example.get("input") or "")]
     question = "\n\n".join(part for part in parts if part.strip())
-    return (*fields.system(record), Message(Role.USER, question)), reference or str(example.get("output") or "")
+    asked = (Message(Role.USER, question),)
+    return beside.add_around(record, asked), reference or str(example.get("output") or "")

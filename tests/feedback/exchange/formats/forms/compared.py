@@ -136,7 +136,7 @@ FORMS: dict[str, Form] = {
             "score_ratio": 2.7,
         },
         (Vote(SECOND),),
-        tags={"topic": "askacademia_train"},
+        tags={"topic": "askacademia_train", "split": "train"},
     ),
     "stack-exchange": Form(
         {
@@ -175,9 +175,9 @@ FORMS: dict[str, Form] = {
             "split": "valid1",
             "extra": {"confidence": 8},
         },
-        (Vote(SECOND, "HNzkrs9geGu1YMMfZ5Qvdt0ZaCthfB", strength=3),),
+        (Vote(SECOND, "HNzkrs9geGu1YMMfZ5Qvdt0ZaCthfB", strength=3, reason="ok"),),
         messages=(Message(Role.USER, TLDR),),
-        tags={"topic": "math"},
+        tags={"topic": "math", "split": "heldout"},
     ),
     "openai-preference": Form(
         {
@@ -196,6 +196,7 @@ FORMS: dict[str, Form] = {
         (Vote(FIRST),),
     ),
     "argilla-chatml": Form({"instruction": Q, "chosen_response": A, "rejected_response": B}, (Vote(FIRST),)),
+    "argilla-chatml-prompt": Form({"prompt": Q, "chosen_response": A, "rejected_response": B}, (Vote(FIRST),)),
     "orca-accepted": Form(
         {"system": "You are terse.", "question": Q, "accepted": A, "rejected": B},
         (Vote(FIRST),),
