@@ -63,7 +63,7 @@ def test_no_prompt_is_made_up_beside_a_text_that_may_be_it(column: str) -> None:
     [
         ("frage", "--map prompt=frage,chosen=chosen,rejected=rejected"),
         ("die frage", "--map 'prompt=die frage,chosen=chosen,rejected=rejected'"),
-        ("frage, lang", '--map FILE.toml with the lines prompt = "frage, lang"; chosen = "chosen"; rejected'),
+        ("frage, lang", '--map FILE.toml with the lines prompt = ["frage, lang"]; chosen = ["chosen"]; rejected'),
     ],
 )
 def test_the_hint_for_a_column_works(store: FeedbackStore, tmp_path: Path, column: str, told: str) -> None:
@@ -252,8 +252,8 @@ WEBGPT = {"question": {"full_text": "Why?", "dataset": "d"}, "answer_0": "A", "a
             "nearest",
         ),
         (
-            {"instruction": "Why?", "input": "", "output": ["A", "B"]},
-            'If the first of the two in "output" is the better, say so: --map prompt=instruction,chosen=output.0,',
+            {"instruction": "Why?", "input": "Tea", "output": ["A", "B"]},
+            "is the better, say so: --map prompt=instruction,prompt=input,chosen=output",
             "KTO",
         ),
         (

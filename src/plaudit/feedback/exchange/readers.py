@@ -270,9 +270,10 @@ def _not_csv(error: csv.Error | UnicodeError) -> str:
 
 def _refuse_twins(where: str, columns: Sequence[str]) -> None:
     """UsageError where two columns have one name: only one of them would be read."""
-    twins = [name for name, times in Counter(columns).items() if name and times > 1]
+    named = Counter(name for name in columns if name.lower() not in ("", "null", "none", "nan"))  # what a cell lacks
+    twins = [name for name, times in named.items() if times > 1]
     if twins:
-        raise malformed_error(where, f'{Counter(columns)[twins[0]]} columns are called "{twins[0]}": rename them')
+        raise malformed_error(where, f'{named[twins[0]]} columns are called "{twins[0]}": rename them')
 
 
 def _table(name: str, text: io.TextIOWrapper) -> tuple[csv.DictReader[str], _Lines]:

@@ -168,7 +168,7 @@ def _stranger(record: Any) -> str:
     both = next((name for name, value in record.items() if _are_two(value)), None)
     if both is not None:
         asked = [name for name in ("instruction", "prompt", "question", "input") if record.get(name)]
-        told = by_map(**{"prompt": asked[0] if asked else "…", "chosen": f"{both}.0", "rejected": f"{both}.1"})
+        told = by_map(prompt=asked or ["…"], chosen=[f"{both}.0"], rejected=[f"{both}.1"])
         prompts += f' If the first of the two in "{both}" is the better, say so: {told}.'
     return (
         f"not a preference in any format that we know, only {names(record)}{near}.{prompts} Say which column is which "

@@ -152,6 +152,18 @@ def test_other_names_for_who_chose_and_for_why() -> None:
     assert read(pair | {"annotator": None, "reason": float("nan")}).votes == (Vote(FIRST),)
 
 
+@pytest.mark.parametrize("judge", ["gpt-4", "gpt-4-1106-preview", "claude-3-opus", "Llama-3.1-70B"])
+def test_a_judge_that_is_a_model_by_its_name_is_no_person(judge: str) -> None:
+    for name in ("trl", "hh"):
+        assert read(OTHERS[name] | {"judge": judge}, name).votes == (Vote(FIRST, judge, simulated=True),)
+        assert not read(OTHERS[name] | {"judge": "claude"}, name).votes[0].simulated
+
+
+@pytest.mark.parametrize("value", ["https://example.org/a", "notes/a.pdf", "0b0d1f9e-77aa", "17"])
+def test_a_reference_to_a_passage_is_no_passage(value: str) -> None:
+    assert read({"prompt": "Why?", "document": value, **PAIR}).messages == (Message(Role.USER, "Why?"),)
+
+
 def test_somebody_who_judged_where_a_model_does_is_asked_about() -> None:
     record = rated.FORMS["ultrafeedback-binarized"].record
     with pytest.raises(MalformedError, match=r"it names who judged .*jo.*, but a model judges UltraFeedback"):

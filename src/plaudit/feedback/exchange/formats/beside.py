@@ -7,6 +7,7 @@ and how much better the better answer is. One list of names serves all forms, so
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ REASONS = ("reason", "reasons", "rationale", "explanation", "justification", "co
 STRENGTH = "strength"
 AROUND = frozenset((*fields.SYSTEMS, *HISTORIES, *PASSAGES))
 _BEHIND = frozenset((*ANNOTATORS, *REASONS))
+_REFERENCE = re.compile(r"(?i)[a-z]+://\S+|[\w./\\-]+\.[a-z0-9]{2,5}|[0-9a-f-]{8,}|\d+")  # to what is elsewhere
+_MODEL = re.compile(r"(?i)(chat)?gpt[-_ .]?\d.*|(claude|gemini|llama|mi[sx]tral|qwen|deepseek|palm)[-_ .].*\d.*")
 _ASKED = {"user", "human", "question", "prompt", "instruction", "query", "input"}
 _REPLIED = {"assistant", "gpt", "bot", "model", "answer", "response", "output"}
 
@@ -100,6 +103,7 @@ def _passage(value: Any) -> str | None:
     if isinstance(value, str):
         listed = as_list(value) if value.lstrip().startswith("[") else None
         listed = listed if listed and all(isinstance(text, str) for text in listed) else [value]
+        listed = [text for text in listed if not _REFERENCE.fullmatch(text.strip())]
     if listed is None or not all(isinstance(text, str) for text in listed):
         return None
     return "\n\n".join(text.strip() if len(listed) > 1 else text for text in listed if text.strip())
@@ -172,6 +176,11 @@ def annotator_in(said: Mapping[str, Any], used: Collection[str] = ()) -> str:
         return ""
     values = (said[name] for name in ANNOTATORS if name in said and name not in used)
     return next((words for value in values if (words := _words(value))), "")
+
+
+def is_model(annotator: str) -> bool:
+    """Whether who made a choice is a model by its name, as `gpt-4` is under `judge`."""
+    return bool(_MODEL.fullmatch(annotator))
 
 
 def reason_in(said: Mapping[str, Any], used: Collection[str] = ()) -> str:

@@ -320,12 +320,12 @@ def names(record: dict[str, Any], most: int = 12) -> str:
     return ", ".join(f'"{" ".join(str(name).split())[:100]}"' for name in list(record)[:most]) or "nothing"
 
 
-def by_map(**columns: str) -> str:
-    """How to say which column is what, in words for whoever imports: columns that `--map` cannot name go in a file."""
-    if any(re.search("[,=]", column) for column in columns.values()):
-        lines = "; ".join(f"{name} = {json.dumps(column, ensure_ascii=False)}" for name, column in columns.items())
+def by_map(**columns: list[str]) -> str:
+    """How to say which columns are what, in words for whoever imports: what `--map` cannot name goes in a file."""
+    if any(re.search("[,=]", column) for named in columns.values() for column in named):
+        lines = "; ".join(f"{name} = {json.dumps(named, ensure_ascii=False)}" for name, named in columns.items())
         return f"--map FILE.toml with the lines {lines}"
-    return f"--map {shlex.quote(','.join(f'{name}={column}' for name, column in columns.items()))}"
+    return f"--map {shlex.quote(','.join(f'{name}={column}' for name, named in columns.items() for column in named))}"
 
 
 def kind(value: Any) -> str:

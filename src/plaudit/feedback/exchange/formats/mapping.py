@@ -229,7 +229,7 @@ class ColumnMap:
             annotator = self._named_beside(about)
         if self.known and not self.reason:
             reason = beside.reason_in(about, self.columns)
-        by_model = self.by_model or annotator in self.models
+        by_model = self.by_model or annotator in self.models or (self.known and beside.is_model(annotator))
         keeps = answers == 2 and chose.tiers and len(chose.tiers) == 2
         return Vote(
             chose.tiers,

@@ -125,7 +125,7 @@ def prompt_columns(record: dict[str, Any]) -> tuple[str, ...]:
     if strangers and both_texts and not fields.is_transcript(record["chosen"]):
         raise MalformedError(
             f'no column is called "prompt", and {fields.names(dict.fromkeys(strangers))} may be it: say which, as '
-            + fields.by_map(prompt=strangers[0], chosen="chosen", rejected="rejected")
+            + fields.by_map(prompt=strangers[:1], chosen=["chosen"], rejected=["rejected"])
         )
     return ()
 
@@ -190,10 +190,11 @@ def _judged(
 ) -> Comparison:
     """The answers with what stands beside the prompt and the choice."""
     number = fields.number(record.get(beside.STRENGTH)) if len(answers) == 2 else None
+    annotator = beside.annotator_in(record)
     vote = Vote(
         tiers,
-        beside.annotator_in(record),
-        is_simulated(record),
+        annotator,
+        is_simulated(record) or beside.is_model(annotator),
         strength=None if number is None else int(number) if number.is_integer() else NO_STRENGTH,
         reason=beside.reason_in(record),
     )
