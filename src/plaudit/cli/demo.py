@@ -22,7 +22,9 @@ def demo(
     preferences: Annotated[str | None, typer.Option(metavar="SOURCE", help=PREFERENCES_HELP)] = None,
     dtype: Annotated[str, typer.Option(metavar="NAME", help="auto, bf16, fp16 or fp32: what to compute in.")] = "auto",
     threads: Threads = None,
-    iterations: Annotated[int | None, typer.Option(metavar="N", help="Of reinforcement learning. Default: 32.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(metavar="N", help="Of reinforcement learning (PPO: 24). Default: 16.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Much smaller, to see that it works; proves nothing.")] = False,
 ) -> None:
     from plaudit.stages.demo import Demo
