@@ -70,6 +70,15 @@ def test_what_is_left_out_is_counted(store: FeedbackStore, tmp_path: Path) -> No
     assert store.counts()["judgements"] == 1
 
 
+def test_the_same_choice_in_other_words_is_no_contradiction(store: FeedbackStore, tmp_path: Path) -> None:
+    rows = [row(1) | {"explanation": "It is short."}, row(1) | {"explanation": "It is kind."}]
+    source = write(tmp_path / "mine.jsonl", rows)
+    told = {"the same data set says so already, in other words or with another strength": 1}
+    assert import_preferences(store, source).skipped == told
+    assert import_preferences(store, source).skipped == told, "also when it is there already"
+    assert [judgement.reason for judgement in store.judgements()] == ["It is short."]
+
+
 def test_a_malformed_line_imports_nothing(store: FeedbackStore, tmp_path: Path) -> None:
     source = write(
         tmp_path / "mine.jsonl", [row(i) for i in range(16)] + [{"prompt": "Q?", "chosen": 3, "rejected": ""}]

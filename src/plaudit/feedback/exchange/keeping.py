@@ -83,7 +83,8 @@ class Keeper:
     store: FeedbackStore
     summary: ImportSummary
     heldout_share: float
-    _said: dict[tuple[str, str], str] = field(default_factory=dict)  # (task, annotator) -> what, in this import
+    # (task, annotator) -> the order of the answers, and all that was said, in this import
+    _said: dict[tuple[str, str], tuple[tuple[frozenset[str], ...], str]] = field(default_factory=dict)
     _settled: dict[str, set[str]] = field(default_factory=dict)  # who skipped -> tasks that they are done with
 
     def keep(self, batch: Sequence[Labelled], is_history: bool = False) -> None:
@@ -165,12 +166,13 @@ class Keeper:
             key, content = (judgement.task_id, judgement.annotator_id), _content(judgement)
             before = standing.get(key)
             if key in self._said:
-                if self._said[key] == content:
+                order, said = self._said[key]
+                if said == content:
                     self.summary.duplicates += 1
                 else:
-                    self.summary.skipped["the same data set prefers the other answer elsewhere"] += 1
+                    self.summary.skipped[_why_not_again(order, judgement)] += 1
                 continue
-            self._said[key] = content
+            self._said[key] = _order(judgement), content
             if before is None and judgement.id not in known:
                 yield judgement
             elif before is None or before.withdrawn:
@@ -178,12 +180,11 @@ class Keeper:
             elif _content(judgement_from(before)) == content:
                 self.summary.duplicates += 1
             elif _is_nameless(judgement.annotator_id):
-                self.summary.skipped["the same data set prefers the other answer elsewhere"] += 1
+                self.summary.skipped[_why_not_again(_order(judgement_from(before)), judgement)] += 1
             elif judgement.id in at and at[judgement.id] < moment_of(before.created_at):
                 self.summary.skipped["its annotator said otherwise later, which is here already"] += 1
             else:
                 edit = str(uuid.uuid5(uuid.NAMESPACE_OID, f"plaudit import {judgement.id} {content} after {before.id}"))
-                self._said[key] = content
                 yield replace(judgement, id=edit, supersedes=before.id)
 
 
@@ -197,6 +198,17 @@ def _first_id(judgement: Judgement, at: Mapping[str, datetime]) -> str:
 def _is_nameless(annotator_id: str) -> bool:
     """Whether this stands for all who labelled a data set that names nobody: another choice may be somebody else's."""
     return annotator_id.startswith((f"{AnnotatorKind.DATASET}:", f"{AnnotatorKind.SIMULATED}:"))
+
+
+def _order(judgement: Judgement) -> tuple[frozenset[str], ...]:
+    return tuple(map(frozenset, judgement.ranking.tiers))
+
+
+def _why_not_again(said: tuple[frozenset[str], ...], judgement: Judgement) -> str:
+    """Why somebody who has ordered the answers so is not heard a second time."""
+    if said == _order(judgement):
+        return "the same data set says so already, in other words or with another strength"
+    return "the same data set prefers the other answer elsewhere"
 
 
 def _content(judgement: Judgement) -> str:
@@ -245,7 +257,7 @@ def _without_contradictions(
         if said_first.setdefault(judgement.id, _as_said(judgement)) == _as_said(judgement):
             yield judgement
         else:
-            summary.skipped["the same data set prefers the other answer elsewhere"] += 1
+            summary.skipped[_why_not_again(_order(said_first[judgement.id]), judgement)] += 1
 
 
 def _as_said(judgement: Judgement) -> Judgement:
