@@ -65,10 +65,11 @@ def test_a_bulk_import_lets_others_write_between_its_batches(tmp_path: Path) -> 
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bulk:
             assert bulk.stdout is not None
             assert bulk.stdout.readline() == "go\n"
-            waits = []
+            waits, first = [], time.monotonic()
             while bulk.poll() is None:
                 began = time.monotonic()
                 store.act("ana", "look", "x", {})
                 waits.append(time.monotonic() - began)
+            took = time.monotonic() - first
     assert len(waits) > 5
-    assert max(waits) < 0.3
+    assert max(waits) < took / 2, "else it is all batches that are waited for; how long, `bench import-scale` measures"
