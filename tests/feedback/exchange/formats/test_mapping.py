@@ -177,3 +177,9 @@ def test_a_column_of_winners_that_is_called_a_rank_is_told_its_name() -> None:
     with pytest.raises(MalformedError, match=r'1 of 2 numbers in "best", .*choice=best$'):
         read(record, "prompt=q,answers=left,answers=right,rank=best")
     assert read(record, "prompt=q,answers=left,answers=right,choice=best").votes == (Vote(FIRST),)
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "])
+def test_a_row_that_nobody_judged_is_told_so(empty: str | None) -> None:
+    found = read({"q": "Q?", "a": "x", "b": "y", "s": empty}, "prompt=q,answers=a,answers=b,signed=s,middle=3")
+    assert (found.votes, found.lost) == ((), ('nothing is said in "s"',))

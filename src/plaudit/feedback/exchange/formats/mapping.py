@@ -316,6 +316,8 @@ class ColumnMap:
     def _by_sign(self, value: Any, answers: int) -> Choice:
         if self.choices.get(_key(value)) in (TIE, BOTH_BAD, SKIP):
             return _meant(self.choices[_key(value)], answers)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise UnusableError(f'nothing is said in "{self.signed}"')
         number = reading.number(value)
         if number is None:
             raise UnusableError(f'{_quoted(value)} in "{self.signed}" is no number')
