@@ -25,6 +25,7 @@ MENDED = {
     "import/mapping-whose-middle-is-none": "--map: middle must be a number, not nan",
     "import/parquet-histogram-of-another-size": "not Parquet that can be read",
     "import/parquet-page-that-is-none": "not Parquet that can be read",
+    "import/two-columns-of-one-name-of-several-lines": '2 columns are called "Human: A Assistant:": rename them',
     "restore/answer-whose-text-is-a-list": NO_BACKUP,
     "restore/event-that-is-a-list": NO_BACKUP,
     "restore/event-whose-kind-is-a-list": NO_BACKUP,

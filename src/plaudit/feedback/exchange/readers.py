@@ -56,8 +56,8 @@ class Part(str):
 
 
 def malformed_error(where: str, what: str) -> UsageError:
-    """The error for a record that is not what its file promises."""
-    return UsageError(f"{where}: {what}. Nothing was imported.")
+    """The error for a record that is not what its file promises: one line, though a column's name may have several."""
+    return UsageError(f"{where}: {' '.join(what.split())}. Nothing was imported.")
 
 
 def largest_unpacked(size: int) -> int:

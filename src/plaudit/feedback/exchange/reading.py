@@ -219,7 +219,7 @@ def decide(reading: Reading) -> None:
     try:
         reading.ballot.decide()
     except UnusableError as reason:
-        raise UsageError(f"{reading.source}: {reason}. Nothing was imported.") from reason
+        raise malformed_error(reading.source, str(reason)) from reason
 
 
 def survey(reading: Reading) -> None:
