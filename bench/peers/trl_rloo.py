@@ -9,26 +9,19 @@ from __future__ import annotations
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from trl_turns import ALGORITHMS, TakingTurns
 from turns import Turns, copies, distance
 
-ALGORITHMS = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}
 turns = Turns()
 
 
-class TakingTurns(TrainerCallback):
-    """Each optimisation step, with the drawing of what it learns from, is a turn."""
+class Learning(TakingTurns):
+    """Tells of each turn how far the weights have moved."""
 
     def on_train_begin(self, args, state, control, model, **_):
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.before = copies(self.trained)
-
-    def on_step_begin(self, *_, **__):
-        turns.begin()
-
-    def on_step_end(self, *_, **__):
-        turns.stop()
 
     def on_log(self, args, state, control, logs, **_):
         if "loss" in logs:
@@ -60,7 +53,7 @@ def main() -> None:
     trainer = trainer_class(
         model=AutoModelForCausalLM.from_pretrained(job["model"], dtype=dtype), reward_funcs=reward, args=config,
         train_dataset=Dataset.from_list(asked * job["turns"]), processing_class=tokenizer,
-        reward_processing_classes=tokenizer, callbacks=[TakingTurns()],
+        reward_processing_classes=tokenizer, callbacks=[Learning(turns)],
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
     )  # fmt: skip
     trainer.train()

@@ -5,26 +5,20 @@ from __future__ import annotations
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl_turns import ALGORITHMS, TakingTurns
 from turns import Turns
 from wins import Wins
 
-ALGORITHMS = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}
 turns = Turns()
 
 
-class TakingTurns(TrainerCallback):
-    """Each optimisation step, with the drawing of what it learns from, is a turn."""
+class Winning(TakingTurns):
+    """Tells of each turn which comparisons were won."""
 
     def __init__(self, wins: Wins) -> None:
-        self.wins, self.kl_nats = wins, 0.0
-
-    def on_step_begin(self, *_, **__):
-        turns.begin()
-
-    def on_step_end(self, *_, **__):
-        turns.stop()
+        super().__init__(turns)
+        self.wins = wins
 
     def on_log(self, args, state, control, logs, **_):
         if "loss" in logs:
@@ -61,7 +55,7 @@ def main() -> None:
     )  # fmt: skip
     trainer = trainer_class(
         model=model, reward_funcs=by_utility, args=config, train_dataset=Dataset.from_list(asked),
-        processing_class=tokenizer, callbacks=[TakingTurns(wins)],
+        processing_class=tokenizer, callbacks=[Winning(wins)],
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
     )  # fmt: skip
     trainer.train()

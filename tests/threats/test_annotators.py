@@ -15,7 +15,7 @@ import pytest
 from plaudit.feedback.labelling import leases, queue
 from plaudit.feedback.labelling.settings import MOST_NAMES, ProjectSettings
 from plaudit.feedback.quality.choices import read_choices
-from plaudit.types import Annotator, Judgement, Ranking
+from plaudit.types import Annotator, Assignment, Judgement, Ranking
 from plaudit.web import rendering
 from plaudit.web.api import MOST_VERSIONS
 from plaudit.web.site import Site
@@ -149,7 +149,8 @@ def test_a_project_has_no_more_attributes_than_fit_on_a_page() -> None:
         ProjectSettings(attributes=tuple(str(n) for n in range(MOST_NAMES + 1)))
 
 
-def test_a_browser_that_is_left_open_holds_a_task_no_longer_than_a_day_of_work(site: Site) -> None:
+def begin_task(site: Site) -> tuple[datetime, dict[str, datetime], Assignment]:
+    """Ann takes the only task: when, the clock that the store goes by, and her assignment."""
     add_tasks(site, 1)
     site.store.add_annotators([Annotator("ann"), Annotator("ben")])
     begun = datetime.now(UTC)
@@ -157,6 +158,11 @@ def test_a_browser_that_is_left_open_holds_a_task_no_longer_than_a_day_of_work(s
     site.store._now = lambda: clock["now"]  # type: ignore[method-assign]
     mine = site.store.next_assignment("ann")
     assert mine is not None
+    return begun, clock, mine
+
+
+def test_a_browser_that_is_left_open_holds_a_task_no_longer_than_a_day_of_work(site: Site) -> None:
+    begun, clock, mine = begin_task(site)
     while clock["now"] < begun + timedelta(hours=9):
         clock["now"] += timedelta(minutes=5)
         until = site.store.heartbeat(mine.id, "ann")
@@ -183,19 +189,15 @@ def test_what_others_have_seen_is_shown_no_sooner(site: Site, join: Any, monkeyp
 
 def test_a_browser_that_lets_its_task_go_now_and_then_holds_it_no_longer(site: Site) -> None:
     """With several tasks open, whoever takes each up again just before 8 hours would hold all of them for good."""
-    add_tasks(site, 1)
-    site.store.add_annotators([Annotator("ann"), Annotator("ben")])
-    begun = datetime.now(UTC)
-    clock = {"now": begun}
-    site.store._now = lambda: clock["now"]  # type: ignore[method-assign]
-    mine = site.store.next_assignment("ann")
-    assert mine is not None
+    begun, clock, mine = begin_task(site)
     held = 0
     for _ in range(30):
         clock["now"] += timedelta(minutes=50)  # longer than a lease lasts, so that each beat takes it up again
         with site.store.writing() as connection:
             leases.expire(connection, clock["now"])
-        held += site.store.heartbeat(mine.id, "ann") > clock["now"]
+        until = site.store.heartbeat(mine.id, "ann")
+        held += until > clock["now"]
+        assert until <= begun + leases.LONGEST
     assert held == leases.LONGEST // timedelta(minutes=50)
     assert site.store.next_assignment("ben") is not None
     assert site.store.verify() == []

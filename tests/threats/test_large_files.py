@@ -25,7 +25,7 @@ from plaudit.feedback.exchange.imports import import_preferences, show_records
 from plaudit.feedback.store import FeedbackStore
 from plaudit.workspace import Workspace
 from tests.threats.files import Rows, bring
-from tests.threats.memory import assert_refused_in_little_memory, measurable
+from tests.threats.memory import MOST_MEMORY, assert_refused_in_little_memory, measurable
 
 HEAD = {"jsonl": b'{"prompt": "', "json": b'[{"prompt": "', "csv": b'prompt,chosen,rejected\n"', "parquet": b""}
 TAIL = {
@@ -166,24 +166,6 @@ def write_heading(path: Path) -> None:
 
 
 @measurable
-@pytest.mark.parametrize(
-    ("write", "name"),
-    [
-        (write_lines_of_lists, "a.json.gz"),
-        (write_cell_of_lists, "a.csv.gz"),
-        (write_empty_columns, "a.csv.gz"),
-        (write_separators, "a.csv.gz"),
-        (write_heading, "a.csv.gz"),
-    ],
-)
-def test_a_small_text_takes_little_memory(tmp_path: Path, write: Callable[[Path], None], name: str) -> None:
-    """Each took most of a gigabyte, or several."""
-    workspace = Workspace.create(tmp_path / "w")
-    write(tmp_path / name)
-    assert_refused_in_little_memory("import", tmp_path / name, workspace)
-
-
-@measurable
 @pytest.mark.parametrize("column", ["ratings", "tags"])
 def test_a_cell_of_a_row_as_plaudit_writes_it_takes_little_memory(tmp_path: Path, rows: Rows, column: str) -> None:
     workspace, file = Workspace.create(tmp_path / "w"), tmp_path / "a.tsv.gz"
@@ -206,21 +188,26 @@ def test_a_text_that_would_be_millions_of_lists_stays_a_text(read: Callable[[str
 
 @measurable
 @pytest.mark.parametrize(
-    ("write", "name"),
+    ("write", "name", "most"),
     [
-        (write_repeated, "a.parquet"),
-        (write_liar, "a.parquet"),
-        (write_summary, "a.zip"),
-        (write_saved, "saved"),
-        (write_lists, "a.jsonl.gz"),
-        (write_lists, "a.json.gz"),
+        (write_repeated, "a.parquet", 700e6),
+        (write_liar, "a.parquet", 700e6),
+        (write_summary, "a.zip", 700e6),
+        (write_saved, "saved", 700e6),
+        (write_lists, "a.jsonl.gz", MOST_MEMORY),
+        (write_lists, "a.json.gz", MOST_MEMORY),
+        (write_lines_of_lists, "a.json.gz", MOST_MEMORY),
+        (write_cell_of_lists, "a.csv.gz", MOST_MEMORY),
+        (write_empty_columns, "a.csv.gz", MOST_MEMORY),
+        (write_separators, "a.csv.gz", MOST_MEMORY),
+        (write_heading, "a.csv.gz", MOST_MEMORY),
     ],
 )
-def test_a_small_table_takes_no_gigabyte(tmp_path: Path, write: Callable[[Path], None], name: str) -> None:
-    """Each took over a gigabyte before it was noticed."""
+def test_a_small_file_takes_no_gigabyte(tmp_path: Path, write: Callable[[Path], None], name: str, most: float) -> None:
+    """Each took most of a gigabyte, or several, before it was noticed."""
     workspace = Workspace.create(tmp_path / "w")
     write(tmp_path / name)
-    assert_refused_in_little_memory("import", tmp_path / name, workspace, most=700e6)
+    assert_refused_in_little_memory("import", tmp_path / name, workspace, most=most)
 
 
 def test_data_that_repeat_themselves_are_no_bomb(tmp_path: Path) -> None:

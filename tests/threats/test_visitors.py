@@ -17,7 +17,7 @@ from sqlalchemy import update
 from starlette.requests import HTTPConnection
 
 from plaudit.feedback.events.log import timestamp
-from plaudit.feedback.events.schema import throttles
+from plaudit.feedback.events.schema import invitations, sessions, throttles, tokens
 from plaudit.web import people, security, throttle
 from plaudit.web.app import _may_send_much, create_app, environment, serving
 from plaudit.web.forwarded import Forwarded, proper_proxies
@@ -33,6 +33,7 @@ from plaudit.web.throttle import (
     RIGHT_BY_NAME,
     by_name_and_address,
 )
+from plaudit.web.tokens import Scope
 from tests.web.conftest import PASSWORD, Browser, browser_of, invite, sign_in
 
 Sends = list[dict[str, Any]]
@@ -120,6 +121,27 @@ def test_a_password_from_an_earlier_version_soon_takes_no_longer_than_others(
     assert not people.is_outdated(renewed)
     assert people.is_outdated(slow)
     assert sign_in(browser(), "ann", PASSWORD).status_code == 303
+
+
+def test_a_link_a_token_and_a_session_of_a_clock_that_was_wrong_once_open_nothing(
+    site: Site, join: Any, browser: Callable[[], Browser]
+) -> None:
+    """They would last for years beyond what anybody meant."""
+    ann, link = join("ann"), invite(site, Role.OWNER)
+    token = site.tokens.make(site.accounts.known("ann"), "script", Scope.ANNOTATE, 7)
+    later = timestamp(datetime.now(UTC) + timedelta(days=900))
+    with site.store.writing() as connection:
+        for table, columns in (
+            (sessions, ("created_at", "seen_at")),
+            (invitations, ("created_at", "expires_at")),
+            (tokens, ("created_at", "expires_at")),
+        ):
+            connection.execute(update(table).values(dict.fromkeys(columns, later)))
+    assert ann.get("/account").status_code == 303
+    assert browser().get(f"/join/{link}").status_code == 404
+    with pytest.raises(RefusalError, match="link-used"):
+        site.accounts.join(link, "mallory", PASSWORD, "en")
+    assert site.tokens.find(token) is None
 
 
 def test_a_slash_too_many_tells_no_link_without_https(browser: Callable[[], Browser]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, literal, select, update
 
-from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.log import AHEAD, timestamp
 from plaudit.feedback.events.schema import accounts, annotators, invitations
 from plaudit.printable import as_read
 from plaudit.types import COMMAND_LINE, Annotator
@@ -214,9 +214,8 @@ class Accounts:
 
     def invitations(self) -> list[Invitation]:
         """Those that can still be used."""
-        open_ones = select(invitations).where(invitations.c.used_at.is_(None), invitations.c.expires_at > _now())
         with self._store.reading() as connection:
-            rows = connection.execute(open_ones.order_by(invitations.c.created_at)).all()
+            rows = connection.execute(select(invitations).where(*_open()).order_by(invitations.c.created_at)).all()
         return [
             Invitation(row.id, Role(row.role), row.created_by, row.created_at, row.expires_at, row.used_by)
             for row in rows
@@ -323,10 +322,19 @@ class Accounts:
 
 
 def _claim(connection: Connection, invitation_id: str, name: str) -> None:
-    still_open = (invitations.c.id == invitation_id) & invitations.c.used_at.is_(None)
-    claim = update(invitations).where(still_open, invitations.c.expires_at > _now())
+    claim = update(invitations).where(invitations.c.id == invitation_id, *_open())
     if connection.execute(claim.values(used_at=_now(), used_by=name)).rowcount != 1:
         raise RefusalError(404, "link-used")
+
+
+def _open() -> tuple[ColumnElement[bool], ...]:
+    """Links that can still be used."""
+    now = datetime.now(UTC)
+    return (
+        invitations.c.used_at.is_(None),
+        invitations.c.expires_at > timestamp(now),
+        invitations.c.created_at < timestamp(now + AHEAD),
+    )
 
 
 def _end_links(connection: Connection, which: ColumnElement[bool]) -> None:

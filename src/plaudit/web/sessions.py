@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
-from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.log import AHEAD, timestamp
 from plaudit.feedback.events.schema import accounts, sessions
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role
@@ -20,7 +20,6 @@ from plaudit.web.texts import RefusalError
 LASTS = timedelta(days=30)
 IDLE = timedelta(days=7)
 KEPT = timedelta(days=90)  # once it has ended; a link, too
-AHEAD = timedelta(hours=1)  # that clocks may differ: a session begun later than that is of a clock that was wrong once
 SEEN_EVERY = timedelta(minutes=15)  # how exactly the database knows when a session was last used
 
 

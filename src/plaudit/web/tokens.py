@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
-from plaudit.feedback.events.log import timestamp
+from plaudit.feedback.events.log import AHEAD, timestamp
 from plaudit.feedback.events.schema import accounts, tokens
 from plaudit.web.label_store import LabelStore
 from plaudit.web.people import Account, Role, proper_name
@@ -150,7 +150,12 @@ def _delete_old(connection: Connection, now: datetime) -> None:
 
 
 def _alive() -> tuple[ColumnElement[bool], ...]:
-    return tokens.c.revoked_at.is_(None), tokens.c.expires_at > timestamp(datetime.now(UTC))
+    now = datetime.now(UTC)
+    return (
+        tokens.c.revoked_at.is_(None),
+        tokens.c.expires_at > timestamp(now),
+        tokens.c.created_at < timestamp(now + AHEAD),
+    )
 
 
 def _token(row: Row[Any]) -> Token:

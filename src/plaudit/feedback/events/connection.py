@@ -15,7 +15,6 @@ What a database refuses is said in one sentence that says what to do, and never 
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
 import time
@@ -164,10 +163,9 @@ def engine_for(place: str | Path, create: bool, patience: float | None = None) -
 
 
 def _hide_row(context: ExceptionContext) -> None:
-    """What PostgreSQL says of a row that breaks a constraint holds the row, such as a password's hash."""
-    errors = (context.original_exception, context.sqlalchemy_exception)
-    for error in filter(None, errors):
-        error.args = tuple(re.sub(r"\s*DETAIL:.*", "", arg, flags=re.DOTALL) for arg in map(str, error.args))
+    """Behind its first line PostgreSQL tells the row that breaks a constraint, such as a password's hash."""
+    for error in filter(None, (context.original_exception, context.sqlalchemy_exception)):
+        error.args = tuple(str(arg).partition("\n")[0] for arg in error.args)
 
 
 def _to_json(value: Any) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Select, Table, bindparam, func, select
@@ -24,6 +24,7 @@ from plaudit.feedback.events.schema import EventKind, events
 from plaudit.feedback.events.schema import actions as table
 
 SOMEBODY = "plaudit"  # who acts where nobody is named
+AHEAD = timedelta(hours=1)  # that clocks may differ: what began later than that from now, a wrong clock has begun
 # What the key of such a fact is the hash of, 64 bits of it: who chooses both texts finds two of one key in 2³² tries.
 _HASHED: dict[EventKind, tuple[str, ...]] = {
     EventKind.PROMPT: ("messages",),

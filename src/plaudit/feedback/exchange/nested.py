@@ -27,7 +27,14 @@ _CHARACTERS = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f",
 
 
 def read_nested(text: str) -> Any:
-    """The list or record. ValueError, RecursionError or MemoryError where it is none."""
+    """The list or record. ValueError where it is none, or holds half of a character, which can be stored nowhere."""
+    value = _parsed(text)
+    if "\\u" in text.lower():
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _parsed(text: str) -> Any:
     try:
         return parse_json(text)
     except ValueError:

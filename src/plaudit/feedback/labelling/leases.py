@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from plaudit.errors import ConflictError, NotThereError, PlauditError
-from plaudit.feedback.events.log import add, append, moment_of, require, rows_with, timestamp
+from plaudit.feedback.events.log import AHEAD, add, append, moment_of, require, rows_with, timestamp
 from plaudit.feedback.events.places import places
 from plaudit.feedback.events.rows import Payload, assignment_from
 from plaudit.feedback.events.schema import (
@@ -28,7 +28,6 @@ from plaudit.feedback.events.schema import (
 )
 from plaudit.types import Assignment, content_id
 
-AHEAD = timedelta(hours=1)  # that clocks may differ
 LONGEST = timedelta(hours=8)  # that a browser left open keeps a task, unless a lease is longer by itself
 
 
@@ -118,10 +117,11 @@ def heartbeat(
     if row.state == AssignmentState.OPEN:
         extend(connection, row, now, length)
         return moment_of(assignment_row(connection, row.task_id, row.annotator_id).leased_until)  # type: ignore[union-attr]
-    if now >= _last_end(row, length):
+    left = min(length, _last_end(row, length) - now)
+    if left <= timedelta(0):
         return until  # it can still be answered
     task = connection.execute(select(tasks).where(tasks.c.id == row.task_id)).one()
-    return now + length if regain(connection, task, row, now, length, since=row.leased_at) else until
+    return now + left if regain(connection, task, row, now, left, since=row.leased_at) else until
 
 
 def _last_end(row: Row[Any], length: timedelta) -> datetime:
