@@ -42,7 +42,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
         {"fidelity"},
         {"trunk"},
         {"catalog"},
-        {"sampling", "reward_model", "external_reward"},
+        {"sampling", "reward_model", "external_reward", "supervised"},
         {"pace"},
         {"gpus"},
     ),
@@ -50,7 +50,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
     "train": (
         {"configs", "losses", "adaptive_kl", "checkpoint", "steps"},
         {"rollouts", "reward"},
-        {"loop", "ppo", "rloo"},
+        {"loop", "passes", "ppo", "rloo", "dpo", "sft"},
     ),
 }
 FLOOR = {(room, part): n for room, floors in FLOORS.items() for n, parts in enumerate(floors) for part in parts}

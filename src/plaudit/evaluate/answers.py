@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -25,13 +27,13 @@ ROWS = 4  # prompts, with all their answers, in one micro-batch of the measuring
 def answer(
     model: LanguageModel,
     adapter: str | None,
-    scorer: Scorer,
+    scorer: Scorer | None,
     parts: Sequence[Chunk],
     drawing: Drawing,
     seed: int,
     progress: Bar,
 ) -> Side:
-    """One side's answers, scored, and with their KL from the base where the side has an adapter."""
+    """One side's answers, scored where there is a scorer, and with their KL from the base where there is an adapter."""
     answered: list[list[Answered]] = []
     for part in parts:
         n, generator = drawing.answers, part.generator(seed)
@@ -43,10 +45,29 @@ def answer(
     return Side([prompt for part in parts for prompt in part.prompts], answered)
 
 
+def best_of_each(side: Side, n: int) -> Side:
+    """Of every `n` answers to a prompt the one with the highest reward, as a policy that is given.
+
+    Its KL from the one that wrote them is taken to be log n − (n − 1)/n, which is an upper bound (Beirami et al. 2024,
+    arXiv 2401.01879).
+    """
+    if n == 1:
+        return side
+    further = math.log(n) - (n - 1) / n
+    groups = [[group[i : i + n] for i in range(0, len(group), n)] for group in side.answered]
+    best = [[max(some, key=_reward) for some in parts] for parts in groups]
+    return Side(side.prompts, [[replace(a, kl_nats=a.kl_nats + further) for a in group] for group in best])
+
+
+def _reward(answer: Answered) -> float:
+    assert answer.reward is not None, "the best of several is found by a reward model"
+    return answer.reward
+
+
 def _measure(
     model: LanguageModel,
     adapter: str | None,
-    scorer: Scorer,
+    scorer: Scorer | None,
     prompts: Sequence[Prompt],
     encoded: Sequence[list[int]],
     drawn: Sequence[Sequence[Sampled]],
@@ -57,18 +78,20 @@ def _measure(
     packed = pack(encoded, [[a.ids for a in group] for group in drawn], dtype=trunk.dtype, device=trunk.device)
     lower = trunk.lower(packed.tokens)
     responses = [as_response(model, p, a) for p, group in zip(prompts, drawn, strict=True) for a in group]
-    rewards = scorer.score([p for p in prompts for _ in range(drawing.answers)], responses, lower, packed)
+    each = [p for p in prompts for _ in range(drawing.answers)]
+    rewards = scorer.score(each, responses, lower, packed).tolist() if scorer else []
     kl_nats = torch.zeros(len(responses))
     if adapter is not None:
         temperature = drawing.sampling.temperature
         mine, base = (answer_logprobs(trunk, name, lower, packed, temperature)[0] for name in (adapter, None))
         release()
         kl_nats = (mine - base).sum(1)
-    for what, values in (("score", rewards.tolist()), ("KL", kl_nats.tolist())):
+    for what, values in (("score", rewards), ("KL", kl_nats.tolist())):
         require_finite(
             values, partial(_named, what, responses), "nothing can be compared by it; look at the run's training"
         )
-    flat = [Answered(*row) for row in zip(responses, rewards.tolist(), kl_nats.tolist(), strict=True)]
+    scores = rewards if scorer else [None] * len(responses)
+    flat = [Answered(*row) for row in zip(responses, scores, kl_nats.tolist(), strict=True)]
     return [flat[i : i + drawing.answers] for i in range(0, len(flat), drawing.answers)]
 
 

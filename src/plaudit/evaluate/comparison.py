@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from statistics import fmean
@@ -11,7 +11,7 @@ from typing import Any
 
 from plaudit.evaluate.text import describe, overlap
 from plaudit.feedback.simulated.utility import Utility, utility
-from plaudit.stats.intervals import Interval, cluster_bootstrap
+from plaudit.stats.intervals import cluster_bootstrap
 from plaudit.stats.scored_pairs import win_rate
 from plaudit.types import Prompt, Response, Role, StopReason
 
@@ -25,13 +25,21 @@ BY_REWARD_ONLY = (
     "that optimisation worked, not that the answers are better. Let people compare the samples."
 )
 
+BY_OTHER_REWARD = (
+    "No judge compared the answers but a reward model, by which the policy was not optimised. It knows what was said "
+    "of other answers, not what people would say of these. Let people compare the samples."
+)
+UNJUDGED = (
+    "Nothing judged the answers: there is neither a simulated panel nor a reward model. Let people compare the samples."
+)
+
 
 @dataclass(frozen=True)
 class Answered:
     """An answer, and what was measured of it."""
 
     response: Response
-    reward: float  # the reward model's normalised score
+    reward: float | None  # the reward model's normalised score, where there is one
     kl_nats: float  # of the whole answer, policy against base; 0 for the base's own
 
 
@@ -45,6 +53,12 @@ class Side:
     @cached_property
     def flat(self) -> list[Answered]:
         return [answer for group in self.answered for answer in group]
+
+    @cached_property
+    def rewards(self) -> dict[str, list[float]]:
+        """Prompt id -> the scores of its answers; nothing where no reward model scored them."""
+        scores = {p.id: [a.reward for a in group] for p, group in zip(self.prompts, self.answered, strict=True)}
+        return {p: [s for s in given if s is not None] for p, given in scores.items() if None not in given}
 
     @cached_property
     def clusters(self) -> list[str]:
@@ -62,24 +76,28 @@ class Side:
     def responses(self) -> list[Response]:
         return [answer.response for answer in self.flat]
 
-    def by_prompt(self, value: Callable[[Answered], float]) -> dict[str, list[float]]:
-        return {p.id: [value(a) for a in group] for p, group in zip(self.prompts, self.answered, strict=True)}
-
     def total_utilities(self) -> dict[str, list[float]]:
         return {p.id: [u.total for u in group] for p, group in zip(self.prompts, self.utilities, strict=True)}
 
 
 def compare(
-    base: Side, aligned: Side, references: Mapping[str, Sequence[str]], *, hidden_utility: bool, seed: int
+    base: Side,
+    aligned: Side,
+    references: Mapping[str, Sequence[str]],
+    *,
+    hidden_utility: bool,
+    seed: int,
+    proof: str = BY_REWARD_ONLY,
 ) -> dict[str, Any]:
-    """Every figure of the summary that is about the answers. `win_rate` is None without a judge to trust."""
-    figures = _won(base, aligned, hidden_utility, seed)
+    """Every figure of the summary that is about the answers. `win_rate` is None without a judge to trust.
+
+    `proof` says what the comparison proves where there is none.
+    """
+    figures = _won(base, aligned, hidden_utility, proof, seed)
     figures |= cluster_bootstrap([a.kl_nats for a in aligned.flat], aligned.clusters, seed=seed).flat("kl_nats")
-    figures |= _reward_gain(base, aligned, seed).flat("heldout_reward_gain")
+    figures |= _rewards(base, aligned, seed)
     figures["text"] = {}
     for when, side in (("before", base), ("after", aligned)):
-        rewards = [answer.reward for answer in side.flat]
-        figures |= cluster_bootstrap(rewards, side.clusters, seed=seed).flat(f"heldout_reward_{when}")
         text = asdict(describe(side.responses))
         figures["text"][when] = {name: value for name, value in text.items() if value is not None}
         figures[f"finished_{when}"], figures[f"length_{when}"] = text["finished_share"], text["mean_tokens"]
@@ -89,19 +107,28 @@ def compare(
     return figures
 
 
-def _reward_gain(base: Side, aligned: Side, seed: int) -> Interval:
-    """After less before, prompt by prompt: two intervals of their own say less, and may overlap where it is sure."""
-    before, after = (side.by_prompt(lambda answer: answer.reward) for side in (base, aligned))
-    return cluster_bootstrap([fmean(after[p]) - fmean(before[p]) for p in before], list(before), seed=seed)
+def _rewards(base: Side, aligned: Side, seed: int) -> dict[str, Any]:
+    """The reward before and after, its gain prompt by prompt, and the win rate by it; nothing where nothing scored.
+
+    Two intervals of their own say less than the gain's, and may overlap where it is sure.
+    """
+    before, after = base.rewards, aligned.rewards
+    if not before:
+        return {}
+    gain = cluster_bootstrap([fmean(after[p]) - fmean(before[p]) for p in before], list(before), seed=seed)
+    figures: dict[str, Any] = gain.flat("heldout_reward_gain")
+    for when, rewards in (("before", before), ("after", after)):
+        flat = [(p, reward) for p, given in rewards.items() for reward in given]
+        interval = cluster_bootstrap([reward for _, reward in flat], [p for p, _ in flat], seed=seed)
+        figures |= interval.flat(f"heldout_reward_{when}")
+    return figures | win_rate(before, after, seed=seed).flat("reward_win_rate")
 
 
-def _won(base: Side, aligned: Side, hidden_utility: bool, seed: int) -> dict[str, Any]:
-    by_reward = win_rate(*(side.by_prompt(lambda a: a.reward) for side in (base, aligned)), seed=seed)
-    won: dict[str, Any] = {"win_rate": None, "win_rate_low": None, "win_rate_high": None, "proof": BY_REWARD_ONLY}
-    if hidden_utility:
-        by_utility = win_rate(base.total_utilities(), aligned.total_utilities(), seed=seed)
-        won = {**by_utility.flat("win_rate"), "judge": "the panel’s hidden utility", "proof": BY_UTILITY}
-    return won | by_reward.flat("reward_win_rate")
+def _won(base: Side, aligned: Side, hidden_utility: bool, proof: str, seed: int) -> dict[str, Any]:
+    if not hidden_utility:
+        return {"win_rate": None, "win_rate_low": None, "win_rate_high": None, "proof": proof}
+    by_utility = win_rate(base.total_utilities(), aligned.total_utilities(), seed=seed)
+    return {**by_utility.flat("win_rate"), "judge": "the panel’s hidden utility", "proof": BY_UTILITY}
 
 
 def _overlap(base: Side, aligned: Side, references: Mapping[str, Sequence[str]], seed: int) -> dict[str, Any]:

@@ -66,6 +66,10 @@ class Backbone(Protocol):
         """Add what `save_adapter` wrote as the version `name`. UsageError where it is of another model, or nothing."""
         ...
 
+    def fill_adapter(self, name: str, folder: Path) -> None:
+        """Put what `save_adapter` wrote into the version `name`, which is there. UsageError as `load_adapter`."""
+        ...
+
     def using(self, name: str | None) -> AbstractContextManager[None]:
         """Run as the version `name` inside the block."""
         ...

@@ -35,6 +35,7 @@ class EncodedPrompt:
     """Token ids up to where the model's turn begins, and what did not fit."""
 
     ids: list[int]
+    messages: tuple[Message, ...]  # those that are in it
     turns_dropped: int = 0  # whole messages, the oldest
     is_cut: bool = False  # the newest message alone was too long: its beginning is missing
 
@@ -64,14 +65,14 @@ def fit_prompt(tokenizer: Any, prompt: Prompt, limit: int | None = None) -> Enco
         UsageError: the model's chat template refuses the conversation.
     """
     kept, dropped = list(prompt.messages), 0
-    ids = _encode(tokenizer, kept, prompt)
+    ids = encode_up_to(tokenizer, kept, prompt)
     while limit and len(ids) > limit and (older := _oldest_turn(kept)):
         kept = [message for message in kept if not any(message is old for old in older)]
         dropped += len(older)
-        ids = _encode(tokenizer, kept, prompt)
+        ids = encode_up_to(tokenizer, kept, prompt)
     if not limit or len(ids) <= limit:
-        return EncodedPrompt(ids, dropped)
-    return EncodedPrompt(_cut_newest(tokenizer, kept, prompt, limit), dropped, is_cut=True)
+        return EncodedPrompt(ids, tuple(kept), dropped)
+    return EncodedPrompt(_cut_newest(tokenizer, kept, prompt, limit), tuple(kept), dropped, is_cut=True)
 
 
 def _oldest_turn(messages: Sequence[Message]) -> list[Message]:
@@ -83,17 +84,18 @@ def _oldest_turn(messages: Sequence[Message]) -> list[Message]:
 
 def _cut_newest(tokenizer: Any, messages: Sequence[Message], prompt: Prompt, limit: int) -> list[int]:
     newest = encode_text(tokenizer, messages[-1].content)
-    keep = limit - len(_encode(tokenizer, [*messages[:-1], Message(messages[-1].role, "")], prompt))
+    keep = limit - len(encode_up_to(tokenizer, [*messages[:-1], Message(messages[-1].role, "")], prompt))
     while keep > 0:
         content = tokenizer.decode(newest[-keep:])
-        ids = _encode(tokenizer, [*messages[:-1], Message(messages[-1].role, content)], prompt)
+        ids = encode_up_to(tokenizer, [*messages[:-1], Message(messages[-1].role, content)], prompt)
         if len(ids) <= limit:
             return ids
         keep -= len(ids) - limit
-    return _encode(tokenizer, messages, prompt)[-limit:]  # the template alone is longer than that
+    return encode_up_to(tokenizer, messages, prompt)[-limit:]  # the template alone is longer than that
 
 
-def _encode(tokenizer: Any, messages: Sequence[Message], prompt: Prompt) -> list[int]:
+def encode_up_to(tokenizer: Any, messages: Sequence[Message], prompt: Prompt) -> list[int]:
+    """Token ids of some of the prompt's messages, up to where the model's turn begins. UsageError as `fit_prompt`."""
     if tokenizer.chat_template:
         return encode_turns(tokenizer, messages, f"the prompt {prompt.id}", add_generation_prompt=True)
     # a base model without a template: plain turns, as InstructGPT's few-shot prompts

@@ -121,12 +121,16 @@ def segment_mask(segment_BL: Tensor, dtype: torch.dtype) -> Tensor:
     return blocked_BLL[:, None]
 
 
-def microbatches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Indices in groups of similar length, so that rows times the longest stays within `budget` tokens (or one row)."""
+def microbatches(lengths: Sequence[int], budget: int, most: int | None = None) -> list[list[int]]:
+    """Indices in groups of similar length, so that rows times the longest stays within `budget` tokens (or one row).
+
+    No group has more rows than `most`.
+    """
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
         # Sorted by length, so the newest row is the longest of its group.
-        if groups and (len(groups[-1]) + 1) * lengths[index] <= budget:
+        fits = groups and (len(groups[-1]) + 1) * lengths[index] <= budget
+        if fits and (most is None or len(groups[-1]) < most):
             groups[-1].append(index)
         else:
             groups.append([index])

@@ -89,6 +89,15 @@ class ScoreSettings:
     std: float = 1.0
 
 
+class Limits(Protocol):
+    """How much of a conversation and of an answer is read, in tokens."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def answer_tokens(self) -> int: ...
+
+
 class Scorer(Protocol):
     """Anything that can guide reinforcement learning."""
 
@@ -189,12 +198,10 @@ class EncodedGroup:
         return len(self.prompt) + sum(map(len, self.answers))
 
 
-def encode_group(
-    model: LanguageModel, prompt: Prompt, answers: Iterable[Response], settings: ScoreSettings
-) -> EncodedGroup:
+def encode_group(model: LanguageModel, prompt: Prompt, answers: Iterable[Response], limits: Limits) -> EncodedGroup:
     return EncodedGroup(
-        encode_prompt(model.tokenizer, prompt, settings.prompt_tokens),
-        [encode_answer(model.tokenizer, r.text, r.stop_reason, settings.answer_tokens) for r in answers],
+        encode_prompt(model.tokenizer, prompt, limits.prompt_tokens),
+        [encode_answer(model.tokenizer, r.text, r.stop_reason, limits.answer_tokens) for r in answers],
     )
 
 

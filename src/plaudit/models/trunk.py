@@ -158,18 +158,20 @@ class Trunk:
         Raises:
             UsageError: the folder holds no adapter, or one for another model.
         """
+        config, _ = _read_adapter(folder)
+        settings, layers = LoraSettings(config["r"], config["lora_alpha"]), config["layers_to_transform"]
+        self.add_adapter(name, settings, seed=0, depth=max(layers) + 1, start=min(layers))
         try:
-            config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
-            tensors = load_file(folder / "adapter_model.safetensors")
-            settings, layers = LoraSettings(config["r"], config["lora_alpha"]), config["layers_to_transform"]
-            first, last = min(layers), max(layers)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise UsageError(f"There is no whole adapter in {folder} ({error}): name a finished run.") from error
-        self.add_adapter(name, settings, seed=0, depth=last + 1, start=first)
-        parameters = self.adapter_parameters(name)
-        expected = {f"{PREFIX}{path}.weight": p for path, p in parameters.items()}
-        if expected.keys() != tensors.keys() or any(expected[k].shape != t.shape for k, t in tensors.items()):
+            self.fill_adapter(name, folder)
+        except UsageError:
             self.drop_adapter(name)
+            raise
+
+    def fill_adapter(self, name: str, folder: Path) -> None:
+        """Put the weights in `folder` into the adapter `name`, which is there. UsageError as `load_adapter`."""
+        config, tensors = _read_adapter(folder)
+        expected = {f"{PREFIX}{path}.weight": p for path, p in self.adapter_parameters(name).items()}
+        if expected.keys() != tensors.keys() or any(expected[k].shape != t.shape for k, t in tensors.items()):
             raise UsageError(
                 f"The adapter in {folder} was made for {config.get('base_model_name_or_path', 'another model')} with "
                 "other layers than this trunk's: load it with the model and split that it was trained with."
@@ -240,6 +242,17 @@ class Trunk:
         """
         logprobs_N, entropy_N = TokenLogprobs.apply(hidden_ND, self.head, targets_N, temperature)
         return logprobs_N, entropy_N
+
+
+def _read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The settings and weights of a saved adapter. UsageError where there is none."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
+        tensors = load_file(folder / "adapter_model.safetensors")
+        _ = LoraSettings(config["r"], config["lora_alpha"]), min(config["layers_to_transform"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UsageError(f"There is no whole adapter in {folder} ({error}): name a finished run.") from error
+    return config, tensors
 
 
 def _reason(error: Exception) -> str:

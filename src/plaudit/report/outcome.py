@@ -43,7 +43,8 @@ def outcome(summary: Mapping[str, Any]) -> str:
 def _rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if summary.get("win_rate") is not None:
         yield "win rate against the base, held-out prompts", interval_text(summary, "win_rate")
-    yield "win rate by the reward model (no proof)", interval_text(summary, "reward_win_rate")
+    if summary.get("reward_win_rate") is not None:
+        yield "win rate by the reward model (no proof)", interval_text(summary, "reward_win_rate")
     if "reward_accuracy" in summary:
         yield "reward model's accuracy, held-out preferences", interval_text(summary, "reward_accuracy")
     if summary.get("reward_skill") is not None:

@@ -26,7 +26,7 @@ MOST_SAMPLES = 10
 # metric of an iteration, title, unit, whether it is a share, what it means in plain words
 CURVES = (
     ("reward_mean", "Reward", "mean", False, "What the policy is trained to raise: the reward model’s score."),
-    ("kl_nats", "Distance from the base", "KL, nats", False, "How far the policy has moved away, for a whole answer."),
+    ("kl_nats", "Distance from the reference", "KL, nats", False, "How far the policy has moved, for a whole answer."),
     ("finished_share", "Finished", "share of answers", True, "Answers that ended by themselves before the limit."),
     ("length_tokens", "Length", "tokens", False, "Watch it: length is the cheapest way to please."),
     ("policy_loss", "Policy loss", "", False, "Noisy by nature; only a drift or a jump says something."),
@@ -34,6 +34,23 @@ CURVES = (
     ("entropy_nats", "Entropy", "nats a token", False, "How undecided the policy is; near 0 it has stopped trying."),
     ("explained_variance", "Explained variance", "1 is perfect", False, "How much of the reward the critic foresees."),
     ("clip_share", "Clipped", "share of tokens", True, "Steps too large to be trusted, and held back."),
+    ("loss", "Loss", "", False, "What each step lowers, on the pairs or texts that it reads."),
+    (
+        "accuracy",
+        "Preferred first",
+        "share of pairs",
+        True,
+        "Pairs told right, beside the reference.",
+    ),
+    ("margin", "Margin", "log-odds", False, "By how much it favours preferred answers, beside the reference."),
+    (
+        "chosen_nats",
+        "Preferred answers",
+        "nats likelier",
+        False,
+        "Below 0 they became less likely, too.",
+    ),
+    ("rejected_nats", "Rejected answers", "nats likelier", False, "Should fall; far below 0, text falls apart."),
 )
 
 # key of `text`, name, how it is written, meaning

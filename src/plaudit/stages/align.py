@@ -1,13 +1,15 @@
-"""Stage three: optimise the model on the train prompts against a reward model, near where it started.
+"""Stage three: optimise the model by what people prefer, near where it started.
 
-The policy is an adapter on the frozen trunk, so the run holds a few megabytes in PEFT's format. After every iteration
-a checkpoint is written whole; a run that was cut goes on from it and ends with the very adapter it would have had.
+By reinforcement learning it answers the train prompts and a reward model guides it; a direct algorithm learns from the
+preferences themselves (`stages.direct`). The policy is an adapter on the frozen trunk, so the run holds a few megabytes
+in PEFT's format. A checkpoint is written whole, after every iteration or every few steps; a run that was cut goes on
+from it and ends with the very adapter it would have had.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +18,22 @@ from plaudit.config import config_from
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import Selection
 from plaudit.report.outcome import number_text
-from plaudit.runs import Run
-from plaudit.stages import SOURCE, Flag, Results, Stage
+from plaudit.runs import Run, Source
+from plaudit.stages import SOURCE, Flag, Results, Stage, direct
 from plaudit.stages.inputs import open_feedback
-from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
+from plaudit.stages.lifecycle import begin, find_prompts, logger_of, prompts_of, provide_model, record
 from plaudit.stages.plan import WRITTEN, Draw, Material, Pass, Work, material_of, say_plan
-from plaudit.train.configs import ALGORITHMS, ReinforcementConfig, RlooConfig
+from plaudit.stages.policies import (
+    BASE,
+    POLICY,
+    START,
+    go_on,
+    load_reference,
+    policy_inputs,
+    reference_in_words,
+    with_start,
+)
+from plaudit.train.configs import ALGORITHMS, PolicyConfig, ReinforcementConfig, RlooConfig
 from plaudit.types import Prompt, Split
 from plaudit.workspace import Resume, Workspace
 
@@ -36,8 +48,10 @@ LAST_FIGURES = ("reward_mean", "kl_nats", "finished_share", "length_tokens")  # 
 @dataclass(frozen=True)
 class AlignConfig:
     algorithm: str = "rloo"
-    training: ReinforcementConfig = field(default_factory=RlooConfig)
+    training: PolicyConfig = field(default_factory=RlooConfig)
     source: str | None = None  # only prompts from here
+    start: str | None = None  # id of the align or sft run whose policy it goes on from; None: the base
+    reference: str = BASE  # what it is held near to: base, start, or the id of another such run
     reward: str | None = None  # id of the reward run that guides; None: the newest
     reward_model: str | None = None  # a sequence classifier instead: a folder or Hugging Face id
 
@@ -46,6 +60,8 @@ class AlignConfig:
             raise ValueError(f"training holds the settings of another algorithm than {self.algorithm}")
         if self.reward and self.reward_model:
             raise ValueError("reward names a run and reward_model a model from elsewhere; give one of them")
+        if ALGORITHMS[self.algorithm].is_direct and (self.reward or self.reward_model):
+            raise ValueError(f"{self.algorithm} learns from the preferences themselves; leave the reward out")
 
 
 def align_config(mapping: Mapping[str, Any]) -> AlignConfig:
@@ -72,12 +88,22 @@ def align(
     with open_feedback(workspace) as store:
 
         def find() -> list[Prompt]:
+            if ALGORITHMS[config.algorithm].is_direct:
+                return direct.find_prompts(workspace, store, config)
             return find_prompts(workspace, store, Split.TRAIN, config.source)
 
-        run, config = begin(workspace, STAGE, config, seed, resume, lambda: _reward_input(workspace, config), find)
+        def inputs() -> Mapping[str, Run | Path | Source]:
+            return _guide(workspace, store, config) | policy_inputs(workspace, config)
+
+        config = config if resume else with_start(workspace, config)
+        run, config = begin(workspace, STAGE, config, seed, resume, inputs, find)
         with record(run, workspace), provide_model(workspace, model, run) as language:
             prompts = prompts_of(run, store)
-            _train(run, workspace, store, config, prompts, language, says_plan=model is None)
+            if ALGORITHMS[config.algorithm].is_direct:
+                run.results |= direct.train(run, workspace, store, config, language, STAGE, says_plan=model is None)
+            else:
+                _train(run, workspace, store, config, prompts, language, says_plan=model is None)
+            language.trunk.save_adapter(POLICY, run.adapter_dir, language.name)
             run.results |= _results(workspace, run, config, len(prompts), language)
     shutil.rmtree(run.checkpoint_dir, ignore_errors=True)  # only once the run is finished: it is all that resume has
     return run
@@ -87,7 +113,10 @@ def work(config: AlignConfig, material: Material, shape: Shape) -> Work:
     """What a run will have to do, the answers' length as it is in `config` or `material`."""
     from plaudit.models.reward_model import depth_of
 
-    training, rollout, algorithm = config.training, config.training.rollout, ALGORITHMS[config.algorithm]
+    training, algorithm = config.training, ALGORITHMS[config.algorithm]
+    if not isinstance(training, ReinforcementConfig):
+        return direct.work(config, material, shape)
+    rollout = training.rollout
     answers, longest = rollout.prompts * rollout.answers, rollout.max_tokens or round(material.answer_tokens)
     tokens, prompt_positions = answers * longest * WRITTEN, rollout.prompts * material.prompt_tokens
     split = 0 if training.layers == "all" else shape.split
@@ -110,7 +139,10 @@ def work(config: AlignConfig, material: Material, shape: Shape) -> Work:
     )
 
 
-def _reward_input(workspace: Workspace, config: AlignConfig) -> Mapping[str, Run | Path]:
+def _guide(workspace: Workspace, store: FeedbackStore, config: AlignConfig) -> dict[str, Run | Path | Source]:
+    """What says which answers are good: a reward run, a model from elsewhere, or the preferences themselves."""
+    if ALGORITHMS[config.algorithm].is_direct:
+        return dict(direct.inputs(workspace, store, config))
     return {} if config.reward_model else {"reward": workspace.finished("reward", config.reward)}
 
 
@@ -128,6 +160,7 @@ def _train(
     from plaudit.stages.scorers import prepare_scorer, reward_run_of, score_gap
     from plaudit.train.loop import reinforce
 
+    assert isinstance(config.training, ReinforcementConfig)
     scorer = prepare_scorer(workspace, run, store, prompts, model)
     run.results |= score_gap(workspace, run, store, scorer, model)
     guide = reward_run_of(workspace, run)
@@ -137,54 +170,41 @@ def _train(
         material = material_of(model, prompts, training.rollout.prompt_tokens)
         say_plan(STAGE, replace(config, training=training), model, material, run)
     learner = ALGORITHMS[config.algorithm].load()(model, scorer, training, run.seed)
-    reinforce(model, learner, scorer, prompts, run.seed, run.checkpoint_dir, _logger(run, training))
-    last = run.metrics()[-1:]
-    say_what_was_cut(last[0].get("finished_share") if last else None, training.rollout.max_tokens)
-    model.trunk.save_adapter("policy", run.adapter_dir, model.name)
+    go_on(run, workspace, model)
+    reference = load_reference(run, workspace, model)
 
-
-def _logger(run: Run, training: ReinforcementConfig) -> Callable[[dict[str, float]], None]:
-    """Write an iteration's metrics and count its tokens. The first call of a resumed run forgets the lines of
-    iterations that come after the checkpoint, because they are about to come again.
-    """
-    first = True
-
-    def log(metrics: dict[str, float]) -> None:
-        nonlocal first
-        if first:
-            run.drop_metrics_after(int(metrics["step"]) - 1)
-            first = False
-        run.log(**metrics)
+    def count(metrics: Mapping[str, float]) -> None:
         drawn = round(metrics["length_tokens"] * training.rollout.prompts * training.rollout.answers)
         run.count(generated=drawn, trained=drawn * training.passes)
 
-    return log
+    reinforce(model, learner, scorer, prompts, run.seed, run.checkpoint_dir, logger_of(run, count), reference)
+    last = run.metrics()[-1:]
+    say_what_was_cut(last[0].get("finished_share") if last else None, training.rollout.max_tokens)
 
 
 def _results(workspace: Workspace, run: Run, config: AlignConfig, prompts: int, model: LanguageModel) -> dict[str, Any]:
     from plaudit.stages.scorers import reward_run_of
 
     rows = run.metrics()
-    last = {name: rows[-1].get(name) for name in LAST_FIGURES} if rows else {}
     reward = reward_run_of(workspace, run)
-    return {
-        **last,
-        "algorithm": config.algorithm,
-        "iterations": config.training.iterations,
-        "prompts": prompts,
-        "guided_by": reward.id if reward else config.reward_model,
-        "model": model.name,
-    }
+    results: dict[str, Any] = {"algorithm": config.algorithm, "prompts": prompts, "model": model.name}
+    if isinstance(config.training, ReinforcementConfig):
+        results |= {name: rows[-1].get(name) if rows else None for name in LAST_FIGURES}
+        results |= {"iterations": config.training.iterations, "guided_by": reward.id if reward else config.reward_model}
+    return results | {"start": config.start, "reference": reference_in_words(config)}
 
 
 def _sentence(results: Results) -> str:
+    algorithm = results["algorithm"].upper()
+    if "iterations" not in results:
+        return direct.sentence(algorithm, results)
     reward, kl = results.get("reward_mean"), results.get("kl_nats")
     reached = (
-        f"; reward {number_text(reward, 2)} at {number_text(kl, 1)} nats from the base"
+        f"; reward {number_text(reward, 2)} at {number_text(kl, 1)} nats from {results.get('reference', 'the base')}"
         if reward is not None and kl is not None
         else ""
     )
-    return f"Aligned the model by {results['algorithm'].upper()} in {results['iterations']} iterations{reached}."
+    return f"Aligned the model by {algorithm} in {results['iterations']} iterations{reached}."
 
 
 STAGE = Stage(
@@ -193,15 +213,18 @@ STAGE = Stage(
     _sentence,
     flags=(
         Flag("algorithm", f"{' or '.join(ALGORITHMS)}.", "NAME"),
-        Flag("training.iterations", "Optimisation steps."),
+        Flag("training.iterations", "Optimisation steps, of reinforcement learning."),
         Flag("training.learning_rate", "Of the policy.", "X"),
         Flag("training.layers", "Which the policy's adapter is in: upper (the upper half) or all.", "WHICH"),
         SOURCE,
+        START,
+        Flag("reference", "What the policy is held near to: base, start, or the ID of an align or sft run.", "WHICH"),
         Flag(
             "reward_model", "A sequence classifier instead of a reward run: a folder or Hugging Face id.", "PATH_OR_ID"
         ),
     ),
     deciding=("algorithm",),
+    reads=("judgements",),
     parse_mapping=align_config,
     work=work,
 )

@@ -60,6 +60,11 @@ def preferred_lengths(store: FeedbackStore, selection: Selection, model: Languag
     return [len(encode_answer(model.tokenizer, text, StopReason.EOS)) for text in texts.values()]
 
 
+def usual_limit(store: FeedbackStore, selection: Selection, model: LanguageModel) -> int:
+    """The limit where nobody says another."""
+    return min(limit_for(preferred_lengths(store, selection, model)), LONGEST)
+
+
 def limit_for(lengths: Sequence[int]) -> int:
     """The shortest limit, in steps, within which `SHARE` of the answers end."""
     if not lengths:

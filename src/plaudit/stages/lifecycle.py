@@ -95,6 +95,23 @@ def record(run: Run, workspace: Workspace) -> Iterator[None]:
         run.results["command"] = command_for(run, workspace)
 
 
+def logger_of(run: Run, count: Callable[[Mapping[str, float]], None]) -> Callable[[dict[str, float]], None]:
+    """Write a step's metrics, and `count` its tokens. The first call of a resumed run forgets the lines of steps that
+    come after the checkpoint, because they are about to come again.
+    """
+    first = True
+
+    def log(metrics: dict[str, float]) -> None:
+        nonlocal first
+        if first:
+            run.drop_metrics_after(int(metrics["step"]) - 1)
+            first = False
+        run.log(**metrics)
+        count(metrics)
+
+    return log
+
+
 def headline(run: Run) -> str:
     """`Sampled 608 answers to 152 prompts; 5% of them end by themselves. (sample-001, 58 s)`"""
     return f"{stage_named(run.stage).sentence(run.results)} ({run.id}, {duration_text(run.costs.wall_seconds)})"

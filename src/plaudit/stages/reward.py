@@ -15,7 +15,7 @@ from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
 from plaudit.stages.lifecycle import begin, provide_model, record
 from plaudit.stages.plan import SOME, Material, Pass, Work, material_of, say_plan
-from plaudit.train.configs import RewardConfig
+from plaudit.train.configs import DpoConfig, RewardConfig
 from plaudit.types import AnnotatorKind, Judgement, Preference, Split
 from plaudit.workspace import Resume, Workspace
 
@@ -68,14 +68,14 @@ def reward(
     Training is short and keeps no checkpoint: a resumed run trains again, by its own configuration and seed.
     """
     with open_feedback(workspace) as store:
-        run, config = begin(workspace, STAGE, config, seed, resume, lambda: _inputs(workspace, store, config))
+        run, config = begin(workspace, STAGE, config, seed, resume, lambda: read_feedback(workspace, store, config))
         with record(run, workspace), provide_model(workspace, model, run) as language:
             run.drop_metrics_after(0)
             with read_at_one_moment(run, store):
                 feedback = gather(workspace, store, config)
-                run.inputs |= _made_by(workspace, feedback)
+                run.inputs |= made_by(workspace, feedback)
             if model is None:
-                say_plan(STAGE, config, language, _material(feedback, config.training, language), run)
+                say_plan(STAGE, config, language, material_of_feedback(feedback, config.training, language), run)
             trained = _train(run, feedback.train, config.training, language)
             _measure(run, _held_out(store, feedback, trained, language), feedback)
             run.results |= _about(feedback, language)
@@ -139,7 +139,7 @@ def work(config: RewardStageConfig, material: Material, shape: Shape) -> Work:
     return Work((), passes, at_once=TOKENS_AT_ONCE * judged, kept=min(positions, most), adapters=judged / shape.adapted)
 
 
-def _material(feedback: Feedback, config: RewardConfig, model: LanguageModel) -> Material:
+def material_of_feedback(feedback: Feedback, config: RewardConfig | DpoConfig, model: LanguageModel) -> Material:
     from plaudit.models.chat import encode_answer
 
     groups, answers = feedback.groups, [answer for group in feedback.groups for answer in group.answers]
@@ -154,13 +154,13 @@ def _material(feedback: Feedback, config: RewardConfig, model: LanguageModel) ->
     )
 
 
-def _inputs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Mapping[str, Source]:
+def read_feedback(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Mapping[str, Source]:
     """The feedback, and the runs that it came from: who sampled the answers, and which panels ranked those."""
     read = feedback_source(store)
-    return {ROLE: read, **_made_by(workspace, gather(workspace, store, config))}
+    return {ROLE: read, **made_by(workspace, gather(workspace, store, config))}
 
 
-def _made_by(workspace: Workspace, feedback: Feedback) -> dict[str, Source]:
+def made_by(workspace: Workspace, feedback: Feedback) -> dict[str, Source]:
     """The runs that the feedback came from, as inputs."""
     sampled = {answer.run_id for group in feedback.groups for answer in group.answers}
     drawn = [run for run in workspace.runs("sample") if run.id in sampled and run.status is RunStatus.FINISHED]

@@ -18,7 +18,7 @@ from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, find_prompts, prompts_of, provide_model, record
 from plaudit.stages.plan import Draw, Material, Pass, Work, material_of, say_plan
-from plaudit.stages.sessions import require_same
+from plaudit.stages.policies import load_policy, policy_run
 from plaudit.types import Drawing, Prompt, Response, Sampling, Split, StopReason, seed_for
 from plaudit.workspace import Resume, Workspace
 
@@ -37,7 +37,7 @@ class SampleConfig:
     prompt_tokens: int = 256  # the newest tokens of a conversation that are read
     split: Literal["all", "train", "heldout"] = "all"
     source: str | None = None  # only prompts from here
-    policy: str | None = None  # id of the align run whose policy answers; None: the base model
+    policy: str | None = None  # id of the align or sft run whose policy answers; None: the base model
     hint: str = ""  # an instruction that some answers are drawn with; nobody who judges them, or learns, sees it
     hinted: int = 0  # how many of each prompt's answers are drawn with the hint: people need a contrast to judge
 
@@ -76,9 +76,7 @@ def sample(
         with record(run, workspace), provide_model(workspace, model, run) as language:
             prompts = prompts_of(run, store)
             if config.policy:
-                aligned = workspace.run(config.policy)
-                require_same(aligned, run)
-                language.trunk.load_adapter("policy", aligned.adapter_dir)  # a plan has to know which layers it is in
+                load_policy(language, workspace.run(config.policy), run)  # a plan has to know which layers it is in
             if model is None:
                 say_plan(STAGE, config, language, material_of(language, prompts, config.prompt_tokens), run)
             _draw_missing(run, store, language, prompts, config)
@@ -100,7 +98,7 @@ def work(config: SampleConfig, material: Material, shape: Shape) -> Work:
 
 
 def _policy_run(workspace: Workspace, config: SampleConfig) -> Mapping[str, Run | Path]:
-    return {"policy": workspace.finished("align", config.policy)} if config.policy else {}
+    return {"policy": policy_run(workspace, config.policy)} if config.policy else {}
 
 
 def _draw_missing(
@@ -182,7 +180,7 @@ STAGE = Stage(
         Flag("temperature", "", "T"),
         Flag("split", "all, train or heldout.", "SIDE"),
         SOURCE,
-        Flag("policy", "The align run that answers.", "ID"),
+        Flag("policy", "The align or sft run that answers.", "ID"),
     ),
     work=work,
 )

@@ -60,34 +60,45 @@ class RolloutConfig:
 
 
 @dataclass(frozen=True)
-class ReinforcementConfig:
-    """What every algorithm of reinforcement learning needs to know."""
+class PolicyConfig:
+    """What everything that trains a policy needs to know."""
 
-    iterations: int = 24
     learning_rate: float = 5e-4  # of the policy
     rank: int = 16  # of the adapters
     alpha: float = 32.0
     layers: Literal["upper", "all"] = "upper"  # that the policy's adapter is in; the upper half costs half
-    kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
-    kl_target_nats: float = 9.0  # of a whole answer; the coefficient adapts towards it
-    kl_horizon_episodes: float = 500.0
     max_grad_norm: float = 1.0
-    rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "iterations", "rank")
-        require_at_least(0, self, "kl_coefficient")
-        require_above(0, self, "learning_rate", "alpha", "kl_target_nats", "kl_horizon_episodes", "max_grad_norm")
-
-    @property
-    def passes(self) -> int:
-        """How often an iteration's answers are learned from."""
-        return 1
+        require_at_least(1, self, "rank")
+        require_above(0, self, "learning_rate", "alpha", "max_grad_norm")
 
     @property
     def start(self) -> int | None:
         """The lowest layer that the policy's adapter is in; None: the lowest of the upper ones."""
         return 0 if self.layers == "all" else None
+
+
+@dataclass(frozen=True)
+class ReinforcementConfig(PolicyConfig):
+    """What every algorithm of reinforcement learning needs to know."""
+
+    iterations: int = 24
+    kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
+    kl_target_nats: float = 9.0  # of a whole answer; the coefficient adapts towards it
+    kl_horizon_episodes: float = 500.0
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(1, self, "iterations")
+        require_at_least(0, self, "kl_coefficient")
+        require_above(0, self, "kl_target_nats", "kl_horizon_episodes")
+
+    @property
+    def passes(self) -> int:
+        """How often an iteration's answers are learned from."""
+        return 1
 
 
 @dataclass(frozen=True)
@@ -126,15 +137,62 @@ class PpoConfig(ReinforcementConfig):
 
 
 @dataclass(frozen=True)
+class StoredDataConfig(PolicyConfig):
+    """What every way to learn from texts that are there already needs to know; nothing is drawn meanwhile."""
+
+    learning_rate: float = 3e-4  # rises over `warmup` of the steps, and falls to zero by the last
+    warmup: float = 0.1
+    epochs: int = 1
+    batch_prompts: int = 8  # prompts whose texts make one step
+    prompt_tokens: int = 256  # the newest tokens of a conversation that are read
+    answer_tokens: int = 256
+    save_every: int = 10  # steps between two checkpoints
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(1, self, "epochs", "batch_prompts", "prompt_tokens", "answer_tokens", "save_every")
+        require_share(self, "warmup")
+
+
+@dataclass(frozen=True)
+class SftConfig(StoredDataConfig):
+    epochs: int = 2
+    answer_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class DpoConfig(StoredDataConfig):
+    loss: Literal["dpo", "ipo"] = "dpo"
+    beta: float = 0.1  # how near to the reference: log-odds per nat between two answers (ipo: its τ)
+    question: str | None = None  # only answers to it; None: the project's question
+    weighted: bool = False  # votes count by how reliable their annotator is (docs/decisions/0006)
+    keep_mb: int = 1024  # memory for the lower layers' output; what does not fit is computed again
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(0, self, "keep_mb")
+        require_above(0, self, "beta")
+
+
+@dataclass(frozen=True)
 class Algorithm:
     """An algorithm as everybody else knows it."""
 
-    config: type[ReinforcementConfig]
+    config: type[PolicyConfig]
     learner: str  # module and class, such as `plaudit.train.rloo:Rloo`
     has_critic: bool = False  # a second adapter to train, which takes time
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether it learns from preferences themselves: no reward model guides it, and it draws nothing."""
+        return issubclass(self.config, StoredDataConfig)
+
     def load(self) -> Any:
-        """The class of the learner (`train.loop.Learner`), made with (model, scorer, config, seed). Loads torch."""
+        """The class of the learner. Loads torch.
+
+        A `train.loop.Learner`, made with (model, scorer, config, seed), or of a direct algorithm a
+        `train.passes.Objective`, made with (model, config, seed).
+        """
         module, _, name = self.learner.partition(":")
         return getattr(import_module(module), name)
 
@@ -142,4 +200,5 @@ class Algorithm:
 ALGORITHMS: dict[str, Algorithm] = {
     "rloo": Algorithm(RlooConfig, "plaudit.train.rloo:Rloo"),
     "ppo": Algorithm(PpoConfig, "plaudit.train.ppo:Ppo", has_critic=True),
+    "dpo": Algorithm(DpoConfig, "plaudit.train.dpo:Dpo"),
 }

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from plaudit.errors import NotFiniteError
+from plaudit.models.backbone import REFERENCE
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.reward_model import Scorer
 from plaudit.models.runtime import release
@@ -80,8 +81,11 @@ def reinforce(
     seed: int,
     checkpoint: Path,
     log: LogMetrics,
+    reference: str | None = REFERENCE,
 ) -> None:
-    """Optimise the learner's policy against `scorer`; resumes where the folder `checkpoint` has got to.
+    """Optimise the learner's policy against `scorer`, near the version `reference` of the model.
+
+    It resumes where the folder `checkpoint` has got to.
 
     Raises:
         NotFiniteError: a score, a loss or a gradient was NaN or infinite; the checkpoint is that of the step before.
@@ -97,7 +101,7 @@ def reinforce(
             start = time.perf_counter()
             batch = draw_prompts(prompts, rollout.prompts, seed, iteration)
             with _in_iteration(iteration + 1):
-                rollouts = collect(model, learner.policy, scorer, batch, rollout, seed, iteration)
+                rollouts = collect(model, learner.policy, scorer, batch, rollout, seed, iteration, reference)
                 sampled = time.perf_counter()
                 figures = summarise(rollouts) | learner.learn(rollouts, kl.coefficient, iteration)
             release()

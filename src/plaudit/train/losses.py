@@ -41,6 +41,17 @@ def bradley_terry_loss(margin: Tensor, probability: Tensor, weight: Tensor) -> T
     return (loss * weight).sum() / weight.sum()
 
 
+def identity_preference_loss(difference: Tensor, probability: Tensor, weight: Tensor, tau: float) -> Tensor:
+    """IPO's weighted mean squared distance of log-ratio differences from 1/(2τ) (arXiv 2310.12036, eq. 17).
+
+    All (N,): `difference` of a's log-ratio and b's, policy to reference; `probability` and `weight` as of
+    `bradley_terry_loss`. A share p of votes for a is p losses of a's victory and 1 − p of b's.
+    """
+    target = 1 / (2 * tau)
+    loss = probability * (difference - target) ** 2 + (1 - probability) * (difference + target) ** 2
+    return (loss * weight).sum() / weight.sum()
+
+
 def gae(rewards_AT: Tensor, values_AT: Tensor, present_AT: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Advantages and returns, each (A, T), by generalised advantage estimation (arXiv 1506.02438, eq. 16).
 

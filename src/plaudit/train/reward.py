@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -39,7 +39,7 @@ from plaudit.models.reward_model import (
 )
 from plaudit.models.runtime import release
 from plaudit.progress import bar
-from plaudit.train.configs import RewardConfig
+from plaudit.train.configs import DpoConfig, RewardConfig
 from plaudit.train.losses import bradley_terry_loss
 from plaudit.train.steps import LOWER, finite_loss, take_step
 from plaudit.types import Preference, Prompt, Response, seed_for
@@ -128,9 +128,13 @@ def score_settings(model: LanguageModel, config: RewardConfig) -> ScoreSettings:
 
 
 def make_batches(
-    model: LanguageModel, groups: Sequence[Group], config: RewardConfig, tokens: int = TOKENS_AT_ONCE
+    model: LanguageModel,
+    groups: Sequence[Group],
+    config: RewardConfig | DpoConfig,
+    tokens: int = TOKENS_AT_ONCE,
+    most: int | None = None,
 ) -> list[Batch]:
-    """The groups as micro-batches of rows of similar length, ready to train on.
+    """The groups as micro-batches of rows of similar length, at most `most`, ready to train on.
 
     Raises:
         UsageError: there is nothing to learn from.
@@ -139,11 +143,10 @@ def make_batches(
         raise UsageError(
             "There are no preferences to learn from: collect some (`plaudit panel`), or `plaudit import` some."
         )
-    settings = score_settings(model, config)
-    encoded = [encode_group(model, g.prompt, g.answers, settings) for g in groups]
+    encoded = [encode_group(model, g.prompt, g.answers, config) for g in groups]
     return [
         make_batch(model.trunk, [groups[i] for i in indices], [encoded[i] for i in indices])
-        for indices in microbatches([e.tokens for e in encoded], tokens)
+        for indices in microbatches([e.tokens for e in encoded], tokens, most)
     ]
 
 
@@ -162,18 +165,26 @@ def make_batch(backbone: Backbone, groups: Sequence[Group], encoded: Sequence[En
     return Batch(packed, first_N, second_N, probability_N.float(), weight_N.float(), row_N)
 
 
+def read_lower(backbone: Backbone, batches: Sequence[Batch], keep_mb: int) -> Iterator[tuple[Batch, Tensor]]:
+    """Each batch with its lower layers' output, which is kept in it as long as all that is kept fits into `keep_mb`."""
+    kept_bytes = sum(b.lower_BLD.nbytes for b in batches if b.lower_BLD is not None)
+    for batch in batches:
+        lower_BLD = batch.hidden(backbone)
+        if batch.lower_BLD is None and kept_bytes + lower_BLD.nbytes <= keep_mb * 2**20:
+            batch.lower_BLD, kept_bytes = lower_BLD, kept_bytes + lower_BLD.nbytes
+        yield batch, lower_BLD
+
+
 def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig) -> None:
     """Fit the head alone to the frozen trunk's features, and keep the lower layers' output on the way."""
-    kept_bytes, features = sum(b.lower_BLD.nbytes for b in batches if b.lower_BLD is not None), []
+    features = []
     with (
         torch.no_grad(),
         bar("Reading the answers", sum(len(b.packed.targets_AT) for b in batches), "answers") as progress,
     ):
-        for batch in batches:
-            lower_BLD, features_AF = batch.hidden(reward.trunk), batch.features_AF
+        for batch, lower_BLD in read_lower(reward.trunk, batches, config.keep_mb):
+            features_AF = batch.features_AF
             features.append(reward.features(lower_BLD, batch.packed) if features_AF is None else features_AF)
-            if batch.lower_BLD is None and kept_bytes + lower_BLD.nbytes <= config.keep_mb * 2**20:
-                batch.lower_BLD, kept_bytes = lower_BLD, kept_bytes + lower_BLD.nbytes
             progress.advance(len(batch.packed.targets_AT))
             release()
     sums = torch.cat(features).sum(1).tolist()
@@ -222,7 +233,7 @@ def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfi
     return history
 
 
-def steps_of(batches: Sequence[Batch], config: RewardConfig, seed: int) -> list[list[Batch]]:
+def steps_of(batches: Sequence[Batch], config: RewardConfig | DpoConfig, seed: int) -> list[list[Batch]]:
     """Micro-batches gathered into optimisation steps of about `batch_prompts` prompts, in a new order each epoch.
 
     An epoch's steps share its prompts evenly: a last one of what is left over would move the weights as far as the

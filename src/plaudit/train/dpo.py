@@ -1,0 +1,118 @@
+"""Stage three from the preferences themselves: direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290).
+
+A policy says by its log-probabilities what it would be rewarded for: β · log π(answer) / reference(answer), up to a
+constant of the prompt (eq. 5). So Bradley–Terry, the reward model's loss, is fitted to the policy itself, and nothing
+is drawn. Answers of one prompt share their row, and the reference's log-probabilities are computed once, from the
+layers below the adapters, which all share.
+
+The probability that a preference has is its label: 0.5 for a tie, and with one vote in four against, 0.75, which is
+what cDPO (Mitchell 2023) has for labels that are wrong so often. IPO (Azar et al. 2023, arXiv 2310.12036) draws the
+difference to 1/(2β) instead of without end.
+
+Departures: pairs weigh as they do for the reward model (`train.reward`). IPO's log-ratios are means over an answer's
+tokens, as its authors advise and TRL has it: a sum would hold long answers to another margin than short ones.
+
+Shapes: A answers of a micro-batch, N pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from plaudit.models.backbone import REFERENCE
+from plaudit.models.catalog import LanguageModel
+from plaudit.models.logprobs import answer_logprobs
+from plaudit.models.lora import LoraSettings
+from plaudit.models.runtime import release
+from plaudit.progress import bar
+from plaudit.train.configs import DpoConfig
+from plaudit.train.losses import bradley_terry_loss, identity_preference_loss
+from plaudit.train.reward import Batch, read_lower, steps_of
+from plaudit.train.steps import finite_loss
+from plaudit.types import seed_for
+
+
+@dataclass
+class Pairs:
+    """A micro-batch of preferences, and what the reference makes of its answers."""
+
+    batch: Batch
+    reference_A: Tensor  # log-probabilities of whole answers, nats
+
+
+class Dpo:
+    """See `plaudit.train.passes.Objective`."""
+
+    def __init__(self, model: LanguageModel, config: DpoConfig, seed: int, policy: str = "policy") -> None:
+        self.backbone, self.config, self.policy, self.name = model.trunk, config, policy, config.loss.upper()
+        lora = LoraSettings(config.rank, config.alpha)
+        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
+        self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
+
+    @torch.no_grad()
+    def compare(self, batches: Sequence[Batch], reference: str | None = REFERENCE) -> list[Pairs]:
+        """The batches with what does not change while the policy learns: the lower layers' output and the reference."""
+        pairs = []
+        with bar("Reading the answers", len(batches), "batches") as progress:
+            for batch, lower_BLD in read_lower(self.backbone, batches, self.config.keep_mb):
+                pairs.append(Pairs(batch, self.logprobs(batch, lower_BLD, reference)))
+                progress.advance()
+                release()
+        return pairs
+
+    def steps(self, pairs: Sequence[Pairs], seed: int) -> list[list[Pairs]]:
+        """All steps of the training, in the order of (seed, epoch)."""
+        of_batch = {id(it.batch): it for it in pairs}
+        steps = steps_of([it.batch for it in pairs], self.config, seed)
+        return [[of_batch[id(batch)] for batch in step] for step in steps]
+
+    def logprobs(self, batch: Batch, lower_BLD: Tensor, version: str | None) -> Tensor:
+        """(A,) log-probabilities of whole answers in nats, their ends among them; differentiable."""
+        logprobs_AT, _ = answer_logprobs(self.backbone, version, lower_BLD, batch.packed, 1.0)
+        return logprobs_AT.sum(1)
+
+    def ratios(self, pairs: Pairs) -> Tensor:
+        """(A,) log-ratios of whole answers, policy less reference, in nats; differentiable."""
+        return self.logprobs(pairs.batch, pairs.batch.hidden(self.backbone), self.policy) - pairs.reference_A
+
+    def accumulate(self, step: Sequence[Pairs]) -> dict[str, float]:
+        """See `Objective`."""
+        total = sum(float(pairs.batch.weight_N.sum()) for pairs in step)
+        figures = dict.fromkeys(("loss", "accuracy", "margin", "chosen_nats", "rejected_nats"), 0.0)
+        for pairs in step:
+            share = float(pairs.batch.weight_N.sum()) / total
+            ratio_A = self.ratios(pairs)
+            part = self.loss(ratio_A, pairs.batch) * share
+            finite_loss(part, "the policy")
+            part.backward()
+            said = {"loss": float(part.detach()) / share, **self.describe(ratio_A.detach(), pairs.batch)}
+            figures = {name: figures[name] + share * said[name] for name in figures}
+        return figures
+
+    def loss(self, ratio_A: Tensor, batch: Batch) -> Tensor:
+        """Of log-ratios (policy less reference) of whole answers: a weighted mean over the pairs."""
+        if self.config.loss == "ipo":
+            ratio_A = ratio_A / batch.packed.lengths_A
+        difference_N = ratio_A[batch.first_N] - ratio_A[batch.second_N]
+        if self.config.loss == "ipo":
+            return identity_preference_loss(difference_N, batch.probability_N, batch.weight_N, self.config.beta)
+        return bradley_terry_loss(self.config.beta * difference_N, batch.probability_N, batch.weight_N)
+
+    def describe(self, ratio_A: Tensor, batch: Batch) -> dict[str, float]:
+        """Weighted means over pairs: how often the preferred answer has the larger log-ratio (a tie counts half), by
+        how many log-odds, and what became of the log-probabilities of preferred answers and of the others, in nats.
+        """
+        sign_N = torch.sign(batch.probability_N - 0.5)
+        difference_N = ratio_A[batch.first_N] - ratio_A[batch.second_N]
+        first_is_chosen_N = sign_N >= 0
+        chosen_N = torch.where(first_is_chosen_N, ratio_A[batch.first_N], ratio_A[batch.second_N])
+        rejected_N = torch.where(first_is_chosen_N, ratio_A[batch.second_N], ratio_A[batch.first_N])
+        right_N = 0.5 + 0.5 * torch.sign(difference_N) * sign_N
+        values = {"accuracy": right_N, "margin": self.config.beta * difference_N * sign_N}
+        values |= {"chosen_nats": chosen_N, "rejected_nats": rejected_N}
+        weight_N = batch.weight_N / batch.weight_N.sum()
+        return {name: float((value_N * weight_N).sum()) for name, value_N in values.items()}

@@ -1,0 +1,74 @@
+"""The loop below what learns from texts that are there already: go through them, take steps, log, save.
+
+What is learned stands in a file of its own, as an `Objective`. Nothing here knows which one it is. Which texts make a
+step, and in which order, is settled before the first one, so a run that was cut goes on from its checkpoint with the
+very steps that it would have taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from plaudit.models.runtime import release
+from plaudit.progress import bar
+from plaudit.train.checkpoint import load_checkpoint, save_checkpoint
+from plaudit.train.configs import StoredDataConfig
+from plaudit.train.steps import take_step
+
+LogMetrics = Callable[[dict[str, float]], None]
+
+
+class Objective(Protocol):
+    """One way to learn from texts. Made with (model, config, seed), it adds what it trains to the model's trunk."""
+
+    @property
+    def name(self) -> str:
+        """As people write it, such as `DPO`."""
+        ...
+
+    @property
+    def config(self) -> StoredDataConfig: ...
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is trained, under the names that a checkpoint has them by."""
+        ...
+
+    def accumulate(self, step: Sequence[Any]) -> dict[str, float]:
+        """Add the gradient of one step's loss, a mean over all that is in its micro-batches, and say what to log."""
+        ...
+
+
+def go_through(objective: Objective, steps: Sequence[Sequence[Any]], checkpoint: Path, log: LogMetrics) -> None:
+    """Take an optimisation step for each of `steps`; resumes where the folder `checkpoint` has got to.
+
+    Raises:
+        NotFiniteError: a loss or a gradient was NaN or infinite; the checkpoint is of an earlier step.
+    """
+    config = objective.config
+    optimizer = torch.optim.AdamW(objective.tensors.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
+    state = load_checkpoint(checkpoint, objective.tensors, {"optimizer": optimizer}) or {"step": 0}
+    done, total = int(state["step"]), len(steps)
+    with bar(objective.name, total, "steps", done=done) as progress:
+        for number in range(done, total):
+            start = time.perf_counter()
+            for group in optimizer.param_groups:
+                group["lr"] = rate(number, total, config.warmup) * config.learning_rate
+            figures = objective.accumulate(steps[number])
+            take_step(optimizer, "the policy", config.max_grad_norm)
+            release()
+            log({"step": number + 1, **figures, "seconds": time.perf_counter() - start})
+            if (number + 1) % config.save_every == 0 or number + 1 == total:
+                save_checkpoint(checkpoint, objective.tensors, {"optimizer": optimizer}, {"step": number + 1})
+            progress.advance(loss=figures["loss"])
+
+
+def rate(step: int, total: int, warmup: float) -> float:
+    """The share of the learning rate in step `step`, from 0: up to 1 over `warmup` of the steps, then down to zero."""
+    rising = max(1, round(warmup * total))
+    return min((step + 1) / rising, (total - step) / max(1, total - rising + 1))
