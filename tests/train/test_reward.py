@@ -11,7 +11,16 @@ from plaudit.feedback.aggregate import aggregate
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.configs import RewardConfig
-from plaudit.train.reward import RIDGES, choose_ridge, fit_head, group_by_prompt, make_batches, steps_of, train_reward
+from plaudit.train.reward import (
+    RIDGES,
+    choose_ridge,
+    fit_head,
+    group_by_prompt,
+    make_batches,
+    steps_of,
+    train_reward,
+    untrained_reward,
+)
 from plaudit.types import Judgement, Preference, Prompt, Ranking, Response, Task
 
 CONFIG = RewardConfig(rank=4, epochs=2)
@@ -90,9 +99,9 @@ def test_nothing_to_learn_from_is_said(tiny):
             make_batches(tiny, groups, RewardConfig())
 
 
-def test_a_depth_below_the_adapters_is_refused(tiny, made_up):
+def test_a_depth_below_the_adapters_is_refused(tiny):
     with pytest.raises(UsageError, match="depth must lie between 3 and 4"):
-        make_batches(tiny, made_up(2, seed=0), RewardConfig(depth=2))
+        untrained_reward(tiny, RewardConfig(depth=2), seed=0)
 
 
 def test_few_noisy_preferences_get_a_strong_penalty_and_many_clear_ones_a_weak_one():
