@@ -40,7 +40,7 @@ from plaudit.files import content_digest, one_line, remove_drafts, to_json, writ
 
 RECORDED_PACKAGES = ("plaudit", "torch", "transformers", "tokenizers", "safetensors", "datasets", "numpy", "scipy")
 Source = dict[str, str]  # an input: `id`, `digest`; for feedback `seq`, the last event that was read; else a `kind`
-MODEL = "model"  # `kind` of an input whose digest only a loaded model is compared with (`stages.sessions`)
+MODEL = "model"  # what has a `kind`, such as this, is compared only once it is loaded (`stages.sessions`)
 SECONDS_BETWEEN_SAVES = 10.0  # how much of the costs a kill can lose
 
 
@@ -207,9 +207,7 @@ class Run:
         return [
             role
             for role, source in self.inputs.items()
-            if "seq" not in source
-            and source.get("kind") != MODEL
-            and _current_digest(source, workspace) != source["digest"]
+            if "seq" not in source and "kind" not in source and _current_digest(source, workspace) != source["digest"]
         ]
 
     def _end(self, status: RunStatus) -> None:

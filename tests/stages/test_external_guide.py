@@ -44,7 +44,7 @@ def test_an_external_reward_model_guides_and_is_no_proof(workspace, classifier, 
     run = workspace.latest("align")
     assert run.results["guided_by"] == classifier
     scale = json.loads((run.path / "reward_scale.json").read_text())
-    assert scale["std"] > 0
+    assert scale[f"model:{classifier}"]["std"] > 0
     assert main(["evaluate", *where, "--answers", "1"]) == 0
     assert "score higher by the reward model" in capsys.readouterr().out
     proof = workspace.latest("evaluate")
@@ -55,7 +55,7 @@ def test_an_external_reward_model_guides_and_is_no_proof(workspace, classifier, 
 
 
 def test_two_guides_are_one_too_many() -> None:
-    with pytest.raises(ValueError, match="give one of them"):
+    with pytest.raises(ValueError, match="several rewards are named"):
         AlignConfig(reward="reward-001", reward_model="somewhere")
 
 

@@ -27,7 +27,8 @@ def command_of(name: str) -> Callable[..., None]:
     stage = stage_named(name)
 
     def command(**values: Any) -> None:
-        _run(stage, {flag.key: values.pop(flag.name) for flag in stage.flags}, **values)
+        given = {flag.key: values.pop(flag.name) for flag in stage.flags}
+        _run(stage, {key: None if value == [] else value for key, value in given.items()}, **values)
 
     common: dict[str, Any] = {"settings": Settings} | (
         {"dtype": Dtype, "threads": Threads, "force": ForceFlag} if stage.needs_model else {}
@@ -50,7 +51,7 @@ def _annotation(stage: Stage, flag: Flag) -> Any:
     kind, default = _type_of(stage.parse({}), flag.key), stage.default(flag.key)
     if kind is bool:
         return Annotated[bool | None, typer.Option(f"--{flag.name.replace('_', '-')}", help=flag.help)]
-    shown = "" if default is None else f" Default: {default}."
+    shown = "" if default in (None, []) else f" Default: {default}."
     return Annotated[kind | None, typer.Option(metavar=flag.metavar, help=f"{flag.help}{shown}".strip())]
 
 

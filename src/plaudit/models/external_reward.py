@@ -7,13 +7,12 @@ the conversation with the answer through its own chat template, the newest token
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from plaudit.errors import PlauditError, UsageError
+from plaudit.errors import UsageError
 from plaudit.models.arithmetic import DTYPES
 from plaudit.models.catalog import (
     check_vocabulary,
@@ -24,7 +23,8 @@ from plaudit.models.catalog import (
     tokenizer_of,
 )
 from plaudit.models.chat import around, encode_text, encode_turns
-from plaudit.models.packing import Packed, microbatches
+from plaudit.models.packing import microbatches
+from plaudit.models.text_reward import TextReward
 from plaudit.types import Message, Prompt, Response, Role
 
 TOKENS_AT_ONCE = 4096
@@ -33,20 +33,12 @@ NO_TOKEN = -1
 OTHERWISE = "leave --reward-model out to be guided by a run of `plaudit reward`"
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What makes scores mean 0 and standard deviation 1, so that a KL coefficient means the same for every model."""
+class ExternalReward(TextReward):
+    """A sequence classifier."""
 
-    mean: float = 0.0
-    std: float = 1.0
-
-
-class ExternalReward:
-    """A `Scorer` that shares nothing with the policy's trunk."""
-
-    def __init__(self, name: str, network: Any, tokenizer: Any, scale: Scale | None = None) -> None:
-        self.name, self.network, self.tokenizer = name, network, tokenizer
-        self.scale = scale or Scale()
+    def __init__(self, name: str, network: Any, tokenizer: Any) -> None:
+        super().__init__(name)
+        self.network, self.tokenizer = network, tokenizer
 
     @classmethod
     def load(cls, name: str, dtype: str = "fp32") -> ExternalReward:
@@ -75,20 +67,6 @@ class ExternalReward:
         network.config.get_text_config().pad_token_id = network.config.pad_token_id = NO_TOKEN
         network.eval().requires_grad_(False)
         return cls(name, network.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
-
-    def normalise(self, prompts: Sequence[Prompt], answers: Sequence[Response]) -> None:
-        """Set the scale by the scores of these answers, A prompts and answers. PlauditError when they are all equal."""
-        scores = self.raw(prompts, answers)
-        spread = float(scores.std()) if len(scores) > 1 else 0.0
-        if not spread > 0:
-            raise PlauditError(f"{self.name} gives all of {len(scores)} answers the same score: it can guide nothing.")
-        self.scale = Scale(float(scores.mean()), spread)
-
-    def score(
-        self, prompts: Sequence[Prompt], answers: Sequence[Response], lower_BLD: Tensor, packed: Packed
-    ) -> Tensor:
-        """See `Scorer`: (A,) normalised scores. What the trunk computed is not used."""
-        return (self.raw(prompts, answers) - self.scale.mean).to(lower_BLD.device) / self.scale.std
 
     @torch.no_grad()
     def raw(self, prompts: Sequence[Prompt], answers: Sequence[Response]) -> Tensor:

@@ -20,6 +20,7 @@ from plaudit.feedback.aggregate import Selection
 from plaudit.report.outcome import number_text
 from plaudit.runs import Run, Source
 from plaudit.stages import SOURCE, Flag, Results, Stage, direct
+from plaudit.stages.guides import Guide, JudgeSettings, Kind, guides_in
 from plaudit.stages.inputs import open_feedback
 from plaudit.stages.lifecycle import begin, find_prompts, logger_of, prompts_of, provide_model, record
 from plaudit.stages.plan import WRITTEN, Draw, Material, Pass, Work, material_of, say_plan
@@ -54,14 +55,25 @@ class AlignConfig:
     reference: str = BASE  # what it is held near to: base, start, or the id of another such run
     reward: str | None = None  # id of the reward run that guides; None: the newest
     reward_model: str | None = None  # a sequence classifier instead: a folder or Hugging Face id
+    reward_function: str | None = None  # a Python function instead: MODULE:NAME
+    judge: str | None = None  # a model behind an OpenAI-compatible API instead: MODEL@URL
+    rewards: list[str] = field(default_factory=list)  # several instead, with weights: see `stages.guides`
+    judging: JudgeSettings = field(default_factory=JudgeSettings)
 
     def __post_init__(self) -> None:
         if type(self.training) is not ALGORITHMS[self.algorithm].config:
             raise ValueError(f"training holds the settings of another algorithm than {self.algorithm}")
-        if self.reward and self.reward_model:
-            raise ValueError("reward names a run and reward_model a model from elsewhere; give one of them")
-        if ALGORITHMS[self.algorithm].is_direct and (self.reward or self.reward_model):
+        named = self.reward or self.reward_model or self.reward_function or self.judge or self.rewards
+        if ALGORITHMS[self.algorithm].is_direct and named:
             raise ValueError(f"{self.algorithm} learns from the preferences themselves; leave the reward out")
+        _ = self.guides  # has checks of its own
+
+    @property
+    def guides(self) -> tuple[Guide, ...]:
+        """What guides the policy: the one reward that is named, several, or the newest reward run; of a direct
+        algorithm nothing does.
+        """
+        return () if ALGORITHMS[self.algorithm].is_direct else guides_in(vars(self))
 
 
 def align_config(mapping: Mapping[str, Any]) -> AlignConfig:
@@ -104,7 +116,7 @@ def align(
             else:
                 _train(run, workspace, store, config, prompts, language, says_plan=model is None)
             language.trunk.save_adapter(POLICY, run.adapter_dir, language.name)
-            run.results |= _results(workspace, run, config, len(prompts), language)
+            run.results |= _results(run, config, len(prompts), language)
     shutil.rmtree(run.checkpoint_dir, ignore_errors=True)  # only once the run is finished: it is all that resume has
     return run
 
@@ -140,10 +152,11 @@ def work(config: AlignConfig, material: Material, shape: Shape) -> Work:
 
 
 def _guide(workspace: Workspace, store: FeedbackStore, config: AlignConfig) -> dict[str, Run | Path | Source]:
-    """What says which answers are good: a reward run, a model from elsewhere, or the preferences themselves."""
+    """What says which answers are good: the reward runs that guide, by role, or the preferences themselves."""
     if ALGORITHMS[config.algorithm].is_direct:
         return dict(direct.inputs(workspace, store, config))
-    return {} if config.reward_model else {"reward": workspace.finished("reward", config.reward)}
+    guides = [guide for guide in config.guides if guide.kind is Kind.RUN]
+    return {guide.role: workspace.finished("reward", guide.name) for guide in guides}
 
 
 def _train(
@@ -157,7 +170,7 @@ def _train(
     says_plan: bool,
 ) -> None:
     from plaudit.stages.answer_length import say_what_was_cut, with_length
-    from plaudit.stages.scorers import prepare_scorer, reward_run_of, score_gap
+    from plaudit.stages.scorers import means_of, prepare_scorer, reward_run_of, score_gap
     from plaudit.train.loop import reinforce
 
     assert isinstance(config.training, ReinforcementConfig)
@@ -177,20 +190,19 @@ def _train(
         drawn = round(metrics["length_tokens"] * training.rollout.prompts * training.rollout.answers)
         run.count(generated=drawn, trained=drawn * training.passes)
 
-    reinforce(model, learner, scorer, prompts, run.seed, run.checkpoint_dir, logger_of(run, count), reference)
+    log = logger_of(run, count, lambda: means_of(scorer))
+    reinforce(model, learner, scorer, prompts, run.seed, run.checkpoint_dir, log, reference)
     last = run.metrics()[-1:]
     say_what_was_cut(last[0].get("finished_share") if last else None, training.rollout.max_tokens)
 
 
-def _results(workspace: Workspace, run: Run, config: AlignConfig, prompts: int, model: LanguageModel) -> dict[str, Any]:
-    from plaudit.stages.scorers import reward_run_of
-
+def _results(run: Run, config: AlignConfig, prompts: int, model: LanguageModel) -> dict[str, Any]:
     rows = run.metrics()
-    reward = reward_run_of(workspace, run)
     results: dict[str, Any] = {"algorithm": config.algorithm, "prompts": prompts, "model": model.name}
     if isinstance(config.training, ReinforcementConfig):
+        guided = [run.inputs[g.role]["id"] + (f" × {g.weight:g}" if config.rewards else "") for g in config.guides]
         results |= {name: rows[-1].get(name) if rows else None for name in LAST_FIGURES}
-        results |= {"iterations": config.training.iterations, "guided_by": reward.id if reward else config.reward_model}
+        results |= {"iterations": config.training.iterations, "guided_by": " + ".join(guided)}
     return results | {"start": config.start, "reference": reference_in_words(config)}
 
 
@@ -222,6 +234,9 @@ STAGE = Stage(
         Flag(
             "reward_model", "A sequence classifier instead of a reward run: a folder or Hugging Face id.", "PATH_OR_ID"
         ),
+        Flag("reward_function", "A Python function instead of a reward run.", "MODULE:NAME"),
+        Flag("judge", "A model behind an OpenAI-compatible API instead of a reward run.", "MODEL@URL"),
+        Flag("rewards", "Several rewards, each on its own scale; may be repeated.", "REWARD[=WEIGHT]"),
     ),
     deciding=("algorithm",),
     reads=("judgements",),

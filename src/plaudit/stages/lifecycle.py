@@ -95,9 +95,13 @@ def record(run: Run, workspace: Workspace) -> Iterator[None]:
         run.results["command"] = command_for(run, workspace)
 
 
-def logger_of(run: Run, count: Callable[[Mapping[str, float]], None]) -> Callable[[dict[str, float]], None]:
-    """Write a step's metrics, and `count` its tokens. The first call of a resumed run forgets the lines of steps that
-    come after the checkpoint, because they are about to come again.
+def logger_of(
+    run: Run, count: Callable[[Mapping[str, float]], None], more: Callable[[], Mapping[str, float]] = dict
+) -> Callable[[dict[str, float]], None]:
+    """Write a step's metrics, with `more` of them, and `count` its tokens.
+
+    The first call of a resumed run forgets the lines of steps that come after the checkpoint, because they are about
+    to come again.
     """
     first = True
 
@@ -106,7 +110,7 @@ def logger_of(run: Run, count: Callable[[Mapping[str, float]], None]) -> Callabl
         if first:
             run.drop_metrics_after(int(metrics["step"]) - 1)
             first = False
-        run.log(**metrics)
+        run.log(**metrics, **more())
         count(metrics)
 
     return log

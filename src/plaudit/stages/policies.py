@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from plaudit.errors import UsageError
 from plaudit.runs import Run, RunStatus
 from plaudit.stages import Flag
+from plaudit.stages.guides import ROLES
 from plaudit.stages.sessions import require_same
 from plaudit.types import Drawing, Sampling
 from plaudit.workspace import Workspace
@@ -39,8 +40,8 @@ def policy_run(workspace: Workspace, run_id: str) -> Run:
 
 
 def is_guided(run: Run) -> bool:
-    """Whether a reward model stands behind the run: a reward run among its inputs, or one from elsewhere."""
-    return "reward" in run.inputs or bool(run.config.get("reward_model"))
+    """Whether a reward stands behind the run: a reward run, or one from elsewhere, is among its inputs."""
+    return any(role.partition("-")[0] in ROLES.values() for role in run.inputs)
 
 
 def drawn_as(built: Run) -> Drawing:

@@ -15,7 +15,6 @@ from plaudit.progress import say
 from plaudit.runs import MODEL, Run
 
 TRUNK = "model"  # role, among a run's inputs, of the model that it computes with
-REWARD_MODEL = "reward_model"  # of the sequence classifier that guided it
 ROUNDING = ("threads", "processor", "instructions")  # of `models.arithmetic.Arithmetic`
 
 
@@ -27,17 +26,22 @@ def pin(run: Run, role: str, name: str) -> None:
     """
     from plaudit.models.identity import model_digest
 
-    digest = model_digest(name)
+    changed = f"{name} has other weights or another tokenizer"
+    pin_digest(run, role, name, model_digest(name), MODEL, changed, "Put the model back")
+
+
+def pin_digest(run: Run, role: str, name: str, digest: str, kind: str, changed: str, remedy: str) -> None:
+    """As `pin`, for whatever else a run rests on: `changed` says in a clause what is other, `remedy` what to do."""
     known = run.inputs.get(role)
     if known and known["digest"] != digest and not run.forced:
         del run.sessions[-1]  # it computes nothing
         raise UsageError(
-            f"{run.id} cannot go on: {name} has other weights or another tokenizer than when the run began (digest "
-            f"{digest[:12]}, not {known['digest'][:12]}). Put the model back, leave --resume out to start a new run, "
-            "or go on all the same by --force."
+            f"{run.id} cannot go on: {changed} than when the run began (digest {digest[:12]}, not "
+            f"{known['digest'][:12]}). {remedy}, leave --resume out to start a new run, or go on all the same by "
+            "--force."
         )
     if known is None:
-        run.inputs[role] = {"id": name, "digest": digest, "kind": MODEL}
+        run.inputs[role] = {"id": name, "digest": digest, "kind": kind}
     run.sessions[-1].setdefault("models", {})[role] = digest
 
 
@@ -45,6 +49,11 @@ def require_same(built: Run, run: Run, role: str = TRUNK) -> None:
     """UsageError where `built`, whose adapter or scale `run` uses, was made with another model than `run` has."""
     mine, its = run.inputs.get(role), built.inputs.get(role)
     if mine and its and mine["digest"] != its["digest"]:
+        if its.get("kind") not in (None, MODEL):
+            raise UsageError(
+                f"{built.id} was made with another version of {mine['id']} than there is now (digest "
+                f"{its['digest'][:12]}, not {mine['digest'][:12]}): put that back, or make {built.stage} again."
+            )
         raise UsageError(_not_its_own(built, mine["id"], its))
 
 
