@@ -34,6 +34,7 @@ from plaudit.types import content_id
 
 SCRIPTS = Path(__file__).parent / "peers"
 CONSTRAINTS = SCRIPTS.parents[1] / "constraints.txt"
+OF_THEIR_OWN = {"rewardbench-0.1.4"}  # what needs other versions than constraints.txt pins for Plaudit
 WAITING = "OMP_WAIT_POLICY"  # Plaudit sets it for itself where the machine is busy; a peer must not inherit that
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false"}
 SECONDS_TO_END = 20
@@ -68,8 +69,7 @@ def environment(name: str) -> Path:
                 "--only-binary=:all:",
                 "-r",
                 listed,
-                "-c",
-                CONSTRAINTS,
+                *([] if name in OF_THEIR_OWN else ["-c", CONSTRAINTS]),
             ]
             done = subprocess.run(install, capture_output=True, text=True, check=False)
             if done.returncode:

@@ -82,3 +82,20 @@ def test_pickled_weights_are_not_read(tiny_folder: Path, tmp_path: Path) -> None
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(PlauditError, match="safetensors"):
         catalog.load(str(folder))
+
+
+def test_what_lies_beside_an_exported_reward_model_is_not_run(tiny, evil: Path, tmp_path: Path) -> None:
+    """A folder may say that Plaudit wrote it, and bring another class under that class's name."""
+    from bench.reward_export import random_reward
+    from plaudit.models.reward_export import export_reward
+
+    folder = tmp_path / "rm"
+    export_reward(tiny, random_reward(tiny.trunk, 3), folder, "card")
+    shutil.copy(evil / "evil.py", folder / "modeling_plaudit_reward.py")
+    shutil.copy(evil / "evil.py", folder / "evil.py")
+    config = json.loads((folder / "config.json").read_text())
+    names = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification")
+    config["text_config"]["auto_map"] = dict.fromkeys(names, "evil.EvilConfig")
+    (folder / "config.json").write_text(json.dumps(config))
+    ExternalReward.load(str(folder), "fp32")
+    assert not (tmp_path / "was run").exists()

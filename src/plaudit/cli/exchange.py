@@ -85,6 +85,7 @@ class What(StrEnum):
     JUDGEMENTS = "judgements"
     REWARDBENCH = "rewardbench"
     REWARDBENCH2 = "rewardbench2"
+    REWARD = "reward"
 
 
 IN_WORDS = {
@@ -100,8 +101,13 @@ OF_ONE_QUESTION = (What.PREFERENCES, What.REWARDBENCH, What.REWARDBENCH2)
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: .jsonl (or .jsonl.gz), .csv or .parquet.")],
-    what: Annotated[What, typer.Option(help="sft: the good answers that people wrote.")] = What.PREFERENCES,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Where to: .jsonl (or .gz), .csv or .parquet; reward: a folder."),
+    ],
+    what: Annotated[
+        What, typer.Option(help="sft: the good answers that people wrote. reward: a reward run's model.")
+    ] = What.PREFERENCES,
     plain: Annotated[bool, typer.Option("--plain", help="Texts instead of lists of messages.")] = False,
     weighted: Annotated[
         bool, typer.Option("--weighted", help="Votes count by how reliable their annotator is.")
@@ -126,11 +132,24 @@ def export(
     licenses: Annotated[
         list[str] | None, typer.Option("--license", metavar="TEXT", help="For the card: TEXT, or SOURCE=TEXT, again.")
     ] = None,
+    reward: Annotated[
+        str | None, typer.Option("--reward", metavar="ID", help="The reward run, with reward. Default: the newest.")
+    ] = None,
     workspace: WorkspaceDir = HERE,
 ) -> None:
     opened = Workspace.open(workspace)
     if file.exists():
         raise UsageError(f"{file} exists already; name another file, or remove it first.")
+    if what is What.REWARD:
+        others = (plain, weighted, split, source, tags, language, annotator, question, spreadsheet, card, licenses)
+        if any(others):
+            raise UsageError("A reward model is exported whole, with its card: leave all options out but --reward.")
+        from plaudit.stages.reward_export import export_reward
+
+        print(export_reward(opened, reward, file))
+        return
+    if reward is not None:
+        raise UsageError(f"--reward names a reward run; leave it out with --what {what}.")
     if card and (beside := file.parent / CARD).exists():
         raise UsageError(f"{beside} exists already, and --card writes there: put FILE into another folder.")
     if not opened.has_feedback():

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plaudit.errors import UsageError
+from plaudit.errors import PlauditError, UsageError
 from plaudit.models.arithmetic import DTYPES
 from plaudit.models.catalog import (
     check_vocabulary,
@@ -23,6 +23,7 @@ from plaudit.models.catalog import (
     tokenizer_of,
 )
 from plaudit.models.chat import around, encode_text, encode_turns
+from plaudit.models.modeling_plaudit_reward import PlauditReward, PlauditRewardConfig
 from plaudit.models.packing import microbatches
 from plaudit.models.text_reward import TextReward
 from plaudit.types import Message, Prompt, Response, Role
@@ -51,6 +52,7 @@ class ExternalReward(TextReward):
         from transformers import AutoModelForSequenceClassification
 
         quiet_transformers()
+        _know_our_own()
         path = locate(name)
         try:
             tokenizer = tokenizer_of(path)
@@ -80,7 +82,11 @@ class ExternalReward(TextReward):
             for rows in microbatches([length] * len(same), TOKENS_AT_ONCE):
                 chosen = [same[row] for row in rows]
                 ids_BL = torch.tensor([encoded[row] for row in chosen], device=self.network.device)
-                logits = self.network(input_ids=ids_BL, attention_mask=torch.ones_like(ids_BL)).logits
+                try:
+                    logits = self.network(input_ids=ids_BL, attention_mask=torch.ones_like(ids_BL)).logits
+                except ValueError as error:  # of a class of ours, whose text was cut where the answer begins
+                    asked = prompts[chosen[0]].id
+                    raise PlauditError(f"{self.name} cannot score an answer to the prompt {asked}: {error}") from error
                 scores[chosen] = logits[:, 0].float().cpu()
         return scores
 
@@ -104,3 +110,11 @@ class ExternalReward(TextReward):
         positions = [m.weight.shape[0] - (m.padding_idx + 1 if m.padding_idx is not None else 0) for m in embeddings]
         positions += [getattr(config, "max_position_embeddings", None) or LONGEST, self.tokenizer.model_max_length]
         return int(min(LONGEST, *positions))
+
+
+def _know_our_own() -> None:
+    """What `plaudit export --what reward` wrote is computed by our own copy of its class, not the folder's."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    AutoConfig.register(PlauditRewardConfig.model_type, PlauditRewardConfig, exist_ok=True)
+    AutoModelForSequenceClassification.register(PlauditRewardConfig, PlauditReward, exist_ok=True)

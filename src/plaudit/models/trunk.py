@@ -63,6 +63,7 @@ class Trunk:
             self.layers: list[Any] = list(self._layers.list)
             self._path = self._layers.path
             self.layers_name = self._path.rpartition(".")[2]
+            self.layers_path = next(path for path, m in self.decoder.named_modules() if m is self._layers.list)
             self._upper = len(self.layers) // 2 if split is None else split
             self._has_experts = any(p.dim() == 3 for p in self._layers.list.parameters())
             self.active = Active()
@@ -99,6 +100,11 @@ class Trunk:
     @property
     def depth(self) -> int:
         return len(self.layers)
+
+    @property
+    def decoder(self) -> Any:
+        """The transformers model without a head that runs the layers."""
+        return self._layers.decoder
 
     @property
     def split(self) -> int:
@@ -191,6 +197,19 @@ class Trunk:
                 parameters[f"{path}.lora_A"] = layer.a[name]
                 parameters[f"{path}.lora_B"] = layer.b[name]
         return parameters
+
+    def merged_weights(self, name: str, depth: int) -> dict[str, Tensor]:
+        """Path in `decoder` -> weight, of the lowest `depth` layers and what is no layer, the adapter folded in."""
+        inside = self._path.removesuffix(self.layers_path)
+        merged = {f"{path}.weight": layer.merge(name) for path, layer in self.adapted.items() if name in layer.a}
+        of_adapters = tuple(f"{path}.{part}." for path in self.adapted for part in ("a", "b"))
+        weights = {}
+        for path, tensor in self.decoder.state_dict().items():
+            whole = f"{inside}{path}"
+            is_layer = path.startswith(f"{self.layers_path}.")
+            if not whole.startswith(of_adapters) and not (is_layer and self.layer_index(whole) >= depth):
+                weights[path] = merged.get(whole, tensor).detach().cpu()
+        return weights
 
     @contextmanager
     def using(self, name: str | None) -> Iterator[None]:
