@@ -142,26 +142,13 @@ def export(
         raise UsageError(f"{file} exists already; name another file, or remove it first.")
     if what is What.REWARD:
         others = (plain, weighted, split, source, tags, language, annotator, question, spreadsheet, card, licenses)
-        if any(others):
-            raise UsageError("A reward model is exported whole, with its card: leave all options out but --reward.")
-        from plaudit.stages.reward_export import export_reward
-
-        print(export_reward(opened, reward, file))
+        print(_export_reward(opened, reward, file, others))
         return
-    if reward is not None:
-        raise UsageError(f"--reward names a reward run; leave it out with --what {what}.")
     if card and (beside := file.parent / CARD).exists():
         raise UsageError(f"{beside} exists already, and --card writes there: put FILE into another folder.")
     if not opened.has_feedback():
         raise UsageError(f"{opened.path} holds no feedback yet: bring some in by `plaudit import`.")
-    if licenses and not card:
-        raise UsageError("--license is said on the data set's card; add --card.")
-    if plain and what not in LAID_OUT:
-        raise UsageError(f"--plain is about {', '.join(LAID_OUT)}; leave it out with --what {what}.")
-    if weighted and what is not What.PREFERENCES:
-        raise UsageError(f"--weighted is about {What.PREFERENCES}; leave it out with --what {what}.")
-    if what is What.PROMPTS and (question is not None or annotator is not None):
-        raise UsageError(f"--question and --annotator are about what people said; leave them out with --what {what}.")
+    _refuse_idle(what, plain, weighted, licenses if not card else None, question, annotator, reward)
 
     from plaudit.feedback.aggregate import Selection, annotator_named, question_asked
     from plaudit.feedback.store import FeedbackStore
@@ -180,6 +167,36 @@ def export(
             of_one = replace(selection, question=one)
             write_card(store, file.parent / CARD, summary, words, of_one, given, what is What.PROMPTS)
     print(summary)
+
+
+def _refuse_idle(
+    what: What,
+    plain: bool,
+    weighted: bool,
+    licenses: list[str] | None,
+    question: str | None,
+    annotator: str | None,
+    reward: str | None,
+) -> None:
+    """UsageError for an option that would do nothing."""
+    if reward is not None:
+        raise UsageError(f"--reward names a reward run; leave it out with --what {what}.")
+    if licenses:
+        raise UsageError("--license is said on the data set's card; add --card.")
+    if plain and what not in LAID_OUT:
+        raise UsageError(f"--plain is about {', '.join(LAID_OUT)}; leave it out with --what {what}.")
+    if weighted and what is not What.PREFERENCES:
+        raise UsageError(f"--weighted is about {What.PREFERENCES}; leave it out with --what {what}.")
+    if what is What.PROMPTS and (question is not None or annotator is not None):
+        raise UsageError(f"--question and --annotator are about what people said; leave them out with --what {what}.")
+
+
+def _export_reward(workspace: Workspace, run_id: str | None, folder: Path, others: tuple[Any, ...]) -> str:
+    if any(others):
+        raise UsageError("A reward model is exported whole, with its card: leave all options out but --reward.")
+    from plaudit.stages.reward_export import export_reward
+
+    return export_reward(workspace, run_id, folder)
 
 
 def _write(store: Any, what: What, file: Path, selection: Any, plain: bool, weighted: bool, spreadsheet: bool) -> Any:

@@ -93,9 +93,13 @@ class Judge:
         self.instruction = INSTRUCTION.format(criteria=criteria)
         self.parallel, self.seconds, self.max_tokens, self.sleep = parallel, seconds, max_tokens, sleep
         self._key = os.environ.get(key_variable, "").strip()
-        if self._key and urlsplit(self.url).scheme == "http" and not _is_local(urlsplit(self.url).hostname or ""):
+        is_local = _is_local(urlsplit(self.url).hostname or "")
+        if self._key and urlsplit(self.url).scheme == "http" and not is_local:
             raise UsageError(f"{key_variable} would be sent to {self.url} for all to read: give an https:// address.")
-        self._open = urllib.request.build_opener(_NoRedirect).open
+        around = (
+            [urllib.request.ProxyHandler({})] if is_local else []
+        )  # no proxy stands between this machine and itself
+        self._open = urllib.request.build_opener(_NoRedirect, *around).open
         self._lock, self._gave_up = threading.Lock(), threading.Event()
         self._known = self._read()
 
@@ -107,7 +111,7 @@ class Judge:
     def rate(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[int]:
         """A rating for each answer. PlauditError where the judge gives none."""
         requests = [self._request(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
-        keys = [hashlib.sha256(request).hexdigest() for request in requests]
+        keys = [hashlib.sha256(self.url.encode() + b"\0" + request).hexdigest() for request in requests]
         unknown = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._known}
         self._gave_up.clear()
         with ThreadPoolExecutor(self.parallel) as pool:
