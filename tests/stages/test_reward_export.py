@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,17 @@ def test_the_command_writes_what_guides_again(chain, tmp_path, capsys) -> None:
     expected = list(reward.score_texts(model, groups()).values())
     external = ExternalReward.load(str(out), "fp32")
     assert external.raw(*zip(*pairs(), strict=True)).tolist() == pytest.approx(expected, abs=SAME)
+
+
+def test_the_cards_example_gives_the_score_that_it_says(chain, tmp_path, monkeypatch) -> None:
+    assert main(["export", str(tmp_path / "rm"), "--what", "reward", "-w", str(chain.workspace.path)]) == 0
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "rm" / "README.md").read_text(), re.DOTALL)
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    monkeypatch.chdir(tmp_path / "rm")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert float(names["score"]) == pytest.approx(float(code.rstrip().rpartition("# ")[2]), abs=SAME)
 
 
 def test_what_cannot_be_exported_is_said(copied: Workspace, tmp_path, capsys) -> None:

@@ -34,7 +34,7 @@ A reward model that Plaudit trained on preferences: for a conversation that ends
 an answer it gives one number, higher for what people preferred. 0 is the mean and 1 a standard deviation of the scores
 in training.
 
-- Learned from {preferences} preferences on {prompts} prompts, by the question "{question}".
+- Learned from preferences on {prompts} prompts, by the question "{question}".
 - {worth}
 - Base model: {model}, its lowest {depth} layers of {layers}; the adapter is folded into the weights, which are fp32.
 
@@ -51,7 +51,11 @@ folder = "."  # this one
 model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
 text = tokenizer.apply_chat_template(
-    [{{"role": "user", "content": {asked}}}, {{"role": "assistant", "content": {said}}}], tokenize=False
+    [
+        {{"role": "user", "content": {asked}}},
+        {{"role": "assistant", "content": {said}}},
+    ],
+    tokenize=False,
 )
 with torch.no_grad():
     score = model(**tokenizer(text, return_tensors="pt", add_special_tokens=False)).logits  # {score:.4f}
@@ -87,7 +91,7 @@ def export_reward(workspace: Workspace, run_id: str | None, folder: Path) -> str
         with told(model.tokenizer, run) if run.template else nullcontext():
             card = _card(run, folder.name, model, reward)
             reward_export.export_reward(model, reward, folder, card)
-    return f"Wrote {run.id} to {folder}: for transformers, TRL and rewardbench. Its README.md says how it is loaded."
+    return f"Wrote {run.id} to {folder}, for transformers, TRL and rewardbench. Its README.md says how it is loaded."
 
 
 def _card(run: Run, name: str, model: LanguageModel, reward: RewardModel) -> str:
@@ -102,7 +106,6 @@ def _card(run: Run, name: str, model: LanguageModel, reward: RewardModel) -> str
         model=public or Path(model.name).name,
         depth=settings.depth,
         layers=model.trunk.depth,
-        preferences=results.get("preferences", "some"),
         prompts=results.get("prompts_train", "some"),
         question=results.get("question", "which answer is better"),
         worth=_worth(results),
