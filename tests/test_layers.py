@@ -51,7 +51,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
     "train": (
         {"configs", "losses", "adaptive_kl", "checkpoint", "steps"},
         {"rollouts", "reward"},
-        {"loop", "passes", "ppo", "rloo", "dpo", "sft"},
+        {"loop", "passes", "ppo", "rloo", "grpo", "dpo", "sft"},
     ),
 }
 FLOOR = {(room, part): n for room, floors in FLOORS.items() for n, parts in enumerate(floors) for part in parts}

@@ -115,6 +115,24 @@ def test_token_logprobs_and_their_gradient(tiny, temperature):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("head", [{}, {"cap": 3.0, "scale": 0.5}, {"forbidden": torch.tensor([0, 5])}], ids=str)
+def test_the_entropys_gradient_where_it_is_learned_from(tiny, temperature, head):
+    """Beside that of the log-probabilities; nothing of either is lost."""
+    for name, value in head.items():
+        setattr(tiny.trunk.head, name, value)
+    hidden = torch.randn(150, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    targets = torch.arange(150) + 6
+    expected = (tiny.trunk.head.finish(F.linear(hidden, tiny.trunk.head.weight)) / temperature).log_softmax(-1)
+    entropy = torch.distributions.Categorical(logits=expected.clamp(min=-1e9)).entropy()
+    weights = torch.linspace(-1, 1, 150)
+    (theirs,) = torch.autograd.grad((expected[range(150), targets] * weights + entropy * weights.flip(0)).sum(), hidden)
+    logprobs, found = tiny.trunk.token_logprobs(hidden, targets, temperature, learns_entropy=True)
+    (ours,) = torch.autograd.grad((logprobs * weights + found * weights.flip(0)).sum(), hidden)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert not tiny.trunk.token_logprobs(hidden, targets, temperature)[1].requires_grad
+
+
 @pytest.mark.parametrize("start", [None, 0])
 def test_peft_loads_what_was_saved(tiny, tiny_folder, tokens, tmp_path, start):
     from peft import PeftModel

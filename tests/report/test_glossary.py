@@ -18,7 +18,12 @@ PARTS = (
     report.Effort, report.Skips, annotators.AnnotatorQuality, annotators.Flag,
     annotators.Share, Agreement, Coefficient,
 )  # fmt: skip
-LOGGED = {"sampler_gap_nats", "sampler_bias_nats", "reread_share"}  # each iteration, for who looks into metrics.jsonl
+LOGGED = {  # each iteration, for who looks into metrics.jsonl; tests/train/test_reinforcement.py has all that is
+    "sampler_gap_nats", "sampler_bias_nats", "reread_share", "score_mean", "reward_spread", "equal_prompts_share",
+    "advantage_spread", "policy_gradient_norm", "critic_gradient_norm", "approx_kl_nats", "optimizer_steps",
+    "stopped_early", "return_mean", "kl_coefficient", "learning_rate", "step", "sample_seconds",
+    "tokens_a_second",
+}  # fmt: skip
 ENTRIES = re.findall(r"^### (.*)\n((?:- .*\n?)+)", PAGE, flags=re.MULTILINE)
 
 

@@ -170,7 +170,7 @@ def test_a_person_can_rank_stop_go_on_and_get_a_loop_of_their_own(tmp_path, tiny
     ("wish", "sentence"),
     [
         ({"people": True, "preferences": "x.jsonl"}, "give one of them"),
-        ({"algorithm": "dpo"}, "no algorithm dpo; use rloo or ppo"),
+        ({"algorithm": "dpo"}, "no algorithm dpo; use rloo or ppo or grpo"),
         ({"iterations": 0}, "--iterations must be at least 1"),
     ],
 )

@@ -68,7 +68,9 @@ def test_sampling_goes_on_with_the_answers_that_it_would_have_drawn(
     assert resumed.costs.tokens_generated == whole.costs.tokens_generated
 
 
-@pytest.mark.parametrize(("algorithm", "layers"), [("rloo", "upper"), ("ppo", "upper"), ("rloo", "all")])
+@pytest.mark.parametrize(
+    ("algorithm", "layers"), [("rloo", "upper"), ("ppo", "upper"), ("grpo", "upper"), ("rloo", "all")]
+)
 def test_alignment_ends_with_the_very_adapter(
     chain, algorithm: str, layers: str, cut_at: Callable[[int], None], quick_training
 ) -> None:

@@ -95,7 +95,7 @@ def test_what_two_keys_share_in_front_makes_them_not_alike() -> None:
 
 
 def test_an_unknown_algorithm_is_refused() -> None:
-    with pytest.raises(UsageError, match="no algorithm dpo; use rloo or ppo"):
+    with pytest.raises(UsageError, match="no algorithm dpo; use rloo or ppo or grpo"):
         align_config({"algorithm": "dpo"})
 
 

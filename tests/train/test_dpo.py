@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from plaudit.progress import quiet
 from plaudit.train.configs import DpoConfig
 from plaudit.train.dpo import Dpo
 from plaudit.train.losses import bradley_terry_loss, identity_preference_loss
-from plaudit.train.passes import go_through, rate
+from plaudit.train.passes import go_through
 from plaudit.train.reward import make_batches
 
 CONFIG = DpoConfig(rank=4, learning_rate=0.01, epochs=6, batch_prompts=8)
@@ -79,12 +78,3 @@ def test_it_learns_to_prefer_what_people_prefer(tiny, made_up, tmp_path, kind: s
     assert figures[0]["accuracy"] > 0.75
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
     assert len(rows) == len(objective.steps(pairs, 0)) >= 6 * 7
-
-
-def test_the_rate_rises_and_falls_to_zero_after_the_last_step() -> None:
-    rates = [rate(step, 20, 0.1) for step in range(20)]
-    assert rates[:3] == [0.5, 1.0, pytest.approx(18 / 19)]
-    assert rates[-1] == pytest.approx(1 / 19)
-    assert all(a > b for a, b in pairwise(rates[1:]))
-    assert rate(0, 1, 0.1) == 1.0
-    assert [rate(step, 3, 0.0) for step in range(3)] == [1.0, pytest.approx(2 / 3), pytest.approx(1 / 3)]

@@ -13,6 +13,7 @@ from plaudit.train.losses import (
     clipped_value_loss,
     explained_variance,
     gae,
+    kl_loss,
     leave_one_out,
     masked_mean,
     sampler_weights,
@@ -87,6 +88,45 @@ def test_the_policy_loss_is_pessimistic():
     loss, clipped = clipped_policy_loss(ratio.log(), torch.zeros(4), advantages, clip=0.2)
     torch.testing.assert_close(loss, torch.tensor([-1.2, -0.5, 2.0, 0.8]))
     assert clipped.tolist() == [True, False, False, True]
+
+
+def test_a_ratio_may_rise_further_than_it_may_fall():
+    advantages, ratio = torch.tensor([1.0, 1.0, -1.0]), torch.tensor([1.25, 1.5, 0.5])
+    loss, clipped = clipped_policy_loss(ratio.log(), torch.zeros(3), advantages, clip=0.2, clip_high=0.28)
+    torch.testing.assert_close(loss, torch.tensor([-1.25, -1.28, 0.8]))
+    assert clipped.tolist() == [False, True, True]
+
+
+def test_with_a_dual_clip_a_bad_token_that_has_become_likely_counts_no_more_than_that():
+    """The objective is max(min(r A, clip(r) A), c A) where A < 0 (arXiv 1912.09729), and as ever elsewhere."""
+    advantages = torch.tensor([-2.0, -2.0, 2.0, 2.0, -2.0])
+    logprobs = torch.tensor([5.0, 2.0, 5.0, 0.5, 0.5]).log().requires_grad_()
+    loss, clipped = clipped_policy_loss(logprobs, torch.zeros(5), advantages, clip=0.2, dual_clip=3.0)
+    plain, held = clipped_policy_loss(logprobs, torch.zeros(5), advantages, clip=0.2)
+    torch.testing.assert_close(loss, torch.tensor([6.0, 4.0, -2.4, -1.0, 1.6]))
+    assert plain.tolist()[1:] == loss.tolist()[1:]
+    assert clipped.tolist() == [True, *held.tolist()[1:]]
+    (slopes,) = torch.autograd.grad(loss.sum(), logprobs)
+    assert slopes[0] == 0
+
+
+@pytest.mark.parametrize("estimate", ["k2", "k3"])
+def test_the_kls_gradient_in_the_loss(estimate):
+    """In expectation over the policy's own tokens, by enumeration: of KL(policy, reference) by k2, and turned by k3."""
+    logits = torch.tensor([0.3, -0.4, 0.8, 0.1], dtype=torch.float64, requires_grad=True)
+    reference = torch.tensor([-0.2, 0.5, 0.1, 0.9], dtype=torch.float64).log_softmax(0)
+    policy = logits.log_softmax(0)
+    (found,) = torch.autograd.grad((policy.exp().detach() * kl_loss(policy, reference, estimate)).sum(), logits)
+    policy = logits.log_softmax(0)
+    kl = {"k2": policy.exp() * (policy - reference), "k3": reference.exp() * (reference - policy)}[estimate].sum()
+    torch.testing.assert_close(found, torch.autograd.grad(kl, logits)[0])
+
+
+def test_k3_is_never_negative_and_on_average_the_kl():
+    policy, reference = (torch.randn(2, 50, dtype=torch.float64)).log_softmax(1)
+    each = kl_loss(policy, reference, "k3")
+    assert (each >= 0).all()
+    torch.testing.assert_close((policy.exp() * each).sum(), (policy.exp() * (policy - reference)).sum())
 
 
 def test_the_value_loss_takes_the_worse_of_clipped_and_plain():

@@ -1,6 +1,11 @@
-"""PPO and RLOO on the tiny model, with a reward that can be computed: how many of an answer's tokens are even."""
+"""Every algorithm on the tiny model, with a reward that can be computed: how many of an answer's tokens are even."""
 
+import math
+import re
+import statistics
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,12 +17,13 @@ from plaudit.models.lora import AdaptedLinear
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.checkpoint import load_checkpoint
-from plaudit.train.configs import PpoConfig, RewardConfig, RlooConfig, RolloutConfig
+from plaudit.train.configs import ALGORITHMS, PpoConfig, ReinforcementConfig, RewardConfig, RolloutConfig
 from plaudit.train.loop import reinforce
 from plaudit.train.ppo import Critic, Ppo
 from plaudit.train.reward import make_batches, train_reward
 from plaudit.train.rloo import Rloo
-from plaudit.train.rollouts import collect, draw_prompts
+from plaudit.train.rollouts import collect, draw_prompts, repeated_share, summarise
+from plaudit.train.steps import set_learning_rates
 from plaudit.types import Prompt, StopReason
 
 PROMPTS = [Prompt.from_text(text) for text in ("how", "make tea", "boil the water", "wait")]
@@ -50,21 +56,23 @@ def fresh_again(model):
     return model
 
 
-def rloo(iterations, **more):
-    return Rloo, RlooConfig(iterations=iterations, learning_rate=0.02, rank=4, rollout=ROLLOUT, **more)
+QUICK = {"learning_rate": 0.02, "rank": 4, "rollout": ROLLOUT}
+ITS_OWN = {"ppo": {"critic_learning_rate": 0.02, "critic_head_learning_rate": 0.02}}
 
 
-def ppo(iterations, **more):
-    config = PpoConfig(
-        iterations=iterations,
-        learning_rate=0.02,
-        critic_learning_rate=0.02,
-        critic_head_learning_rate=0.02,
-        rank=4,
-        rollout=ROLLOUT,
-        **more,
-    )
-    return Ppo, config
+def quick(name):
+    """iterations, settings -> the learner's class and a configuration in which the tiny model learns."""
+
+    def algorithm(iterations, **more):
+        found = ALGORITHMS[name]
+        return found.load(), found.config(iterations=iterations, **(QUICK | ITS_OWN.get(name, {}) | more))
+
+    return algorithm
+
+
+LEARNERS = {name: quick(name) for name, it in ALGORITHMS.items() if issubclass(it.config, ReinforcementConfig)}
+rloo, ppo, grpo = LEARNERS["rloo"], LEARNERS["ppo"], LEARNERS["grpo"]
+each = pytest.mark.parametrize("algorithm", LEARNERS.values(), ids=LEARNERS)
 
 
 def run(model, algorithm, folder, log=lambda row: None, seed=0, scorer=None):
@@ -75,7 +83,7 @@ def run(model, algorithm, folder, log=lambda row: None, seed=0, scorer=None):
     return {name: p.detach().clone() for name, p in model.trunk.adapter_parameters("policy").items()}
 
 
-@pytest.mark.parametrize("algorithm", [rloo, ppo])
+@each
 def test_the_reward_rises_and_the_reference_stays(tiny, algorithm, tmp_path):
     rows = []
     before = {name: p.clone() for name, p in tiny.trunk.model.state_dict().items() if ".a." not in name}
@@ -95,7 +103,19 @@ def test_a_high_kl_coefficient_keeps_the_policy_near_the_reference(tiny, tiny_fo
     assert abs(held[-1]["kl_nats"]) < 0.5 * free[-1]["kl_nats"]
 
 
-@pytest.mark.parametrize("algorithm", [rloo, ppo])
+EVERY_OPTION = {
+    "ppo, all options": partial(
+        ppo, minibatches=2, critic_warmup=1, warmup=2, decay="cosine", clip_high=0.3, dual_clip=3.0, kl_penalty="k3",
+        entropy_bonus=0.01, stop_kl_nats=0.05,
+    ),
+    "grpo, all options": partial(
+        grpo, epochs=2, warmup=1, decay="linear", scale="none", average="constant", clip_high=0.28, kl_penalty="k2",
+        mask_cut=True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", (LEARNERS | EVERY_OPTION).values(), ids=LEARNERS | EVERY_OPTION)
 def test_a_run_cut_anywhere_and_resumed_is_the_run_that_was_not(tiny, tiny_folder, algorithm, tmp_path):
     whole = run(tiny, algorithm(5), tmp_path / "whole")
 
@@ -119,6 +139,150 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
         load_checkpoint(tmp_path, {"other": torch.zeros(1)}, {})
 
 
+@each
+def test_every_figure_that_is_logged_is_explained_and_finite(tiny, algorithm, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^### (.*)", page, re.MULTILINE))))
+    rows = []
+    run(tiny, algorithm(2), tmp_path, rows.append)
+    assert set(rows[-1]) - explained == set()
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    assert {"reward_spread", "equal_prompts_share", "advantage_spread", "policy_gradient_norm", "entropy_nats",
+            "repeated_4gram_share", "tokens_a_second"} <= rows[-1].keys()  # fmt: skip
+
+
+def test_what_is_logged_of_the_answers_is_of_their_tokens_alone(tiny):
+    """Reckoned again answer by answer, of answers of unlike length; one prompt's are made equally good."""
+    tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
+    config = RolloutConfig(prompts=4, answers=6, max_tokens=60, temperature=5.0)
+    rollouts = collect(tiny, "policy", SaysEven(), PROMPTS, config, seed=0, iteration=0)
+    rollouts[0].scores_A[:6] = 1.0
+    figures = summarise(rollouts)
+    assert figures["equal_prompts_share"] == pytest.approx(0.25)
+    rewards = [score for r in rollouts for score in r.raw_scores_A.tolist()]
+    assert figures["reward_spread"] == pytest.approx(statistics.pstdev(rewards))
+    written = [ids for r in rollouts for ids in r.token_ids()]
+    assert [len(ids) for ids in written] == [a.tokens for r in rollouts for a in r.answers]
+    assert len({len(ids) for ids in written}) > 2
+    shares = [share for ids in written if (share := repeated_share(ids)) is not None]
+    assert figures["repeated_4gram_share"] == pytest.approx(sum(shares) / len(shares))
+
+
+@pytest.mark.parametrize(
+    ("ids", "share"), [([1, 2, 3], None), ([1, 2, 3, 4], 0), ([1] * 8, 0.8), ([1, 2, 3, 4, 1, 2, 3, 4], 0.2)]
+)
+def test_what_is_repeated_is_runs_of_four_tokens(ids, share):
+    assert repeated_share(ids) == (share if share is None else pytest.approx(share))
+
+
+@each
+def test_learning_rates_rise_and_fall_and_are_logged(tiny, algorithm, tmp_path):
+    rows = []
+    run(tiny, algorithm(4, warmup=1, decay="linear"), tmp_path, rows.append)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.01, 0.02, 0.02 * 2 / 3, 0.02 / 3])
+
+
+@pytest.mark.parametrize(
+    ("warmup", "decay", "shares"),
+    [(0, "none", [1, 1, 1, 1]), (3, "none", [0.25, 0.5, 0.75, 1]), (0, "linear", [1, 0.75, 0.5, 0.25]),
+     (1, "cosine", [0.5, 1, 0.75, 0.25]), (9, "linear", [0.1, 0.2, 0.3, 0.4])],
+)  # fmt: skip
+def test_every_groups_learning_rate_is_a_share_of_its_own(warmup, decay, shares):
+    groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": rate} for rate in (0.1, 3.0)]
+    optimizer = torch.optim.SGD(groups)
+    for step, share in enumerate(shares):
+        assert set_learning_rates([optimizer], step, 4, warmup, decay) == pytest.approx(share)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1 * share, 3.0 * share])
+
+
+def test_minibatches_are_each_micro_batch_once_a_pass_in_an_order_of_seed_and_iteration(tiny):
+    learner, config = ppo(1, minibatches=2, epochs=3)
+    mine = learner(tiny, SaysEven(), config, seed=0)
+    steps = list(mine.parts(5, iteration=7))
+    assert [len(step) for step in steps] == [3, 2] * 3
+    passes = [steps[i] + steps[i + 1] for i in (0, 2, 4)]
+    assert [sorted(order) for order in passes] == [[0, 1, 2, 3, 4]] * 3
+    assert steps == list(mine.parts(5, iteration=7)) != list(mine.parts(5, iteration=8))
+    with pytest.raises(ValueError, match="minibatches must be at most 2, not 3: 4 prompts in micro-batches of 2"):
+        ppo(1, minibatches=3)
+
+
+def test_the_ratio_is_to_the_policy_before_the_first_of_several_steps(tiny, tmp_path, monkeypatch):
+    """Else the second minibatch of the first pass would be compared with what the first had already changed."""
+    seen = []
+    real = Ppo.policy_backward
+
+    def watched(self, rollout, estimate, beta, tokens):
+        known = estimate.old_logprobs_AT
+        seen.append(known is not None and bool(torch.allclose(known, rollout.sampled_AT, atol=1e-3)))
+        return real(self, rollout, estimate, beta, tokens)
+
+    monkeypatch.setattr(Ppo, "policy_backward", watched)
+    rows = []
+    run(tiny, ppo(2, minibatches=2, epochs=2, critic_warmup=0), tmp_path, rows.append)
+    assert seen == [True] * 8
+    assert [row["optimizer_steps"] for row in rows] == [4, 4]
+
+
+def test_passes_end_where_the_policy_has_gone_too_far(tiny, tiny_folder, tmp_path):
+    """With the step that went too far being the last, the policy is that of a single pass."""
+    rows = []
+    one = run(tiny, ppo(1, epochs=1, critic_warmup=0), tmp_path / "one")
+    stopped = run(
+        fresh(tiny_folder), ppo(1, epochs=5, critic_warmup=0, stop_kl_nats=1e-6), tmp_path / "stopped", rows.append
+    )
+    assert (rows[0]["optimizer_steps"], rows[0]["stopped_early"]) == (1, 1)
+    assert all(torch.equal(one[name], stopped[name]) for name in one)
+
+
+def test_an_entropy_bonus_keeps_the_policy_undecided(tiny, tiny_folder, tmp_path):
+    found = {}
+    for bonus, model in ((0.0, tiny), (0.5, fresh(tiny_folder))):
+        rows = []
+        run(model, ppo(12, kl_coefficient=0.0, entropy_bonus=bonus), tmp_path / str(bonus), rows.append)
+        found[bonus] = rows[-1]["entropy_nats"]
+    assert found[0.5] > found[0.0] + 0.2
+
+
+@pytest.mark.parametrize(("algorithm", "penalty"), [(ppo, "k2"), (ppo, "k3"), (grpo, "k2"), (grpo, "k3")])
+def test_the_kl_in_the_loss_holds_the_policy_too(tiny, tiny_folder, algorithm, penalty, tmp_path):
+    found = {}
+    for beta, model in ((0.0, tiny), (3.0, fresh(tiny_folder))):
+        rows, more = [], {"kl_coefficient": beta, "kl_target_nats": 0.1, "kl_penalty": penalty}
+        run(model, algorithm(12, **more), tmp_path / str(beta), rows.append)
+        found[beta] = abs(rows[-1]["kl_nats"])
+    assert found[3.0] < 0.5 * found[0.0]
+
+
+def test_ppo_needs_no_more_than_one_answer_to_a_prompt(tiny, tmp_path):
+    rows = []
+    run(tiny, ppo(3, rollout=replace(ROLLOUT, answers=1)), tmp_path, rows.append)
+    assert len(rows) == 3
+    assert rows[-1]["policy_gradient_norm"] > 0
+
+
+class SaysSame:
+    """That all answers are as good."""
+
+    def score(self, prompts, answers, lower_BLD, packed):
+        return torch.ones(len(answers))
+
+
+@pytest.mark.parametrize("algorithm", [rloo, grpo], ids=["rloo", "grpo"])
+@pytest.mark.parametrize(
+    ("scorer", "settings"), [(SaysSame(), {"skip_equal": True}), (SaysEven(), {"mask_cut": True})], ids=["same", "cut"]
+)
+def test_what_is_left_out_moves_nothing(tiny, algorithm, scorer, settings, tmp_path):
+    """Answers of one token are cut, all but an answer that is nothing but its end."""
+    rollout, rows = replace(ROLLOUT, max_tokens=1), []
+    at_first = run(tiny, algorithm(1, rollout=rollout, learning_rate=1e-30), tmp_path / "first", scorer=scorer)
+    moved = run(
+        fresh_again(tiny), algorithm(2, rollout=rollout, **settings), tmp_path / "moved", rows.append, 0, scorer
+    )
+    assert all(row["finished_share"] == 0 for row in rows)
+    assert all(torch.equal(at_first[name], moved[name]) for name in moved)
+
+
 class SaysNaN(SaysEven):
     """As SaysEven, but one score is not a number once two iterations are among `rows`."""
 
@@ -130,7 +294,7 @@ class SaysNaN(SaysEven):
         return scores.index_fill(0, torch.tensor([len(scores) - 1]), float("nan")) if len(self.rows) == 2 else scores
 
 
-@pytest.mark.parametrize("algorithm", [rloo, ppo])
+@each
 def test_one_score_that_is_not_a_number_stops_the_run_and_the_last_checkpoint_stays(
     tiny, tiny_folder, algorithm, tmp_path
 ):
@@ -146,7 +310,7 @@ def test_one_score_that_is_not_a_number_stops_the_run_and_the_last_checkpoint_st
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-@pytest.mark.parametrize("algorithm", [rloo, ppo])
+@each
 @pytest.mark.parametrize("iterations", [1, 2, 4])
 def test_a_learning_rate_that_breaks_the_policy_stops_the_run(tiny, algorithm, iterations, tmp_path):
     learner, config = algorithm(iterations, **({"critic_warmup": 0} if algorithm is ppo else {}))
@@ -156,7 +320,8 @@ def test_a_learning_rate_that_breaks_the_policy_stops_the_run(tiny, algorithm, i
 
 
 def test_a_gradient_that_is_not_finite_is_not_followed(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(Rloo, "advantages", lambda self, rollouts, beta: [r.scores_A * float("inf") for r in rollouts])
+    infinite = [torch.full((16,), float("inf"))] * 2
+    monkeypatch.setattr(Rloo, "advantages", lambda *_: (infinite, 1.0))
     with pytest.raises(NotFiniteError, match=r"The loss of the policy is (nan|inf|-inf)"):
         run(tiny, rloo(1), tmp_path)
 
@@ -182,7 +347,7 @@ def test_what_the_sampler_says_is_what_the_trainer_computes(tiny):
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("fp32", 1e-4), ("bf16", 0.5)])
-@pytest.mark.parametrize("algorithm", [rloo, ppo])
+@each
 def test_the_gap_between_sampler_and_trainer_is_logged_and_small(tiny_folder, algorithm, dtype, bound, tmp_path):
     """Nats of a whole answer of 8 tokens; bf16 has three significant digits, and the logits here are large."""
     rows = []
@@ -266,10 +431,10 @@ def test_ppo_runs_on_a_reward_model_of_its_own_trunk(tiny, made_up, tmp_path):
     assert {"kl_nats", "clip_share", "approx_kl_nats", "explained_variance", "entropy_nats"} <= rows[-1].keys()
 
 
-@pytest.mark.parametrize("module", ["rloo", "ppo"])
+@pytest.mark.parametrize("module", LEARNERS)
 def test_only_a_sampler_that_is_far_off_is_corrected(tiny_folder, module, tmp_path, monkeypatch):
     """By not a bit in fp32. Far off is a sampler whose merged weights are rounded to eighths."""
-    algorithm, merge = {"rloo": rloo, "ppo": ppo}[module], AdaptedLinear.merge
+    algorithm, merge = LEARNERS[module], AdaptedLinear.merge
 
     def coarse(layer, name):
         return (merge(layer, name) * 8).round() / 8

@@ -90,6 +90,8 @@ class Backbone(Protocol):
         """(..., V) next-token logits for hidden states (..., D)."""
         ...
 
-    def token_logprobs(self, hidden_ND: Tensor, targets_N: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    def token_logprobs(
+        self, hidden_ND: Tensor, targets_N: Tensor, temperature: float = 1.0, learns_entropy: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Log-probability of each target and the entropy, both (N,), nats, fp32, of softmax(logits / temperature)."""
         ...

@@ -254,12 +254,14 @@ class Trunk:
         """Next-token logits for hidden states of any shape (..., D)."""
         return self.head.logits(hidden)
 
-    def token_logprobs(self, hidden_ND: Tensor, targets_N: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    def token_logprobs(
+        self, hidden_ND: Tensor, targets_N: Tensor, temperature: float = 1.0, learns_entropy: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Log-probability of each target and the entropy (both (N,), nats, fp32) of softmax(logits / temperature).
 
         The sampler divides by the same temperature: a policy is what it samples from (TRL #4159).
         """
-        logprobs_N, entropy_N = TokenLogprobs.apply(hidden_ND, self.head, targets_N, temperature)
+        logprobs_N, entropy_N = TokenLogprobs.apply(hidden_ND, self.head, targets_N, temperature, learns_entropy)
         return logprobs_N, entropy_N
 
 

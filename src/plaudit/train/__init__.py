@@ -1,1 +1,1 @@
-"""Learning from preferences: one algorithm a file (reward, ppo, rloo); `losses` and `rollouts` are what they share."""
+"""Learning from preferences: one algorithm a file (reward, ppo, rloo, grpo); they share `losses` and `rollouts`."""

@@ -6,6 +6,7 @@ is a file beside this one, its configuration here, and a line in `ALGORITHMS`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
@@ -84,6 +85,8 @@ class ReinforcementConfig(PolicyConfig):
     """What every algorithm of reinforcement learning needs to know."""
 
     iterations: int = 24
+    warmup: int = 0  # iterations at the beginning in which every learning rate rises to its own
+    decay: Literal["none", "linear", "cosine"] = "none"  # of every learning rate, towards 0 after the last iteration
     kl_coefficient: float = 0.08  # β: reward per nat of KL from the reference
     kl_target_nats: float = 9.0  # of a whole answer; the coefficient adapts towards it
     kl_horizon_episodes: float = 500.0
@@ -92,7 +95,7 @@ class ReinforcementConfig(PolicyConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(1, self, "iterations")
-        require_at_least(0, self, "kl_coefficient")
+        require_at_least(0, self, "kl_coefficient", "warmup")
         require_above(0, self, "kl_target_nats", "kl_horizon_episodes")
 
     @property
@@ -102,8 +105,11 @@ class ReinforcementConfig(PolicyConfig):
 
 
 @dataclass(frozen=True)
-class RlooConfig(ReinforcementConfig):
-    """Nothing of its own: that is much of its charm."""
+class GroupedConfig(ReinforcementConfig):
+    """Of the algorithms without a critic, which compare an answer with the others to its prompt."""
+
+    skip_equal: bool = False  # leave out prompts whose answers all have the same score, whatever their KL
+    mask_cut: bool = False  # leave answers that were cut out of the loss (overlong filtering, arXiv 2503.14476)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,21 +120,66 @@ class RlooConfig(ReinforcementConfig):
 
 
 @dataclass(frozen=True)
+class RlooConfig(GroupedConfig):
+    """Nothing of its own: that is much of its charm.
+
+    Prompts whose answers are equally good are not skipped: where all scores have reached their clip, the KL in the
+    reward is what brings the policy back.
+    """
+
+
+@dataclass(frozen=True)
+class GrpoConfig(GroupedConfig):
+    """GRPO as it was published, but for the KL; its sequels are options, of which `train/grpo.py` tells."""
+
+    skip_equal: bool = True  # `group` would make of the KL alone as much as of the score
+    epochs: int = 1  # passes over each iteration's answers, an optimisation step each
+    scale: Literal["group", "batch", "none"] = "group"  # whose standard deviation an advantage is divided by
+    average: Literal["answer", "token", "constant"] = "answer"  # over what the loss is a mean
+    clip: float = 0.2
+    clip_high: float | None = None  # how far a probability may rise; default: as far as it may fall
+    kl_penalty: Literal["k1", "k2", "k3"] = "k1"  # k1: in the reward; k2 and k3: in the loss
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(1, self, "epochs")
+        require_above(0, self, "clip", "clip_high")
+
+    @property
+    def passes(self) -> int:
+        return self.epochs
+
+
+@dataclass(frozen=True)
 class PpoConfig(ReinforcementConfig):
-    epochs: int = 2  # passes over each iteration's experience, an optimisation step each
+    epochs: int = 2  # passes over each iteration's experience
+    minibatches: int = 1  # optimisation steps in a pass, among which its micro-batches are dealt out
     critic_learning_rate: float = 2e-4
     critic_head_learning_rate: float = 2e-5  # reads more than a thousand features at once
     gamma: float = 1.0
     lam: float = 0.95
     clip: float = 0.2
+    clip_high: float | None = None  # how far a probability may rise; default: as far as it may fall
+    dual_clip: float | None = None  # as much a ratio counts at most where the advantage is negative, such as 3
     value_clip: float = 0.5  # in standard deviations of the score
+    kl_penalty: Literal["k1", "k2", "k3"] = "k1"  # k1: in the reward; k2 and k3: in the loss
+    entropy_bonus: float = 0.0  # taken from the loss for each nat of a token's entropy
+    stop_kl_nats: float | None = None  # of a token, from the policy before the iteration: beyond it its passes end
     critic_warmup: int = 1  # iterations in which only the critic learns
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(1, self, "epochs")
-        require_at_least(0, self, "critic_warmup")
-        require_above(0, self, "critic_learning_rate", "critic_head_learning_rate", "clip", "value_clip")
+        require_at_least(1, self, "epochs", "minibatches")
+        require_at_least(0, self, "critic_warmup", "entropy_bonus")
+        require_above(0, self, "critic_learning_rate", "critic_head_learning_rate", "clip", "clip_high", "value_clip")
+        require_above(0, self, "stop_kl_nats")
+        require_above(1, self, "dual_clip")
+        micro = math.ceil(self.rollout.prompts / self.rollout.rows)
+        if self.minibatches > micro:
+            raise ValueError(
+                f"minibatches must be at most {micro}, not {self.minibatches}: "
+                f"{self.rollout.prompts} prompts in micro-batches of {self.rollout.rows} make no more"
+            )
         require_share(self, "gamma", "lam")
 
     @property
@@ -140,8 +191,8 @@ class PpoConfig(ReinforcementConfig):
 class StoredDataConfig(PolicyConfig):
     """What every way to learn from texts that are there already needs to know; nothing is drawn meanwhile."""
 
-    learning_rate: float = 3e-4  # rises over `warmup` of the steps, and falls to zero by the last
-    warmup: float = 0.1
+    learning_rate: float = 3e-4  # falls to zero after the last step
+    warmup_share: float = 0.1  # of the steps, in which it rises
     epochs: int = 1
     batch_prompts: int = 8  # prompts whose texts make one step
     prompt_tokens: int = 256  # the newest tokens of a conversation that are read
@@ -151,7 +202,7 @@ class StoredDataConfig(PolicyConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(1, self, "epochs", "batch_prompts", "prompt_tokens", "answer_tokens", "save_every")
-        require_share(self, "warmup")
+        require_share(self, "warmup_share")
 
 
 @dataclass(frozen=True)
@@ -200,5 +251,6 @@ class Algorithm:
 ALGORITHMS: dict[str, Algorithm] = {
     "rloo": Algorithm(RlooConfig, "plaudit.train.rloo:Rloo"),
     "ppo": Algorithm(PpoConfig, "plaudit.train.ppo:Ppo", has_critic=True),
+    "grpo": Algorithm(GrpoConfig, "plaudit.train.grpo:Grpo"),
     "dpo": Algorithm(DpoConfig, "plaudit.train.dpo:Dpo"),
 }

@@ -24,6 +24,7 @@ from plaudit.train.adaptive_kl import AdaptiveKL
 from plaudit.train.checkpoint import load_checkpoint, save_checkpoint
 from plaudit.train.configs import ReinforcementConfig
 from plaudit.train.rollouts import Rollout, collect, draw_prompts, summarise
+from plaudit.train.steps import set_learning_rates
 from plaudit.types import Prompt
 
 LogMetrics = Callable[[dict[str, float]], None]
@@ -100,14 +101,20 @@ def reinforce(
         for iteration in range(done, config.iterations):
             start = time.perf_counter()
             batch = draw_prompts(prompts, rollout.prompts, seed, iteration)
+            share = set_learning_rates(
+                learner.optimizers.values(), iteration, config.iterations, config.warmup, config.decay
+            )
             with _in_iteration(iteration + 1):
                 rollouts = collect(model, learner.policy, scorer, batch, rollout, seed, iteration, reference)
                 sampled = time.perf_counter()
                 figures = summarise(rollouts) | learner.learn(rollouts, kl.coefficient, iteration)
             release()
             kl.update(figures["kl_nats"], episodes=len(batch) * rollout.answers)
-            seconds = {"seconds": time.perf_counter() - start, "sample_seconds": sampled - start}
-            log({"step": iteration + 1, **figures, "kl_coefficient": kl.coefficient, **seconds})
+            taken = time.perf_counter() - start
+            written = figures["length_tokens"] * len(batch) * rollout.answers
+            seconds = {"seconds": taken, "sample_seconds": sampled - start, "tokens_a_second": written / taken}
+            rates = {"kl_coefficient": kl.coefficient, "learning_rate": config.learning_rate * share}
+            log({"step": iteration + 1, **figures, **rates, **seconds})
             after = {"iteration": iteration + 1, "kl_coefficient": kl.coefficient}
             save_checkpoint(checkpoint, learner.tensors, learner.optimizers, after)
             progress.advance(

@@ -75,13 +75,44 @@ def gae(rewards_AT: Tensor, values_AT: Tensor, present_AT: Tensor, gamma: float,
 
 
 def clipped_policy_loss(
-    logprobs_AT: Tensor, old_logprobs_AT: Tensor, advantages_AT: Tensor, clip: float
+    logprobs_AT: Tensor,
+    old_logprobs_AT: Tensor,
+    advantages: Tensor,
+    clip: float,
+    clip_high: float | None = None,
+    dual_clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """PPO's pessimistic surrogate for each token, and whether it was clipped, each (A, T) (arXiv 1707.06347, eq. 7)."""
+    """PPO's pessimistic surrogate for each token, and whether it was clipped, each (A, T) (arXiv 1707.06347, eq. 7).
+
+    Args:
+        logprobs_AT: (A, T) of the policy that learns.
+        old_logprobs_AT: (A, T) of the policy before the iteration.
+        advantages: (A, T) of tokens, or (A, 1) of whole answers.
+        clip: how far a ratio of the two may fall below 1.
+        clip_high: how far it may rise above 1; by default as far (DAPO's clip-higher, arXiv 2503.14476, section 3.1).
+        dual_clip: as much a ratio counts at most where the advantage is negative: a token that has become far likelier
+            would else outweigh all others (dual-clip PPO, arXiv 1912.09729).
+    """
     ratio_AT = (logprobs_AT - old_logprobs_AT).exp()
-    plain_AT = -advantages_AT * ratio_AT
-    clipped_AT = -advantages_AT * ratio_AT.clamp(1 - clip, 1 + clip)
-    return torch.maximum(plain_AT, clipped_AT), (clipped_AT > plain_AT)
+    plain_AT = -advantages * ratio_AT
+    clipped_AT = -advantages * ratio_AT.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
+    losses_AT, held_AT = torch.maximum(plain_AT, clipped_AT), clipped_AT > plain_AT
+    if dual_clip is not None:
+        most_AT = -advantages * dual_clip
+        too_much_AT = (advantages < 0) & (losses_AT > most_AT)
+        losses_AT, held_AT = torch.where(too_much_AT, most_AT, losses_AT), held_AT | too_much_AT
+    return losses_AT, held_AT
+
+
+def kl_loss(logprobs_AT: Tensor, reference_AT: Tensor, estimate: str) -> Tensor:
+    """(A, T): how far each token is from the reference, to be lowered: Schulman's `k2` or `k3` (2020, "Approximating
+    KL Divergence"; GRPO, arXiv 2402.03300, eq. 4, has k3).
+
+    Over the policy's own tokens, k2's gradient is that of KL(policy, reference) of the next token and k3's that of
+    KL(reference, policy); of what a token leads to neither knows. k1's in the loss would be 0: it belongs in a reward.
+    """
+    apart_AT = logprobs_AT - reference_AT
+    return 0.5 * apart_AT.square() if estimate == "k2" else (-apart_AT).exp() - 1 + apart_AT
 
 
 def clipped_value_loss(values_AT: Tensor, old_values_AT: Tensor, returns_AT: Tensor, clip: float) -> Tensor:

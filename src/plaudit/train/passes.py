@@ -19,7 +19,7 @@ from plaudit.models.runtime import release
 from plaudit.progress import bar
 from plaudit.train.checkpoint import load_checkpoint, save_checkpoint
 from plaudit.train.configs import StoredDataConfig
-from plaudit.train.steps import take_step
+from plaudit.train.steps import set_learning_rates, take_step
 
 LogMetrics = Callable[[dict[str, float]], None]
 
@@ -54,21 +54,15 @@ def go_through(objective: Objective, steps: Sequence[Sequence[Any]], checkpoint:
     optimizer = torch.optim.AdamW(objective.tensors.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
     state = load_checkpoint(checkpoint, objective.tensors, {"optimizer": optimizer}) or {"step": 0}
     done, total = int(state["step"]), len(steps)
+    warmup = round(config.warmup_share * total)
     with bar(objective.name, total, "steps", done=done) as progress:
         for number in range(done, total):
             start = time.perf_counter()
-            for group in optimizer.param_groups:
-                group["lr"] = rate(number, total, config.warmup) * config.learning_rate
+            set_learning_rates([optimizer], number, total, warmup, "linear")
             figures = objective.accumulate(steps[number])
-            take_step(optimizer, "the policy", config.max_grad_norm)
+            figures["policy_gradient_norm"] = take_step(optimizer, "the policy", config.max_grad_norm)
             release()
             log({"step": number + 1, **figures, "seconds": time.perf_counter() - start})
             if (number + 1) % config.save_every == 0 or number + 1 == total:
                 save_checkpoint(checkpoint, objective.tensors, {"optimizer": optimizer}, {"step": number + 1})
             progress.advance(loss=figures["loss"])
-
-
-def rate(step: int, total: int, warmup: float) -> float:
-    """The share of the learning rate in step `step`, from 0: up to 1 over `warmup` of the steps, then down to zero."""
-    rising = max(1, round(warmup * total))
-    return min((step + 1) / rising, (total - step) / max(1, total - rising + 1))

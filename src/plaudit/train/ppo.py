@@ -5,17 +5,23 @@ A token is an action. Its reward is −β times its KL from the reference, and t
 is a second adapter and head on the same trunk; it starts from the reward model when that shares the trunk, and is then
 already "the reward if the answer ended here". Advantages by GAE, whitened over the whole batch, padding left out.
 
+By option: a ratio may rise further than it may fall (`clip_high`), and counts for so much at most where the advantage
+is negative (`dual_clip`); the KL is in the loss, not in the reward (`kl_penalty`, `losses.kl_loss`); entropy is worth
+something (`entropy_bonus`); the passes end where the policy has gone too far in them (`stop_kl_nats`, as in OpenAI's
+Spinning Up). Nothing asks for more than one answer to a prompt.
+
 Departures: the policy starts to learn after `critic_warmup` iterations, in which only the critic does. The ratio's
-denominator is taken in the first pass, by the training forward. Where the sampler's rounding makes it another policy
-than that by far, its tokens are weighed (`losses.sampler_weights`).
+denominator is the training forward's, from the first pass, or from before it where a pass has several steps. Where the
+sampler's rounding makes it another policy than that by far, its tokens are weighed (`losses.sampler_weights`).
 
 Shapes: A answers of a micro-batch, T tokens, S = T + 1 states; B rows, L positions, D hidden size; N tokens of all.
 """
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +38,15 @@ from plaudit.train.losses import (
     clipped_value_loss,
     explained_variance,
     gae,
+    kl_loss,
     sampler_weights,
     whiten,
 )
 from plaudit.train.rollouts import Rollout, sampler_gap
 from plaudit.train.steps import finite_loss, take_step
 from plaudit.types import seed_for
+
+NORM_OF = {"actor": "policy", "critic": "critic"}  # optimizer -> what its gradient's norm is called
 
 
 class Critic:
@@ -100,7 +109,7 @@ class Ppo:
     def __init__(
         self, model: LanguageModel, scorer: Scorer, config: PpoConfig, seed: int, policy: str = "policy"
     ) -> None:
-        self.backbone, self.config, self.policy = model.trunk, config, policy
+        self.backbone, self.config, self.policy, self.seed = model.trunk, config, policy, seed
         lora = LoraSettings(config.rank, config.alpha)
         self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
         self.critic = Critic(model, scorer, config, seed)
@@ -113,30 +122,76 @@ class Ppo:
         self.tensors |= {f"critic.{name}": tensor for name, tensor in self.critic.parameters().items()}
 
     def learn(self, rollouts: Sequence[Rollout], beta: float, iteration: int) -> dict[str, float]:
-        """`epochs` passes, each a step of the critic and, after the critic's warm-up, of the policy."""
-        estimates = self.estimate(rollouts, beta)
-        figures = explain(rollouts, estimates)
+        """`epochs` passes in `minibatches` steps each, of the critic and, after the critic's warm-up, of the policy."""
+        estimates, spread = self.estimate(rollouts, beta)
+        figures = explain(rollouts, estimates) | {"advantage_spread": spread}
         learning = self.optimizers if iteration >= self.config.critic_warmup else {"critic": self.optimizers["critic"]}
-        tokens = sum(int(r.packed.lengths_A.sum()) for r in rollouts)
-        totals: dict[str, float] = defaultdict(float)
-        for _ in range(self.config.epochs):
-            for rollout, estimate in zip(rollouts, estimates, strict=True):
-                totals["value_loss"] += self.critic_backward(rollout, estimate, tokens)
-                if "actor" in learning:
-                    for name, value in self.policy_backward(rollout, estimate, tokens).items():
-                        totals[name] += value
-            for name, optimizer in learning.items():
-                take_step(optimizer, f"the {name}", self.config.max_grad_norm)
+        if "actor" in learning and self.config.minibatches > 1:
+            self.remember(rollouts, estimates)
+        totals, steps, stopped = defaultdict[str, float](float), 0, False
+        for part in self.parts(len(rollouts), iteration):
+            found = self.update([rollouts[i] for i in part], [estimates[i] for i in part], beta, learning)
+            if found is None:
+                stopped = True
+                break
+            steps += 1
+            for name, value in found.items():
+                totals[name] += value
         old_AT = [estimate.old_logprobs_AT for estimate in estimates if estimate.old_logprobs_AT is not None]
         figures |= sampler_gap(rollouts, old_AT) if old_AT else {}  # while the critic warms up, nothing is known of it
-        return figures | {name: value / self.config.epochs for name, value in totals.items()}
+        figures |= {"optimizer_steps": steps, "stopped_early": float(stopped)}
+        return figures | {name: value / steps for name, value in totals.items()}
+
+    def parts(self, count: int, iteration: int) -> Iterator[list[int]]:
+        """Which of `count` micro-batches a step learns from: each once in a pass, in an order of (seed, iteration)."""
+        chance = random.Random(seed_for(self.seed, f"minibatches of iteration {iteration}"))
+        order, minibatches = list(range(count)), self.config.minibatches
+        for _ in range(self.config.epochs):
+            if minibatches > 1:
+                chance.shuffle(order)
+            yield from (order[first::minibatches] for first in range(minibatches))
+
+    def update(
+        self,
+        rollouts: Sequence[Rollout],
+        estimates: Sequence[Estimates],
+        beta: float,
+        learning: dict[str, torch.optim.Optimizer],
+    ) -> dict[str, float] | None:
+        """A step on some micro-batches. Returns its means; None, and no step, where the policy has gone too far."""
+        tokens = sum(int(r.packed.lengths_A.sum()) for r in rollouts)
+        figures = defaultdict[str, float](float)
+        for rollout, estimate in zip(rollouts, estimates, strict=True):
+            figures["value_loss"] += self.critic_backward(rollout, estimate, tokens)
+            if "actor" in learning:
+                for name, value in self.policy_backward(rollout, estimate, beta, tokens).items():
+                    figures[name] += value
+        ceiling = self.config.stop_kl_nats
+        if ceiling is not None and figures.get("approx_kl_nats", 0.0) > ceiling:
+            for optimizer in learning.values():
+                optimizer.zero_grad()
+            return None
+        for name, optimizer in learning.items():
+            norm = take_step(optimizer, f"the {name}", self.config.max_grad_norm)
+            figures[f"{NORM_OF[name]}_gradient_norm"] = norm
+        return figures
 
     @torch.no_grad()
-    def estimate(self, rollouts: Sequence[Rollout], beta: float) -> list[Estimates]:
-        """Token rewards, values, returns and advantages; the advantages whitened over all micro-batches together."""
-        estimates = []
+    def remember(self, rollouts: Sequence[Rollout], estimates: Sequence[Estimates]) -> None:
+        """What the policy says before the iteration's first step, which a later part of the first pass comes after."""
+        for rollout, estimate in zip(rollouts, estimates, strict=True):
+            estimate.old_logprobs_AT, _ = answer_logprobs(
+                self.backbone, self.policy, rollout.lower_BLD, rollout.packed, self.config.rollout.temperature
+            )
+
+    @torch.no_grad()
+    def estimate(self, rollouts: Sequence[Rollout], beta: float) -> tuple[list[Estimates], float]:
+        """Token rewards, values, returns and advantages, these whitened over all micro-batches together; and their
+        standard deviation before that.
+        """
+        estimates, priced = [], beta if self.config.kl_penalty == "k1" else 0.0
         for rollout in rollouts:
-            rewards_AT = -beta * (rollout.sampled_AT - rollout.reference_AT)
+            rewards_AT = -priced * (rollout.sampled_AT - rollout.reference_AT)
             ends_A = rollout.packed.lengths_A - 1
             rewards_AT[torch.arange(len(ends_A), device=ends_A.device), ends_A] += rollout.scores_A
             values_AT = self.critic.values(rollout)
@@ -148,7 +203,7 @@ class Ppo:
         parts = white_N.split([int(r.packed.lengths_A.sum()) for r in rollouts])
         for estimate, rollout, part_N in zip(estimates, rollouts, parts, strict=True):
             estimate.advantages_AT = rollout.packed.spread(part_N)
-        return estimates
+        return estimates, float(flat_N.std(correction=0))
 
     def critic_backward(self, rollout: Rollout, estimate: Estimates, tokens: int) -> float:
         """Gradient of the clipped value loss for one micro-batch. Returns its share of the batch's mean."""
@@ -159,28 +214,31 @@ class Ppo:
         loss.backward()
         return value
 
-    def policy_backward(self, rollout: Rollout, estimate: Estimates, tokens: int) -> dict[str, float]:
+    def policy_backward(self, rollout: Rollout, estimate: Estimates, beta: float, tokens: int) -> dict[str, float]:
         """Gradient of the clipped surrogate for one micro-batch. Returns its share of the batch's means."""
-        present_AT = rollout.packed.present_AT
+        present_AT, config = rollout.packed.present_AT, self.config
+        temperature, bonus = config.rollout.temperature, config.entropy_bonus
         logprobs_AT, entropy_AT = answer_logprobs(
-            self.backbone, self.policy, rollout.lower_BLD, rollout.packed, self.config.rollout.temperature
+            self.backbone, self.policy, rollout.lower_BLD, rollout.packed, temperature, bonus > 0
         )
         if estimate.old_logprobs_AT is None:
             estimate.old_logprobs_AT = logprobs_AT.detach()
-        losses_AT, clipped_AT = clipped_policy_loss(
-            logprobs_AT, estimate.old_logprobs_AT, estimate.advantages_AT, self.config.clip
-        )
-        weights_AT = sampler_weights(estimate.old_logprobs_AT, rollout.sampled_AT)
-        loss = (losses_AT * weights_AT * present_AT).sum() / tokens
+        old_AT, clips = estimate.old_logprobs_AT, (config.clip, config.clip_high, config.dual_clip)
+        losses_AT, clipped_AT = clipped_policy_loss(logprobs_AT, old_AT, estimate.advantages_AT, *clips)
+        losses_AT = losses_AT * sampler_weights(old_AT, rollout.sampled_AT)
+        if config.kl_penalty != "k1":
+            losses_AT = losses_AT + beta * kl_loss(logprobs_AT, rollout.reference_AT, config.kl_penalty)
+        if bonus:
+            losses_AT = losses_AT - bonus * entropy_AT
+        loss = (losses_AT * present_AT).sum() / tokens
         value = finite_loss(loss, "the actor")
         loss.backward()
-        moved_AT = logprobs_AT.detach() - estimate.old_logprobs_AT
+        moved_AT = kl_loss(old_AT, logprobs_AT.detach(), "k3")  # from the policy that wrote the answers; never negative
         return {
             "policy_loss": value,
-            "entropy_nats": float(entropy_AT.sum()) / tokens,
+            "entropy_nats": float(entropy_AT.detach().sum()) / tokens,
             "clip_share": float((clipped_AT & present_AT).sum()) / tokens,
-            # how far this pass has moved from the policy that wrote the answers: Schulman's k3 estimate, never negative
-            "approx_kl_nats": float(((moved_AT.exp() - 1 - moved_AT) * present_AT).sum()) / tokens,
+            "approx_kl_nats": float((moved_AT * present_AT).sum()) / tokens,
         }
 
 

@@ -6,7 +6,9 @@ that wrote the answers: no ratio, no clipping, nothing to go stale. Only where t
 policy by far, its tokens are weighed (`losses.sampler_weights`).
 
 Departures from the paper: advantages are divided by their standard deviation over the batch, so that the learning rate
-means the same for every reward model; the loss is a mean over tokens of the batch, not over answers.
+means the same for every reward model; the loss is a mean over tokens of the batch, not over answers. By
+option answers that were cut are left out, also of that mean, and prompts whose answers all have the same score
+(`mask_cut`, `skip_equal`).
 
 Shapes: A answers of a micro-batch, T tokens; P prompts of the batch, K answers to each.
 """
@@ -45,26 +47,35 @@ class Rloo:
         self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": adamw}
 
     def learn(self, rollouts: Sequence[Rollout], beta: float, iteration: int) -> dict[str, float]:
-        """One step on the whole batch's loss, accumulated over the micro-batches."""
-        advantages = self.advantages(rollouts, beta)
+        """One step on the whole batch's loss, accumulated over the micro-batches; none where nothing is to be learned.
+
+        A loss's mean is over the tokens that are learned from, the entropy's over all.
+        """
+        advantages, spread = self.advantages(rollouts, beta)
+        teaching = [r.teaching_A(self.config.skip_equal, self.config.mask_cut) for r in rollouts]
         tokens = sum(int(r.packed.lengths_A.sum()) for r in rollouts)
-        figures, trained_AT = {"policy_loss": 0.0, "entropy_nats": 0.0}, []
-        for rollout, advantage_A in zip(rollouts, advantages, strict=True):
+        learned = sum(int(r.packed.lengths_A[t].sum()) for r, t in zip(rollouts, teaching, strict=True))
+        figures = {"policy_loss": 0.0, "entropy_nats": 0.0, "policy_gradient_norm": 0.0, "advantage_spread": spread}
+        trained_AT = []
+        for rollout, advantage_A, teaches_A in zip(rollouts, advantages, teaching, strict=True):
             logprobs_AT, entropy_AT = answer_logprobs(
                 self.backbone, self.policy, rollout.lower_BLD, rollout.packed, self.config.rollout.temperature
             )
             trained_AT.append(logprobs_AT.detach())
             weights_AT = sampler_weights(logprobs_AT, rollout.sampled_AT)
-            loss = -(advantage_A[:, None] * weights_AT * logprobs_AT).sum() / tokens
+            loss = -((advantage_A * teaches_A)[:, None] * weights_AT * logprobs_AT).sum() / max(learned, 1)
             figures["policy_loss"] += finite_loss(loss, "the policy")
             loss.backward()
             figures["entropy_nats"] += float(entropy_AT.sum()) / tokens
-        take_step(self.optimizers["optimizer"], "the policy", self.config.max_grad_norm)
+        if learned:
+            step = take_step(self.optimizers["optimizer"], "the policy", self.config.max_grad_norm)
+            figures["policy_gradient_norm"] = step
         return figures | sampler_gap(rollouts, trained_AT)
 
-    def advantages(self, rollouts: Sequence[Rollout], beta: float) -> Sequence[Tensor]:
-        """(A,) for each micro-batch: the leave-one-out advantages, at unit scale over the batch."""
+    def advantages(self, rollouts: Sequence[Rollout], beta: float) -> tuple[Sequence[Tensor], float]:
+        """(A,) for each micro-batch: the leave-one-out advantages, at unit scale over the batch; and their scale."""
         scores_PK = torch.cat([r.scores_A - beta * r.kl_nats_A for r in rollouts]).view(-1, self.config.rollout.answers)
         advantages = leave_one_out(scores_PK).flatten()
-        advantages = advantages / (advantages.std() + 1e-6)
-        return advantages.split([len(r.answers) for r in rollouts])
+        compared = advantages[torch.cat([r.teaching_A(self.config.skip_equal) for r in rollouts])]
+        spread = compared.std() if len(compared) else advantages.new_zeros(())
+        return (advantages / (spread + 1e-6)).split([len(r.answers) for r in rollouts]), float(spread)

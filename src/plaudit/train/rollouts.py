@@ -47,6 +47,34 @@ class Rollout:
         """Single-sample estimate (k1) of each whole answer's KL from the reference."""
         return (self.sampled_AT - self.reference_AT).sum(1)
 
+    @property
+    def is_cut_A(self) -> Tensor:
+        """bool: the answer did not end by itself."""
+        return torch.tensor([a.stop_reason is not StopReason.EOS for a in self.answers], device=self.scores_A.device)
+
+    @property
+    def differs_A(self) -> Tensor:
+        """bool: the answers to the same prompt do not all have the same score.
+
+        That of the reward model, not with the KL: two answers are hardly ever equally far from the reference.
+        """
+        scores_PK = self.scores_A.view(len(self.packed.tokens.ids_BL), -1)
+        return (scores_PK != scores_PK[:, :1]).any(1).repeat_interleave(scores_PK.shape[1])
+
+    def token_ids(self) -> list[list[int]]:
+        """Of each answer, as the policy wrote it."""
+        rows = zip(self.packed.targets_AT.tolist(), self.packed.lengths_A.tolist(), strict=True)
+        return [ids[:length] for ids, length in rows]
+
+    def teaching_A(self, skip_equal: bool, mask_cut: bool = False) -> Tensor:
+        """bool: the answers that an algorithm without a critic learns from.
+
+        With `skip_equal` none to a prompt whose answers all have the same score (dynamic sampling of DAPO, arXiv
+        2503.14476, section 3.2, without drawing others instead). With `mask_cut` none that was cut (overlong filtering,
+        section 3.4): its score still counts in what the others are compared with.
+        """
+        return (self.differs_A | (not skip_equal)) & ~(self.is_cut_A & mask_cut)
+
 
 def draw_prompts(prompts: Sequence[Prompt], count: int, seed: int, iteration: int) -> list[Prompt]:
     """The prompts of one iteration: every prompt once in each pass through them, in an order that changes by pass."""
@@ -160,11 +188,26 @@ def summarise(rollouts: Sequence[Rollout]) -> dict[str, float]:
     """What to log of one iteration's experience. Means over answers; lengths in tokens, KL in nats."""
     answers = [a for r in rollouts for a in r.answers]
     tokens = sum(a.tokens or 0 for a in answers)
+    rewards = torch.cat([r.raw_scores_A for r in rollouts])
+    each = len(answers) // sum(len(r.packed.tokens.ids_BL) for r in rollouts)
+    differing = torch.cat([r.differs_A for r in rollouts]).float()
+    repeated = [s for r in rollouts for row in r.token_ids() if (s := repeated_share(row)) is not None]
     return {
-        "reward_mean": float(torch.cat([r.raw_scores_A for r in rollouts]).mean()),
+        "reward_mean": float(rewards.mean()),
+        "reward_spread": float(rewards.std(correction=0)),
         "score_mean": float(torch.cat([r.scores_A for r in rollouts]).mean()),
         "kl_nats": float(torch.cat([r.kl_nats_A for r in rollouts]).mean()),
         "finished_share": sum(a.stop_reason is StopReason.EOS for a in answers) / len(answers),
         "length_tokens": tokens / len(answers),
         "reread_share": sum(r.reread for r in rollouts) / len(answers),
+        **({"equal_prompts_share": 1 - float(differing.mean())} if each > 1 else {}),
+        **({"repeated_4gram_share": sum(repeated) / len(repeated)} if repeated else {}),
     }
+
+
+def repeated_share(ids: Sequence[int]) -> float | None:
+    """Share of an answer's runs of four tokens that stood in it before (Welleck et al. 2020, arXiv 1908.04319); None
+    where it has no such run.
+    """
+    runs = [tuple(ids[i : i + 4]) for i in range(len(ids) - 3)]
+    return 1 - len(set(runs)) / len(runs) if runs else None
