@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
@@ -161,6 +162,56 @@ def test_without_data_reward_folds_is_one_sentence(tmp_path, monkeypatch, capsys
     lacking = f"{tmp_path}/preferences/hh-harmless/test.jsonl.gz"
     assert said.splitlines()[-1].startswith(f"bench: There is no {lacking}: set PLAUDIT_DATA to")
     assert said.count("\n") == 1
+
+
+@pytest.fixture
+def ranked_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Forty questions with four answers each, of which people like the one that says "tea" most often."""
+    records = []
+    for i in range(40):
+        said = random.Random(i).sample(range(4), 4)
+        choices = [0 if 3 in (a, b) and i % 2 else 1 + (said[a] < said[b]) for a, b in combinations(range(4), 2)]
+        texts = {f"prediction {k + 1}": " ".join(["tea"] * said[k] + ["wait"] * (4 - said[k])) for k in range(4)}
+        records.append({"question": f"how {i}?", "preference": choices, **texts})
+    file = tmp_path / "preferences" / "finegrained-qa" / "dev_feedback.json.gz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(gzip.compress(json.dumps(records).encode()))
+    monkeypatch.setenv("PLAUDIT_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("ranked_data")
+def test_said_compares_what_is_used_with_what_is_dropped(monkeypatch: pytest.MonkeyPatch, tiny) -> None:
+    from bench import said
+
+    monkeypatch.setattr(said, "load", lambda name: tiny)
+    rows = {row.what: row.value for row in said.main(quick=True)}
+    titles = ("people, ties", "people, rankings of four", "panel, ties", "panel, rankings of four", "panel, strength",
+              "panel, all bad")  # fmt: skip
+    assert all(any(what.startswith(f"{title}: log loss of win, tie or loss, ") for what in rows) for title in titles)
+    assert rows["people, rankings of four: log loss of pairs with a winner, one pair of each"] < 0.65
+    assert rows["people, rankings of four: log loss of pairs with a winner, pairs less one pair of each"] < 0.05
+    asked = said.read_file(limit=40)
+    groups = said.people(asked)
+    assert {len(group.preferences) for group in groups} == {6}
+    best = max(asked[0].answers, key=lambda answer: answer.text.count("tea"))
+    assert asked[0].ranking.tiers[0] == (best.id,)
+
+
+def test_said_simulated_needs_no_model_and_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import said_simulated
+
+    monkeypatch.setattr(said_simulated, "QUICK_PROMPTS", 50)
+    rows = [row.what for row in said_simulated.main(quick=True)]
+    assert "rankings of four: log loss of pairs with a winner, plackett-luce less one pair of each" in rows
+    assert "all bad: whether any is acceptable, right, threshold, weight 0.25" in rows
+    assert len(rows) == len(set(rows))
+
+
+def test_without_data_said_is_one_sentence(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("PLAUDIT_DATA", str(tmp_path))
+    assert __main__.main(["said"]) == 2
+    assert capsys.readouterr().err.startswith("bench: There is no ")
 
 
 SUMMARY = {

@@ -50,6 +50,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
     # An algorithm is one file, read downwards: none imports another, nor the loop that they are run by.
     "train": (
         {"configs", "losses", "adaptive_kl", "checkpoint", "steps"},
+        {"said"},
         {"rollouts", "reward"},
         {"loop", "passes", "ppo", "rloo", "grpo", "dpo", "sft"},
     ),

@@ -252,10 +252,14 @@ class Preference:
     votes: float = 1.0  # effective number of votes behind it
     source: str = "unknown"
     share: float = 1.0  # of a judgement that a vote is: a ranking of K answers is one judgement and K(K−1)/2 votes
+    strength: float | None = None  # 1 (barely) to 4 (far better): mean of the votes with a winner that say one
+    ties: float = 0.0  # share of the votes that are ties; half of it is in `probability`
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:
             raise ValueError(f"probability {self.probability} is outside 0 to 1")
+        if not 0.0 <= self.ties <= 1.0:
+            raise ValueError(f"a share of {self.ties} ties is outside 0 to 1")
         if not self.votes > 0:
             raise ValueError("a preference has votes behind it")
         if not 0 < self.share <= 1:
@@ -275,6 +279,17 @@ class Preference:
     @property
     def is_tie(self) -> bool:
         return self.probability == 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A ranking of a prompt's answers as somebody gave it, for what learns from more than its pairs."""
+
+    prompt_id: str
+    ranking: Ranking
+    votes: float = 1.0  # the annotator's weight
+    strength: int | None = None
+    acceptable: bool | None = None  # whether any of the answers is; None: nobody was asked
 
 
 def chosen_first(preferences: Sequence[Preference]) -> list[Preference]:

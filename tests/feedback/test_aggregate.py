@@ -17,6 +17,7 @@ from plaudit.feedback.aggregate import (
     count_votes,
     preferences,
     question_asked,
+    rank,
 )
 from plaudit.feedback.labelling.settings import ProjectSettings
 from plaudit.feedback.store import FeedbackStore
@@ -50,7 +51,7 @@ def test_ties_are_half_a_vote() -> None:
         say(TASKS[1], ("b",), ("a",), name="3", who="cem"),
         say(TASKS[1], ("a", "b"), name="4", who="dan"),
     ]
-    assert aggregate(said, TASKS, sources={"p": "mine"}) == [Preference("p", "a", "b", 0.625, 4.0, "mine")]
+    assert aggregate(said, TASKS, sources={"p": "mine"}) == [Preference("p", "a", "b", 0.625, 4.0, "mine", ties=0.25)]
 
 
 def test_weights_count_as_votes_and_nobody_with_none_is_heard() -> None:
@@ -241,3 +242,36 @@ def test_a_name_is_known_in_every_unicode_form() -> None:
     assert annotator_named("Zo\u00eb", {"Zoe\u0308"}) == "Zoe\u0308"
     with pytest.raises(UsageError, match=r"no annotator \\x1bana in .* Did you mean `ana`\?"):
         annotator_named("\x1bana", {"ana"})
+
+
+def test_strength_is_the_mean_of_those_who_named_a_winner() -> None:
+    said = [
+        replace(say(TASKS[1], ("a",), ("b",), name="1"), strength=4),
+        replace(say(TASKS[1], ("b",), ("a",), name="2", who="ben"), strength=1),
+        replace(say(TASKS[1], ("a", "b"), name="3", who="cem"), strength=3),  # of no difference
+        say(TASKS[1], ("a",), ("b",), name="4", who="dan"),
+    ]
+    (found,) = aggregate(said, TASKS)
+    assert (found.strength, found.ties, found.probability) == (2.5, 0.25, 0.625)
+    assert found.swapped().strength == 2.5
+    (weighed,) = aggregate(said, TASKS, weights={"ana": 3.0})
+    assert weighed.strength == pytest.approx((3 * 4 + 1) / 4)
+    assert aggregate(said[2:], TASKS)[0].strength is None
+
+
+def test_rankings_are_as_they_were_given_and_silence_is_no_praise() -> None:
+    by_id = {task.id: task for task in TASKS}
+    said = [
+        replace(say(TASKS[0], ("b",), ("a", "c"), ("d",), name="2"), source="ours"),
+        replace(say(TASKS[1], ("a", "b"), name="1", who="ben"), source="ours", all_bad=True),
+        replace(say(TASKS[2], ("x",), ("y", "z"), name="3", who="cem"), source="theirs", strength=2),
+        say(TASKS[2], ("y",), ("x", "z"), name="4", who="eve"),
+        say(TASKS[2], ("z",), ("x", "y"), name="5", who="eve", supersedes="4"),
+    ]
+    found = rank(said, by_id, weights={"cem": 0.5}, sources={"q": "ours"})
+    assert [(r.prompt_id, r.ranking.tiers[0], r.votes, r.strength, r.acceptable) for r in found] == [
+        ("p", ("a", "b"), 1.0, None, False),
+        ("p", ("b",), 1.0, None, True),
+        ("q", ("x",), 0.5, 2, None),  # in that data set nobody ever said that all were bad
+        ("q", ("z",), 1.0, None, True),
+    ]

@@ -12,13 +12,13 @@ names one, or means the project's (docs/decisions/0009-one-question-at-a-time.md
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from plaudit.errors import PlauditError, UsageError, did_you_mean
 from plaudit.feedback.store import FeedbackStore
 from plaudit.printable import counted, make_printable
-from plaudit.types import Judgement, Preference, Prompt, Split, Task, TaskPurpose
+from plaudit.types import Judgement, Preference, Prompt, Ranked, Split, Task, TaskPurpose
 
 SHOWN_QUESTIONS = 5  # in a sentence
 
@@ -68,7 +68,30 @@ class Votes:
 
     total: float = 0.0
     for_a: float = 0.0
+    tied: float = 0.0
+    stated: float = 0.0  # of `total`, with a winner and a strength
+    strength_sum: float = 0.0  # of those, each times its weight
     by_pairs: dict[int, float] = field(default_factory=dict)  # of `total`, from rankings of so many pairs
+
+    def add(self, weight: float, share: float, strength: int | None, pairs: int) -> None:
+        """A vote of a ranking of so many pairs. A tie has no strength: its difference is none, however sure of it."""
+        self.total += weight
+        self.by_pairs[pairs] = self.by_pairs.get(pairs, 0.0) + weight
+        self.for_a += weight * share
+        if share == 0.5:
+            self.tied += weight
+        elif strength is not None:
+            self.stated += weight
+            self.strength_sum += weight * strength
+
+    @property
+    def strength(self) -> float | None:
+        """1 to 4: the mean of those who said one and named a winner, whichever it is."""
+        return self.strength_sum / self.stated if self.stated else None
+
+    @property
+    def ties(self) -> float:
+        return min(1.0, self.tied / self.total)
 
     @property
     def share(self) -> float:
@@ -88,22 +111,24 @@ def count_votes(
 
     `weights`: annotator id -> weight of that annotator's votes; 1 for who is not in it, 0 for no say.
     """
+    votes: dict[tuple[str, str], Votes] = {}
+    for judgement, weight in _heard(judgements, weights):
+        pairs = list(judgement.ranking.pairs())
+        for a, b, share in pairs:
+            votes.setdefault((a, b), Votes()).add(weight, share, judgement.strength, len(pairs))
+    return votes
+
+
+def _heard(judgements: Iterable[Judgement], weights: Mapping[str, float] | None) -> Iterator[tuple[Judgement, float]]:
+    """The judgements that no other one supersedes and that have a say, each with its weight."""
     judgements = list(judgements)
     superseded = {judgement.supersedes for judgement in judgements}
-    votes: dict[tuple[str, str], Votes] = {}
     for judgement in judgements:
         weight = 1.0 if weights is None else weights.get(judgement.annotator_id, 1.0)
         if weight < 0:
             raise PlauditError(f"The weight of {judgement.annotator_id} is {weight}; it must be zero or more.")
-        if weight == 0 or judgement.id in superseded:
-            continue
-        pairs = list(judgement.ranking.pairs())
-        for a, b, share in pairs:
-            pair = votes.setdefault((a, b), Votes())
-            pair.total += weight
-            pair.by_pairs[len(pairs)] = pair.by_pairs.get(len(pairs), 0.0) + weight
-            pair.for_a += weight * share
-    return votes
+        if weight > 0 and judgement.id not in superseded:
+            yield judgement, weight
 
 
 def aggregate(
@@ -141,10 +166,43 @@ def aggregate(
             votes.total,
             source_of_pair[a, b],
             votes.share_of_judgement,
+            votes.strength,
+            votes.ties,
         )
         for (a, b), votes in count_votes(judgements, weights).items()
     ]
     return sorted(preferences_found, key=lambda preference: (preference.prompt_id, preference.a, preference.b))
+
+
+def rank(
+    judgements: Iterable[Judgement],
+    tasks: Mapping[str, Task],
+    *,
+    sources: Mapping[str, str] | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> list[Ranked]:
+    """The rankings as they were given, sorted by prompt, for what their pairs alone do not say; `tasks` by id.
+
+    Whether any answer was acceptable is None in data in which nobody ever said that none was: there it was not asked,
+    and silence is no praise. `sources` and `weights` as in `aggregate`.
+    """
+    heard, sources = list(_heard(judgements, weights)), sources or {}
+
+    def source(judgement: Judgement) -> str:
+        return judgement.source or sources.get(tasks[judgement.task_id].prompt_id, "unknown")
+
+    asked = {source(judgement) for judgement, _ in heard if judgement.all_bad}
+    found = [
+        Ranked(
+            tasks[judgement.task_id].prompt_id,
+            judgement.ranking,
+            weight,
+            judgement.strength,
+            not judgement.all_bad if source(judgement) in asked else None,
+        )
+        for judgement, weight in sorted(heard, key=lambda item: item[0].id)
+    ]
+    return sorted(found, key=lambda ranked: ranked.prompt_id)
 
 
 def question_asked(store: FeedbackStore, question: str | None = None) -> str:
@@ -225,3 +283,11 @@ def preferences(
     """The preferences in a store: what the judgements of `selection` say. UsageError as `question_asked`."""
     found = select_judgements(store, selection)
     return aggregate(found.judgements, found.tasks.values(), sources=found.sources, weights=weights)
+
+
+def rankings(
+    store: FeedbackStore, selection: Selection = EVERYTHING, weights: Mapping[str, float] | None = None
+) -> list[Ranked]:
+    """The rankings behind `preferences`, and the judgements of single answers. UsageError as `question_asked`."""
+    found = select_judgements(store, selection)
+    return rank(found.judgements, found.tasks, sources=found.sources, weights=weights)

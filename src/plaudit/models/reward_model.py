@@ -87,6 +87,8 @@ class ScoreSettings:
     answer_tokens: int = 256
     mean: float = 0.0  # of raw scores on answers of the reference policy
     std: float = 1.0
+    tie: float | None = None  # Davidson's ν, where ties were learned: see `train.losses.vote_losses`
+    threshold: float | None = None  # the score below which people found no answer acceptable, where it was learned
 
 
 class Limits(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError, require_finite
 from plaudit.feedback.simulated.utility import is_member, utilities
-from plaudit.progress import bar
+from plaudit.progress import bar, say
 from plaudit.report.outcome import interval_text, percent
 from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import SOURCE, Flag, Results, Stage
@@ -16,7 +16,7 @@ from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_
 from plaudit.stages.lifecycle import begin, provide_model, record
 from plaudit.stages.plan import SOME, Material, Pass, Work, material_of, say_plan
 from plaudit.train.configs import DpoConfig, RewardConfig
-from plaudit.types import AnnotatorKind, Judgement, Preference, Split
+from plaudit.types import AnnotatorKind, Judgement, Preference, Ranked, Split
 from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
@@ -77,14 +77,16 @@ def reward(
             if model is None:
                 say_plan(STAGE, config, language, material_of_feedback(feedback, config.training, language), run)
             trained = _train(run, feedback.train, config.training, language)
-            _measure(run, _held_out(store, feedback, trained, language), feedback)
+            held = _held_out(store, feedback, trained, language)
+            _measure(run, held, feedback)
+            run.results |= _beyond_pairs(held, feedback, trained)
             run.results |= _about(feedback, language)
     return run
 
 
 def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Feedback:
     """The preferences by prompt and side of the split. UsageError when there is nothing to learn from."""
-    from plaudit.feedback.aggregate import Selection, preferences, question_asked, select_judgements
+    from plaudit.feedback.aggregate import Selection, preferences, question_asked, rankings, select_judgements
 
     question = question_asked(store, config.question)
     selection = Selection(source=config.source, question=question)
@@ -93,10 +95,15 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
         from plaudit.feedback.quality.reliability import annotator_weights  # brings numpy
 
         weights = annotator_weights(store, question)
-    train = _groups(store, preferences(store, replace(selection, split=Split.TRAIN), weights))
-    heldout = _groups(
-        store, preferences(store, replace(selection, split=Split.HELDOUT))
-    )  # judged alike, however it was trained
+
+    def groups(side: Split, weights: Mapping[str, float] | None) -> list[Group]:
+        chosen = replace(selection, split=side)
+        ranked = rankings(store, chosen, weights) if config.training.needs_rankings else []
+        said = [r for r in ranked if r.acceptable is not None or len(r.ranking.response_ids) > 1]
+        return _groups(store, preferences(store, chosen, weights), said)
+
+    train = groups(Split.TRAIN, weights)
+    heldout = groups(Split.HELDOUT, None)  # judged alike, however it was trained
     if not any(not preference.is_tie for group in train for preference in group.preferences):
         where = f"{workspace.path}{f' from {config.source}' if config.source else ''}"
         raise UsageError(
@@ -112,12 +119,13 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
     return Feedback(question, train, heldout, judgements, simulated, by_panel, weights)
 
 
-def _groups(store: FeedbackStore, preferences: list[Preference]) -> list[Group]:
+def _groups(store: FeedbackStore, preferences: list[Preference], rankings: list[Ranked]) -> list[Group]:
     from plaudit.train.reward import group_by_prompt
 
-    prompt_ids = {preference.prompt_id for preference in preferences}
+    prompt_ids = {p.prompt_id for p in preferences} | {ranked.prompt_id for ranked in rankings}
     prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=prompt_ids)}
-    return group_by_prompt(preferences, prompts, {answer.id: answer for answer in store.responses(prompt_ids)})
+    answers = {answer.id: answer for answer in store.responses(prompt_ids)}
+    return group_by_prompt(preferences, prompts, answers, rankings)
 
 
 def work(config: RewardStageConfig, material: Material, shape: Shape) -> Work:
@@ -177,12 +185,23 @@ def _train(run: Run, groups: list[Group], config: RewardConfig, model: LanguageM
 
     batches = make_batches(model, groups, config)
     trained, losses = train_reward(model, batches, config, run.seed)
+    if config.strength != "ignore":
+        run.results["strength"] = batches[0].objective.strength
+    _say_unheard(groups, config, trained)
     for row in losses:
         run.log(**row)
     trained.save(run.adapter_dir, model.name)
     read = sum(len(batch.packed.tokens.ids_BL) * batch.packed.tokens.ids_BL.shape[1] for batch in batches)
     run.count(trained=read * config.epochs)
     return trained
+
+
+def _say_unheard(groups: list[Group], config: RewardConfig, trained: RewardModel) -> None:
+    """What was asked for and changes nothing, because nobody has said such a thing."""
+    if config.strength != "ignore" and all(p.strength is None for group in groups for p in group.preferences):
+        say("No preference on the train side says how strong it is, so `training.strength` changes nothing.")
+    if config.all_bad != "ignore" and trained.settings.threshold is None:
+        say("Nobody has said on the train side that all answers were bad, so there is no threshold.")
 
 
 def _held_out(store: FeedbackStore, feedback: Feedback, trained: RewardModel, model: LanguageModel) -> HeldOut:
@@ -219,6 +238,20 @@ def _measure(run: Run, held: HeldOut, feedback: Feedback) -> None:
     run.results |= figures
 
 
+def _beyond_pairs(held: HeldOut, feedback: Feedback, trained: RewardModel) -> dict[str, Any]:
+    """What it is worth in predicting ties, and that no answer is acceptable, where it has learned that."""
+    from plaudit.evaluate.beyond_pairs import threshold_figures, tie_figures
+
+    settings = trained.settings
+    figures: dict[str, Any] = {}
+    if settings.tie is not None:
+        figures |= tie_figures(held.preferences, held.scores, settings.std, settings.tie)
+    if settings.threshold is not None:
+        rankings = [ranked for group in feedback.heldout for ranked in group.rankings]
+        figures |= threshold_figures(rankings, held.scores, settings.threshold)
+    return figures
+
+
 def _about(feedback: Feedback, model: LanguageModel) -> dict[str, Any]:
     return {
         "question": feedback.question,
@@ -242,8 +275,24 @@ def _sentence(results: Results) -> str:
     beside = f", {percent(skill)} of the way from a coin to the hidden utility" if skill is not None else ""
     return (
         f"{learned} and predicts held-out ones with accuracy {interval_text(results, 'reward_accuracy')}{beside}; "
-        f"betting on the longer answer: {results['longer_wins_accuracy']:.2f}."
+        f"betting on the longer answer: {results['longer_wins_accuracy']:.2f}.{_more(results)}"
     )
+
+
+def _more(results: Results) -> str:
+    """What else it learned, with a space before it."""
+    more = ""
+    if "tie_log_loss_nats" in results:
+        more += (
+            f" A win, a tie or a loss: log loss {results['tie_log_loss_nats']:.3f}; "
+            f"{results['tie_log_loss_unread_nats']:.3f} for who only knows how many are ties."
+        )
+    if "threshold_accuracy" in results:
+        more += (
+            f" Whether any answer is acceptable: right {results['threshold_accuracy']:.2f} of the time; always saying "
+            f"the same: {results['threshold_accuracy_unread']:.2f}."
+        )
+    return more
 
 
 STAGE = Stage(

@@ -28,11 +28,27 @@ class RewardConfig:
     prompt_tokens: int = 256  # the newest tokens of a conversation that are read
     answer_tokens: int = 256
     keep_mb: int = 1024  # memory for the lower layers' output; what does not fit is computed again
+    strength: Literal["ignore", "margin", "scaled", "auto"] = "ignore"  # how a vote's strength counts (train/said.py)
+    margin: float = 1.0  # of scores before they are normalised, that a vote of strength 4 demands; of 1, none
+    ranking: Literal["pairs", "plackett-luce"] = "pairs"  # what a ranking of more than two is
+    ties: Literal["half", "davidson"] = "half"  # half a vote each way, or predicted
+    all_bad: Literal["ignore", "threshold"] = "ignore"  # whether a score is learned below which no answer is acceptable
+    threshold_weight: float = 0.25  # of a judgement's verdicts on that, beside 1 for its order
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "depth", "rank", "batch_prompts", "prompt_tokens", "answer_tokens")
-        require_at_least(0, self, "ridge", "epochs", "keep_mb")
-        require_above(0, self, "alpha", "learning_rate", "head_learning_rate")
+        require_at_least(0, self, "ridge", "epochs", "keep_mb", "margin")
+        require_above(0, self, "alpha", "learning_rate", "head_learning_rate", "threshold_weight")
+
+    @property
+    def needs_rankings(self) -> bool:
+        """Whether pairs do not say enough."""
+        return self.ranking != "pairs" or self.all_bad != "ignore"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether only who beat whom counts, a tie being half a vote each way."""
+        return not self.needs_rankings and self.strength == "ignore" and self.ties == "half"
 
 
 @dataclass(frozen=True)

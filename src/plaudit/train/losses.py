@@ -37,8 +37,43 @@ def bradley_terry_loss(margin: Tensor, probability: Tensor, weight: Tensor) -> T
     All (N,): `margin` r_a − r_b, `probability` the share of votes for a (0.5: a tie), `weight` how much each counts.
     Source: Bradley and Terry 1952; soft labels as in cDPO and InstructGPT's shuffled pairs.
     """
-    loss = F.binary_cross_entropy_with_logits(margin, probability, reduction="none")
-    return (loss * weight).sum() / weight.sum()
+    return (bradley_terry_losses(margin, probability) * weight).sum() / weight.sum()
+
+
+def bradley_terry_losses(margin: Tensor, probability: Tensor) -> Tensor:
+    """(N,): those of which `bradley_terry_loss` is the mean."""
+    return F.binary_cross_entropy_with_logits(margin, probability, reduction="none")
+
+
+def vote_losses(margin: Tensor, probability: Tensor, ties: Tensor, demanded: Tensor, log_tie: Tensor | None) -> Tensor:
+    """(N,): what the votes on each pair cost, where strong ones demand more, or ties are predicted. All others (N,).
+
+    Of the votes, `ties` are ties, `probability` − ties/2 for a, and the rest for b. A vote for a costs −log P(a) at
+    `margin` − `demanded`, one for b −log P(b) at `margin` + `demanded`: Llama 2's loss (arXiv 2307.09288, eq. 2), in
+    which "far better" demands a larger difference. A tie says that there is none, so it demands none.
+
+    P is Davidson's (1970, JASA 65:317): a wins, ties, loses as e^(margin/2) : ν : e^(−margin/2), `log_tie` log ν. For
+    None it is Bradley–Terry's, and a tie is half a vote for each.
+    """
+
+    def log_sum(x: Tensor) -> Tensor:
+        wins = torch.logaddexp(x / 2, -x / 2)
+        return wins if log_tie is None else torch.logaddexp(wins, log_tie)
+
+    for_a, for_b = (share.clamp(min=0) for share in (probability - ties / 2, 1 - probability - ties / 2))
+    ahead, behind = margin - demanded, margin + demanded
+    tied = log_sum(margin) - (0.0 if log_tie is None else log_tie)
+    return for_a * (log_sum(ahead) - ahead / 2) + for_b * (log_sum(behind) + behind / 2) + ties * tied
+
+
+def choice_losses(scores_SK: Tensor, present_SK: Tensor, chosen_SK: Tensor) -> Tensor:
+    """(S,): −log of Luce's probability of each choice among those present, of which `chosen_SK` is the share chosen.
+
+    A ranking is a chain of choices, each the best of what is left: Plackett 1975; Luce 1959; for rewards of language
+    models arXiv 2301.11270. With two present it is Bradley–Terry.
+    """
+    left_SK = scores_SK.masked_fill(~present_SK, -torch.inf)
+    return left_SK.logsumexp(-1) - (chosen_SK * scores_SK).sum(-1)
 
 
 def identity_preference_loss(difference: Tensor, probability: Tensor, weight: Tensor, tau: float) -> Tensor:

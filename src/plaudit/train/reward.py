@@ -1,5 +1,7 @@
 """Stage two: a reward model from preferences, by Bradley–Terry on a LoRA adapter and a scalar head.
 
+What else people said, such as how strongly they preferred an answer, counts where it is asked for (`said`).
+
 Two steps. The head is fitted first on the frozen trunk, which is convex and takes
 seconds, its ridge penalty chosen by cross-validation; then head and adapter are
 trained together for a few passes. Starting the adapter behind a fitted head keeps it from distorting good features to
@@ -14,6 +16,7 @@ Shapes: A answers, N pairs, B rows, L positions, D hidden size, F features of th
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,12 +44,29 @@ from plaudit.models.runtime import release
 from plaudit.progress import bar
 from plaudit.train.configs import DpoConfig, RewardConfig
 from plaudit.train.losses import bradley_terry_loss
+from plaudit.train.said import (
+    FOLDS,
+    PLAIN,
+    RIDGES,
+    Choices,
+    Objective,
+    Pairs,
+    Row,
+    Terms,
+    Verdicts,
+    choice_rows,
+    fit,
+    mean_loss,
+    minimise,
+    pair_rows,
+    settle,
+    total_weight,
+    verdict_rows,
+)
 from plaudit.train.steps import LOWER, finite_loss, take_step
-from plaudit.types import Preference, Prompt, Response, seed_for
+from plaudit.types import Preference, Prompt, Ranked, Response, seed_for
 
 TOKENS_AT_ONCE = 1024  # of a micro-batch
-RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # on the head's squared weights
-FOLDS = 5
 MAX_GRAD_NORM = 1.0  # of adapter and head, each by itself: their gradients are of different sizes
 
 
@@ -57,19 +77,27 @@ class Group:
     prompt: Prompt
     answers: tuple[Response, ...]
     preferences: tuple[Preference, ...]
+    rankings: tuple[Ranked, ...] = ()  # as they were given, for what learns from more than pairs
 
 
 def group_by_prompt(
-    preferences: Sequence[Preference], prompts: Mapping[str, Prompt], responses: Mapping[str, Response]
+    preferences: Sequence[Preference],
+    prompts: Mapping[str, Prompt],
+    responses: Mapping[str, Response],
+    rankings: Sequence[Ranked] = (),
 ) -> list[Group]:
-    """Preferences gathered by prompt, with the answers that they are about."""
-    by_prompt: dict[str, list[Preference]] = defaultdict(list)
+    """Preferences and rankings gathered by prompt, with the answers that they are about."""
+    by_prompt: dict[str, tuple[list[Preference], list[Ranked]]] = defaultdict(lambda: ([], []))
     for preference in preferences:
-        by_prompt[preference.prompt_id].append(preference)
+        by_prompt[preference.prompt_id][0].append(preference)
+    for ranked in rankings:
+        by_prompt[ranked.prompt_id][1].append(ranked)
     groups = []
-    for prompt_id, about in by_prompt.items():
+    for prompt_id, (about, ranked_here) in by_prompt.items():
         ids = dict.fromkeys(response_id for p in about for response_id in (p.a, p.b))
-        groups.append(Group(prompts[prompt_id], tuple(responses[i] for i in ids), tuple(about)))
+        ids |= dict.fromkeys(response_id for ranked in ranked_here for response_id in ranked.ranking.response_ids)
+        answers = tuple(responses[i] for i in ids)
+        groups.append(Group(prompts[prompt_id], answers, tuple(about), tuple(ranked_here)))
     return groups
 
 
@@ -85,12 +113,26 @@ class Batch:
     row_N: Tensor  # which of the batch's prompts the pair is about
     lower_BLD: Tensor | None = None  # kept while there is room
     features_AF: Tensor | None = None  # on the bare trunk: what the head is first fitted to
+    terms: tuple[Terms, ...] = ()  # all that was said, where that is more than the pairs above
+    objective: Objective = PLAIN  # how the terms count, which is known once the head is fitted
 
     def hidden(self, backbone: Backbone) -> Tensor:
         """(B, L, D): the lower layers' output, which never changes."""
         return backbone.lower(self.packed.tokens) if self.lower_BLD is None else self.lower_BLD
 
+    @property
+    def weight(self) -> float:
+        """How much was said."""
+        return total_weight(self.terms, self.objective) if self.terms else float(self.weight_N.sum())
+
+    def reweighed(self, factors_B: Tensor) -> Batch:
+        """What was said about each prompt times its factor, as a bootstrap does."""
+        terms = tuple(term.reweighed(factors_B) for term in self.terms)
+        return replace(self, weight_N=self.weight_N * factors_B[self.row_N], terms=terms)
+
     def loss(self, scores_A: Tensor) -> Tensor:
+        if self.terms:
+            return mean_loss(scores_A, self.terms, self.objective)
         margin_N = scores_A[self.first_N] - scores_A[self.second_N]
         return bradley_terry_loss(margin_N, self.probability_N, self.weight_N)
 
@@ -144,13 +186,16 @@ def make_batches(
             "There are no preferences to learn from: collect some (`plaudit panel`), or `plaudit import` some."
         )
     encoded = [encode_group(model, g.prompt, g.answers, config) for g in groups]
+    counts = config if isinstance(config, RewardConfig) else None
     return [
-        make_batch(model.trunk, [groups[i] for i in indices], [encoded[i] for i in indices])
+        make_batch(model.trunk, [groups[i] for i in indices], [encoded[i] for i in indices], counts)
         for indices in microbatches([e.tokens for e in encoded], tokens, most)
     ]
 
 
-def make_batch(backbone: Backbone, groups: Sequence[Group], encoded: Sequence[EncodedGroup]) -> Batch:
+def make_batch(
+    backbone: Backbone, groups: Sequence[Group], encoded: Sequence[EncodedGroup], config: RewardConfig | None = None
+) -> Batch:
     index = {(g.prompt.id, r.id): None for g in groups for r in g.answers}
     place = {key: i for i, key in enumerate(index)}
     pairs = [
@@ -158,11 +203,41 @@ def make_batch(backbone: Backbone, groups: Sequence[Group], encoded: Sequence[En
         for row, g in enumerate(groups)
         for p in g.preferences
     ]
+    kinds = (torch.int64, torch.int64, torch.float32, torch.float32, torch.int64)
+    columns = zip(*pairs, strict=True) if pairs else ([] for _ in kinds)
     first_N, second_N, probability_N, weight_N, row_N = (
-        torch.tensor(column, device=backbone.device) for column in zip(*pairs, strict=True)
+        torch.tensor(column, dtype=kind, device=backbone.device) for column, kind in zip(columns, kinds, strict=True)
     )
+    terms = () if config is None or config.is_plain else make_terms(groups, config, backbone.device)
     packed = pack_groups(backbone, encoded)
-    return Batch(packed, first_N, second_N, probability_N.float(), weight_N.float(), row_N)
+    return Batch(packed, first_N, second_N, probability_N, weight_N, row_N, terms=terms)
+
+
+def make_terms(groups: Sequence[Group], config: RewardConfig, device: torch.device) -> tuple[Terms, ...]:
+    """All that the configuration lets count, of what was said about the groups' answers."""
+    pairs, choices, verdicts = list[Row](), list[Row](), list[Row]()
+    before = 0
+    for row, group in enumerate(groups):
+        place = {answer.id: before + i for i, answer in enumerate(group.answers)}
+        before += len(place)
+        pairs += pair_rows(place, row, group.preferences, group.rankings, config)
+        if config.ranking == "plackett-luce":
+            choices += choice_rows(place, row, group.rankings)
+        if config.all_bad == "threshold":
+            verdicts += verdict_rows(place, row, group.rankings, config.threshold_weight)
+    return (*Pairs.of(pairs, device), *Choices.of(choices, device), *Verdicts.of(verdicts, device))
+
+
+def join_terms(batches: Sequence[Batch]) -> tuple[Terms, ...]:
+    """All that was said about all batches' answers."""
+    found: dict[type[Terms], list[Terms]] = defaultdict(list)
+    answers = prompts = 0
+    for batch in batches:
+        for term in batch.terms:
+            found[type(term)].append(term.moved(answers, prompts))
+        answers += len(batch.packed.targets_AT)
+        prompts += len(batch.packed.tokens.ids_BL)
+    return tuple(kind.join(parts) for kind, parts in found.items())
 
 
 def read_lower(backbone: Backbone, batches: Sequence[Batch], keep_mb: int) -> Iterator[tuple[Batch, Tensor]]:
@@ -191,6 +266,12 @@ def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConf
     require_finite(
         sums, lambda i: f"What the model makes of answer {i + 1}", "look for a model that overflows in its dtype"
     )
+    if not config.is_plain:
+        w_F, objective = fit(torch.cat(features), join_terms(batches), config)
+        reward.head.weight.data.copy_(w_F)
+        for batch in batches:
+            batch.objective = objective
+        return
     difference_NF = torch.cat([f[b.first_N] - f[b.second_N] for f, b in zip(features, batches, strict=True)])
     probability_N = torch.cat([b.probability_N for b in batches])
     weight_N = torch.cat([b.weight_N for b in batches])
@@ -218,10 +299,10 @@ def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfi
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / max(1, len(steps)))
     with bar("Training the reward model", len(steps), "steps") as progress:
         for step in steps:
-            total = sum(float(b.weight_N.sum()) for b in step)
+            total = sum(b.weight for b in step)
             loss = 0.0
             for batch in step:
-                share = float(batch.weight_N.sum()) / total
+                share = batch.weight / total
                 part = batch.loss(reward.raw(batch.hidden(reward.trunk), batch.packed)) * share
                 loss += finite_loss(part, "the reward model")
                 part.backward()
@@ -259,11 +340,23 @@ def steps_of(batches: Sequence[Batch], config: RewardConfig | DpoConfig, seed: i
 
 @torch.no_grad()
 def normalise(reward: RewardModel, batches: Sequence[Batch]) -> None:
-    """Set mean and standard deviation to those of the raw scores of all answers."""
+    """Set mean and standard deviation to those of the raw scores of all answers, and what else suits the scores."""
     scores = torch.cat([reward.raw(b.hidden(reward.trunk), b.packed) for b in batches])
     require_finite(scores.tolist(), lambda i: f"The reward model's score of answer {i + 1}", LOWER)
     spread = max(1e-6, float(scores.std()))
     reward.settings = replace(reward.settings, mean=float(scores.mean()), std=spread)
+    reward.settings = settle_said(reward.settings, scores, batches)
+
+
+def settle_said(settings: ScoreSettings, raw_A: Tensor, batches: Sequence[Batch]) -> ScoreSettings:
+    """With the tie parameter and the threshold that suit the raw scores of all answers, where there are any."""
+    terms = join_terms(batches)
+    if not terms:
+        return settings
+    learned = settle(raw_A, terms, batches[0].objective)
+    tie = None if learned.log_tie is None else math.exp(float(learned.log_tie))
+    threshold = None if learned.threshold is None else (float(learned.threshold) - settings.mean) / settings.std
+    return replace(settings, tie=tie, threshold=threshold)
 
 
 def fit_head(difference_NF: Tensor, probability_N: Tensor, weight_N: Tensor, ridge: float) -> Tensor:
@@ -272,16 +365,10 @@ def fit_head(difference_NF: Tensor, probability_N: Tensor, weight_N: Tensor, rid
     `difference_NF`: features of a less those of b. `probability_N`: that a beats b. `weight_N`: votes.
     """
     w_F = torch.zeros(difference_NF.shape[1], device=difference_NF.device, requires_grad=True)
-    solver = torch.optim.LBFGS([w_F], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        solver.zero_grad()
-        loss: Tensor = bradley_terry_loss(difference_NF @ w_F, probability_N, weight_N)
-        loss = loss + ridge * w_F.square().sum()
-        loss.backward()
-        return loss
-
-    solver.step(closure)
+    minimise(
+        [w_F],
+        lambda: bradley_terry_loss(difference_NF @ w_F, probability_N, weight_N) + ridge * w_F.square().sum(),
+    )
     return w_F.detach()
 
 

@@ -177,3 +177,25 @@ def test_more_annotators_than_places_store_nothing(store: FeedbackStore) -> None
     with pytest.raises(PlauditError, match="larger overlap"):
         Panel(utility).answer_tasks(store, tasks, overlap=4)
     assert store.annotators() == []
+
+
+def test_a_pair_is_judged_as_strongly_as_its_answers_differ() -> None:
+    tasks, responses, utility = made(answers=2)
+    said = Panel(utility).rank(tasks, responses, overlap=13)
+    assert {judgement.strength for judgement in said} == {None, 1, 2, 3, 4}
+    assert all((j.strength is None) == (len(j.ranking.tiers) == 1) for j in said)
+    apart = {strength: [abs(utility[j.order[0]] - utility[j.order[1]]) for j in said if j.strength == strength]
+             for strength in (1, 4)}  # fmt: skip
+    assert np.mean(apart[4]) > 1.5 * np.mean(apart[1])
+    assert all(judgement.strength is None for judgement in Panel(UTILITY).rank(TASKS, RESPONSES, overlap=2))
+
+
+def test_a_panel_ties_as_often_as_its_margin_is_wide() -> None:
+    tied = [
+        sum(
+            len(judgement.ranking.tiers) < 4
+            for judgement in Panel(UTILITY, tie_margin=margin).rank(TASKS, RESPONSES, 3)
+        )
+        for margin in (0.05, 0.5)
+    ]
+    assert tied[0] < tied[1] / 2

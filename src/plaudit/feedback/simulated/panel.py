@@ -33,6 +33,7 @@ Utility = Mapping[str, float] | Callable[[str], float]  # response id -> how goo
 TIE_MARGIN = 0.05  # in standard deviations of the difference between two answers' utilities
 LENGTH_TIE_MARGIN = 0.02  # in log characters: 2% longer is not longer
 LENGTH_NOISE = 0.03  # in log characters
+STRENGTHS = (0.5, 1.0, 2.0)  # from which a difference is of strength 2, 3 and 4; in the unit of the annotator's liking
 WORDS_PER_SECOND = 4.0  # an adult's silent reading
 
 
@@ -57,6 +58,7 @@ class _Sitting:
     noise: NDArray[np.float64]  # added to it, times the panel's noise scale
     utility: NDArray[np.float64]
     margin: float  # what is no further apart than this is a tie to the annotator
+    unit: float  # of the liking: so far apart is far for the annotator, though not very far
     seconds: float
 
     def ranking(self, scale: float) -> Ranking:
@@ -71,17 +73,31 @@ class _Sitting:
                 tiers.append([self.shown[worse]])
         return Ranking(tuple(tuple(sorted(tier)) for tier in tiers))
 
+    def strength(self, scale: float) -> int | None:
+        """1 to 4 by how far apart the two seem, noise included; None for a tie, and for more than two."""
+        if len(self.shown) != 2:
+            return None
+        apart = float(abs(np.diff(self.liked + scale * self.noise)[0]))
+        return None if apart <= self.margin else 1 + sum(apart >= step * self.unit for step in STRENGTHS)
+
 
 class Panel:
     """Simulated annotators with a hidden utility. The same seed, tasks and utility give the same judgements."""
 
-    def __init__(self, utility: Utility, annotators: int = 13, seed: int = 0, flip_rate: float = FLIP_RATE) -> None:
+    def __init__(
+        self,
+        utility: Utility,
+        annotators: int = 13,
+        seed: int = 0,
+        flip_rate: float = FLIP_RATE,
+        tie_margin: float = TIE_MARGIN,
+    ) -> None:
         if annotators <= len(ODD_HABITS):
             raise UsageError(f"A simulated panel needs at least {len(ODD_HABITS) + 1} annotators, not {annotators}.")
         if not 0 <= flip_rate < 0.5:
             raise UsageError(f"The flip rate of a panel is from 0 to below 0.5 (chance), not {flip_rate}.")
         self._utility_of = utility.__getitem__ if isinstance(utility, Mapping) else utility
-        self._seed, self._flip_rate = seed, flip_rate
+        self._seed, self._flip_rate, self._tie_margin = seed, flip_rate, tie_margin
         self.habits = (Habit.UTILITY,) * (annotators - len(ODD_HABITS)) + ODD_HABITS
         self.annotators = tuple(
             Annotator(f"simulated-{number:02d}", AnnotatorKind.SIMULATED, f"simulated: {habit}")
@@ -97,7 +113,7 @@ class Panel:
         texts = {response.id: response.text for response in responses}
         deviation = self._deviation(tasks)
         sittings = [
-            self._sit(task, member, texts, TIE_MARGIN * deviation)
+            self._sit(task, member, texts, deviation)
             for task in tasks
             for member in self._chosen(task, task.overlap if overlap is None else overlap)
         ]
@@ -130,7 +146,7 @@ class Panel:
         """Draws of its own for everything, so that another task in the list changes none of them."""
         return np.random.default_rng([self._seed, int(task.id, 16), *more])
 
-    def _sit(self, task: Task, member: int, texts: Mapping[str, str], margin: float) -> _Sitting:
+    def _sit(self, task: Task, member: int, texts: Mapping[str, str], deviation: float) -> _Sitting:
         random = self._random(task, member)
         shown = tuple(task.response_ids[i] for i in random.permutation(len(task.response_ids)))
         K = len(shown)
@@ -139,14 +155,14 @@ class Panel:
         log_length_K = np.log1p([len(texts[response_id]) for response_id in shown])
         reading = 2.0 + sum(len(texts[response_id].split()) for response_id in shown) / WORDS_PER_SECOND
         none_K = np.zeros(K)
-        liked_K, noise_K, tie, effort = {
-            Habit.UTILITY: (utility_K, gumbel_K, margin, reading),
-            Habit.LENGTH: (log_length_K + LENGTH_NOISE * gumbel_K, none_K, LENGTH_TIE_MARGIN, reading / 2),
-            Habit.LEFT: (-np.arange(K, dtype=np.float64), none_K, 0.0, 2.0),
-            Habit.RANDOM: (chance_K, none_K, 0.0, 2.0),
+        liked_K, noise_K, tie, unit, effort = {
+            Habit.UTILITY: (utility_K, gumbel_K, self._tie_margin * deviation, deviation, reading),
+            Habit.LENGTH: (log_length_K + LENGTH_NOISE * gumbel_K, none_K, LENGTH_TIE_MARGIN, 0.5, reading / 2),
+            Habit.LEFT: (-np.arange(K, dtype=np.float64), none_K, 0.0, 1.0, 2.0),
+            Habit.RANDOM: (chance_K, none_K, 0.0, 0.4, 2.0),
         }[self.habits[member]]
         seconds = round(float(effort * haste), 1)
-        return _Sitting(task, self.annotators[member].id, shown, liked_K, noise_K, utility_K, tie, seconds)
+        return _Sitting(task, self.annotators[member].id, shown, liked_K, noise_K, utility_K, tie, unit, seconds)
 
     def _judgement(self, sitting: _Sitting, scale: float) -> Judgement:
         name = f"plaudit panel {self._seed} {sitting.task.id} {sitting.annotator_id}"
@@ -156,6 +172,7 @@ class Panel:
             annotator_id=sitting.annotator_id,
             ranking=sitting.ranking(scale),
             order=sitting.shown,
+            strength=sitting.strength(scale),
             seconds=sitting.seconds,
         )
 
