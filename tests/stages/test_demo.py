@@ -99,6 +99,13 @@ def test_other_settings_repeat_only_what_depends_on_them(asked: Demo) -> None:
     assert demo(asked, write=said.append)
     assert json.loads((asked.out / "summary.json").read_text())["algorithm"] == "rloo"
     assert len(Workspace.open(asked.folder).runs()) == 7
+    direct = Demo.from_options(out=asked.out, model=asked.model, quick=True, iterations=None, algorithm="dpo")
+    said.clear()
+    assert demo(direct, write=said.append)
+    summary = json.loads((asked.out / "summary.json").read_text())
+    assert summary["algorithm"] == "dpo"
+    assert summary["win_rate"] is not None
+    assert [line.endswith("Done before.") for line in said[2:7]] == [True, True, True, False, False]
 
 
 def test_fresh_starts_over_and_touches_nothing_else(asked: Demo) -> None:
@@ -170,7 +177,8 @@ def test_a_person_can_rank_stop_go_on_and_get_a_loop_of_their_own(tmp_path, tiny
     ("wish", "sentence"),
     [
         ({"people": True, "preferences": "x.jsonl"}, "give one of them"),
-        ({"algorithm": "dpo"}, "no algorithm dpo; use rloo or ppo or grpo"),
+        ({"algorithm": "dpoo"}, "no algorithm dpoo; use rloo or ppo or grpo or dpo"),
+        ({"algorithm": "dpo", "iterations": 3}, "dpo has no iterations"),
         ({"iterations": 0}, "--iterations must be at least 1"),
     ],
 )

@@ -95,8 +95,8 @@ def test_what_two_keys_share_in_front_makes_them_not_alike() -> None:
 
 
 def test_an_unknown_algorithm_is_refused() -> None:
-    with pytest.raises(UsageError, match="no algorithm dpo; use rloo or ppo or grpo"):
-        align_config({"algorithm": "dpo"})
+    with pytest.raises(UsageError, match="no algorithm dpoo; use rloo or ppo or grpo or dpo"):
+        align_config({"algorithm": "dpoo"})
 
 
 @pytest.mark.parametrize("stage", ["sample", "panel", "reward", "align", "evaluate", "demo"])

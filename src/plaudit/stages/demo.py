@@ -76,6 +76,10 @@ class Demo:
             raise UsageError(f"There is no algorithm {demo.algorithm}; use {' or '.join(ALGORITHMS)}.")
         if settings.iterations < 1:
             raise UsageError("--iterations must be at least 1.")
+        if iterations is not None and ALGORITHMS[demo.algorithm].is_direct:
+            raise UsageError(
+                f"{demo.algorithm} has no iterations: it learns from the preferences once. Leave them out."
+            )
         return demo
 
     @property
@@ -178,6 +182,8 @@ def stage_flags(settings: DemoSettings, algorithm: str) -> dict[str, dict[str, A
     rollout = {"prompts": s.rollout_prompts, "answers": s.rollout_answers, **length}
     training = {"iterations": s.iterations, "learning_rate": s.learning_rate}
     training |= {f"rollout.{key}": value for key, value in rollout.items()}
+    if ALGORITHMS[algorithm].is_direct:
+        training = {}
     return {
         "sample": {"answers": s.answers, **length, "hint": s.hint, "hinted": s.hinted},
         "panel": {"annotators": s.annotators, "overlap": s.overlap},
@@ -208,7 +214,8 @@ class _Loop:
             return None
         flags = stage_flags(self.options.settings, self.options.algorithm)
         learned = self._do(reward.STAGE, flags["reward"])
-        aligned = self._do(align.STAGE, {**flags["align"], "reward": learned.id})
+        guide = {} if ALGORITHMS[self.options.algorithm].is_direct else {"reward": learned.id}
+        aligned = self._do(align.STAGE, flags["align"] | guide)
         return self._do(evaluate.STAGE, {**flags["evaluate"], "align": aligned.id})
 
     def _say_how_long(self) -> None:
@@ -232,7 +239,9 @@ class _Loop:
         """The stages that have to compute yet, as far as can be seen before the first of them ends."""
         finished = [run for run in self.workspace.runs() if run.status is RunStatus.FINISHED]
         waiting = set(STAGES) - {run.stage for run in finished} - ({"sample"} if self.options.preferences else set())
-        training = {"algorithm": self.options.algorithm, "iterations": self.options.settings.iterations}
+        training: dict[str, Any] = {"algorithm": self.options.algorithm}
+        if not ALGORITHMS[self.options.algorithm].is_direct:
+            training["iterations"] = self.options.settings.iterations
         aligned = [run.results for run in finished if run.stage == "align"]
         if not any(results.items() >= training.items() for results in aligned):
             waiting |= {"align", "evaluate"}
