@@ -6,6 +6,9 @@ A fold is every prompt whose opening has the same hash modulo five; another seed
 adapter and another order of training. A figure is the mean over folds, then over seeds, with Student's interval.
 `oasst-ranked`, which is there for comparison, is measured with one seed. An interrupted bench goes on where it was.
 
+What the scores say in odds is measured, too: the expected calibration error of all folds' held-out pairs together, at
+the temperature that each fold's validation prompts chose, where `CONFIG` sets some aside, and without one.
+
 The baselines see the same folds: betting on the longer or the shorter answer (characters), logistic regression on
 differences of TF-IDF (words and pairs of words), and the reward model's own first step, its head on the bare trunk.
 """
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,11 +44,13 @@ from plaudit.models.packing import microbatches
 from plaudit.models.reward_model import EncodedGroup, encode_group, final_features, pack_groups
 from plaudit.models.runtime import release
 from plaudit.progress import duration_text, quiet, track
+from plaudit.stats.calibration import calibrate
 from plaudit.train.configs import RewardConfig
+from plaudit.train.ensemble import set_aside, settle
+from plaudit.train.fine_tuning import fine_tune, margins
 from plaudit.train.reward import (
     Batch,
     Group,
-    fine_tune,
     group_by_prompt,
     make_batch,
     score_settings,
@@ -76,7 +82,8 @@ SOURCES = (
     Source("oasst-ranked", "oasst-ranked/ranked_pairs.jsonl.gz", LONGER, SEEDS[:1]),
 )
 
-Accuracies = dict[str, float]  # of each predictor
+CALIBRATED, UNCALIBRATED, ODDS = "calibration error", "calibration error without a temperature", "odds"
+Accuracies = dict[str, Any]  # of each predictor; of a fold also ODDS: margins in nats as fitted, outcomes, temperature
 
 
 def main(quick: bool) -> list[Row]:
@@ -93,11 +100,20 @@ def measure(model: LanguageModel, source: Source, quick: bool) -> list[Accuracie
         left = [k for k in range(1 if quick else FOLDS) if str(k) not in folds]
         for k, accuracies, seconds in measure_folds(model, groups, seed, left):
             folds[str(k)] = accuracies
-            figures = ", ".join(f"{name} {value:.3f}" for name, value in accuracies.items())
+            figures = ", ".join(f"{name} {value:.3f}" for name, value in accuracies.items() if name != ODDS)
             where = f"{source.name}, seed {seed}, fold {k + 1} of {FOLDS}"
             print(f"{where}: {figures} ({duration_text(seconds)})", file=sys.stderr, flush=True)
-        found.append({name: fmean(fold[name] for fold in folds.values()) for name in folds["0"]})
+        found.append({name: fmean(fold[name] for fold in folds.values()) for name in folds["0"] if name != ODDS})
+        found[-1] |= calibration_errors([fold[ODDS] for fold in folds.values()])
     return found
+
+
+def calibration_errors(of_folds: Sequence[dict[str, Any]]) -> Accuracies:
+    """Of the pairs of all folds together: of one fold alone, chance makes more of it than there is."""
+    outcome = np.concatenate([odds["outcome"] for odds in of_folds])
+    plain = np.concatenate([odds["margin"] for odds in of_folds])
+    cooled = np.concatenate([np.array(odds["margin"]) / odds["temperature"] for odds in of_folds])
+    return {CALIBRATED: calibrate(cooled, outcome).ece, UNCALIBRATED: calibrate(plain, outcome).ece}
 
 
 def rows_of(source: Source, of_seeds: Sequence[Accuracies]) -> Iterator[Row]:
@@ -107,6 +123,8 @@ def rows_of(source: Source, of_seeds: Sequence[Accuracies]) -> Iterator[Row]:
         what, values = f"{source.name}: {name}", [accuracies[name] for accuracies in of_seeds]
         if name == REWARD:
             yield Row.mean(f"{what} (peer: {source.peer})", values, peer=peer, goal=source.goal)
+        elif name == CALIBRATED:
+            yield Row.mean(what, values, goal="<= 0.04")
         else:
             yield Row.mean(what, values)
 
@@ -171,28 +189,35 @@ def measure_folds(
 ) -> Iterator[tuple[int, Accuracies, float]]:
     """Fold, accuracies on it when fitted to the others, and the seconds that took, of the folds in `only`."""
     folds = [[one for one in groups if fold_of(one.group, seed) == k] for k in range(FOLDS)]
-    batches = [batches_of(model, fold) for fold in folds]
+    aside = {group.prompt.id for group in set_aside([one.group for one in groups], CONFIG.validation_share)[1]}
+    learned = [batches_of(model, [one for one in fold if one.group.prompt.id not in aside]) for fold in folds]
+    validation = [batches_of(model, [one for one in fold if one.group.prompt.id in aside]) for fold in folds]
     for k in only:
         began = time.monotonic()
-        train = [batch for fold in batches[:k] + batches[k + 1 :] for batch in fold]
-        accuracies = reward_accuracies(model, train, batches[k], seed)
+        train, looked_at = ([b for fold in parts[:k] + parts[k + 1 :] for b in fold] for parts in (learned, validation))
+        accuracies = reward_accuracies(model, train, looked_at, [*learned[k], *validation[k]], seed)
         fitted = [one.group for fold in folds[:k] + folds[k + 1 :] for one in fold]
         accuracies |= text_accuracies(fitted, [one.group for one in folds[k]])
         yield k, accuracies, time.monotonic() - began
 
 
-def reward_accuracies(model: LanguageModel, train: Sequence[Batch], heldout: Sequence[Batch], seed: int) -> Accuracies:
+def reward_accuracies(
+    model: LanguageModel, train: Sequence[Batch], validation: Sequence[Batch], heldout: Sequence[Batch], seed: int
+) -> Accuracies:
     """Of the reward model, and of its head before the adapter was trained: `train_reward`, halted halfway to look."""
     with quiet():
         reward = untrained_reward(model, CONFIG, seed)
         start_head(reward, train, CONFIG)
         with torch.no_grad():
             head = accuracy([reward.head(batch.features_AF) for batch in heldout], heldout)
-        fine_tune(reward, train, CONFIG, seed)
+        fine_tune(reward, train, CONFIG, seed, validation)
+        settle(reward, train, validation, length_residual=False)
         with torch.no_grad():
-            both = accuracy([reward.raw(batch.hidden(reward.trunk), batch.packed) for batch in heldout], heldout)
+            scores = [reward.raw(batch.hidden(reward.trunk), batch.packed) for batch in heldout]
     model.trunk.drop_adapter(reward.adapter)
-    return {REWARD: both, HEAD: head}
+    margin_N, outcome_N, _ = margins(scores, heldout)
+    odds = {"margin": margin_N.tolist(), "outcome": outcome_N.tolist(), "temperature": reward.settings.temperature}
+    return {REWARD: accuracy(scores, heldout), HEAD: head, ODDS: odds}
 
 
 def accuracy(scores: Sequence[Tensor], batches: Sequence[Batch]) -> float:

@@ -119,7 +119,8 @@ def test_reward_folds_finds_what_people_like(monkeypatch: pytest.MonkeyPatch, ti
     monkeypatch.setattr("bench.RESULTS", tmp_path)  # what an earlier run of the same commit kept would be taken
     monkeypatch.setattr(reward_folds, "load", lambda name: tiny)
     rows = {row.what: row for row in reward_folds.main(quick=True)}
-    assert len(rows) == 10
+    assert len(rows) == 14
+    assert 0 <= rows["hh-harmless: calibration error"].value <= 0.5
     best = rows["hh-harmless: reward model (peer: shorter wins)"]
     assert best.value > 0.75
     assert (best.goal, best.low, best.peer) == (">= 0.67", None, rows["hh-harmless: shorter wins"].value)

@@ -43,15 +43,17 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
         {"trunk"},
         {"catalog"},
         {"sampling", "reward_model", "text_reward", "supervised"},
-        {"external_reward", "function_reward", "judge_reward", "weighted_reward", "reward_export"},
+        {"external_reward", "function_reward", "judge_reward", "weighted_reward", "reward_ensemble", "reward_export"},
         {"pace"},
         {"gpus"},
     ),
     # An algorithm is one file, read downwards: none imports another, nor the loop that they are run by.
     "train": (
-        {"configs", "losses", "adaptive_kl", "checkpoint", "steps"},
+        {"configs", "losses", "adaptive_kl", "checkpoint", "steps", "early_stopping"},
         {"said"},
         {"rollouts", "reward"},
+        {"fine_tuning"},
+        {"ensemble"},
         {"loop", "passes", "ppo", "rloo", "grpo", "dpo", "sft"},
     ),
 }

@@ -14,7 +14,8 @@ from plaudit.models.packing import microbatches
 from plaudit.models.reward_model import TOKENS_AT_ONCE, encode_group, pack_groups
 from plaudit.models.runtime import release
 from plaudit.train.configs import RewardConfig
-from plaudit.train.reward import Group, make_batches, score_settings, train_reward, untrained_reward
+from plaudit.train.ensemble import train_reward
+from plaudit.train.reward import Group, make_batches, score_settings, untrained_reward
 from plaudit.types import Preference, Prompt, Response, StopReason
 
 turns = Turns()

@@ -182,7 +182,7 @@ def test_what_cannot_be_done_whole_is_not_begun(workspace: Workspace, tmp_path: 
         (["tasks", "--answers", "10"], "--answers must be from 2 to 9"),
         (["tasks", "--source", "nowhere"], "no prompts from nowhere"),
         (["tasks", "--sample", "sample-001"], "No run `sample-001`"),
-        (["tasks", "--active", "reward-001"], "two reward runs"),
+        (["tasks", "--active", "reward-001"], "No run `reward-001`"),
         (["withdraw"], "either the annotator or the entry"),
         (["withdraw", "--annotator", "nobody"], "no annotator nobody in the feedback store. `plaudit quality"),
         (["withdraw", "--entry", "none"], "no judgement or demonstration none"),

@@ -31,10 +31,10 @@ def hears_ctrl_c() -> Iterator[None]:
         ("sample", False, False, "Interrupted before anything was made: run the same command again."),
         ("sample", False, True, "Interrupted. Go on with `plaudit sample --resume sample-001 -w 'my loop'`."),
         (
-            "reward",
+            "evaluate",
             True,
             False,
-            "Interrupted. `plaudit reward --resume reward-002 -w 'my loop'` does it again from the start: ",
+            "Interrupted. `plaudit evaluate --resume evaluate-002 -w 'my loop'` does it again from the start: ",
         ),
     ],
 )

@@ -22,7 +22,8 @@ LOGGED = {  # each iteration, for who looks into metrics.jsonl; tests/train/test
     "sampler_gap_nats", "sampler_bias_nats", "reread_share", "score_mean", "reward_spread", "equal_prompts_share",
     "advantage_spread", "policy_gradient_norm", "critic_gradient_norm", "approx_kl_nats", "optimizer_steps",
     "stopped_early", "return_mean", "kl_coefficient", "learning_rate", "step", "sample_seconds",
-    "tokens_a_second",
+    "tokens_a_second", "reward_disagreement", "validation_loss", "validation_accuracy", "tokens", "member",
+    "temperature", "ece_uncalibrated", "with_length_accuracy",
 }  # fmt: skip
 KEPT = {"strength", "tie", "tie_share", "tie_log_loss_nats", "tie_log_loss_unread_nats", "threshold", "verdicts",
         "all_bad_share", "threshold_accuracy", "threshold_accuracy_unread"}  # for who looks into run.json  # fmt: skip

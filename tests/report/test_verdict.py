@@ -33,6 +33,8 @@ def test_the_verdict_follows_the_interval(low, rate, high, word):
         ({"prompts_heldout": 40}, "Only 40 held-out prompts"),
         ({"reward_accuracy_low": 0.54, "longer_wins_accuracy": 0.56}, "length alone"),
         ({"reward_accuracy_low": 0.54, "longer_wins_accuracy": 0.4}, "length alone"),
+        ({"reward_accuracy_low": 0.54, "tfidf_accuracy": 0.55}, "what words alone predict"),
+        ({"reward_accuracy_low": 0.54, "text_statistics_accuracy": 0.55}, "what text statistics predict"),
         ({"reward_length": {"spearman": -0.4}}, "shorter answers"),
         ({"calibration": {"ece": 0.2}}, "off by 20%"),
         ({"reward_win_rate_low": 0.6, "win_rate_low": 0.4}, "over-optimisation"),

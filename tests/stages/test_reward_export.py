@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,21 @@ def test_peers_programs_give_the_same_scores(peer: str, tiny, tmp_path) -> None:
     expected = list(reward.score_texts(tiny, groups()).values())
     export_reward(tiny, reward, tmp_path / "out", "card")
     assert scores_in(peer, tmp_path / "out", conversations(pairs()), tmp_path) == pytest.approx(expected, abs=SAME)
+
+
+def test_what_length_is_worth_is_taken_off_there_too(tiny, tmp_path, monkeypatch) -> None:
+    reward = trained(tiny.trunk)
+    plain = list(reward.score_texts(tiny, groups()).values())
+    reward.settings = replace(reward.settings, length_slope=0.05)
+    expected = list(reward.score_texts(tiny, groups()).values())
+    assert max(abs(a - b) for a, b in zip(plain, expected, strict=True)) > 1
+    export_reward(tiny, reward, tmp_path / "out", "card")
+    assert scores_of(tmp_path / "out", monkeypatch) == pytest.approx(expected, abs=SAME)
+
+
+def test_an_ensemble_is_refused_with_what_to_do(copied: Workspace, tmp_path, capsys) -> None:
+    where = ["-w", str(copied.path)]
+    assert main(["reward", "--members", "2", *where]) == 0
+    assert main(["export", str(tmp_path / "out"), "--what", "reward", *where]) == 2
+    assert "reward-002 has 2 members, and a folder holds one network" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

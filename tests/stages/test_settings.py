@@ -181,6 +181,7 @@ def test_a_ridge_of_zero_is_no_ridge(tiny) -> None:
     from plaudit.progress import quiet
     from plaudit.train import reward
     from plaudit.train.configs import RewardConfig
+    from plaudit.train.ensemble import train_reward
 
     prompt = Prompt.from_text("how")
     better, worse = Response(prompt.id, "tea"), Response(prompt.id, "wait")
@@ -191,7 +192,7 @@ def test_a_ridge_of_zero_is_no_ridge(tiny) -> None:
         patch.setattr(reward, "choose_ridge", lambda *_: pytest.fail("it was given"))
         patch.setattr(reward, "fit_head", lambda d, p, w, ridge: fitted.append(ridge) or d.new_zeros(d.shape[1]))
         config = RewardConfig(ridge=0.0, epochs=0)
-        reward.train_reward(tiny, reward.make_batches(tiny, groups, config), config, seed=0)
+        train_reward(tiny, reward.make_batches(tiny, groups, config), config, seed=0)
     assert fitted == [0.0]
 
 

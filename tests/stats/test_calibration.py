@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -77,3 +79,19 @@ def test_pairs_count_by_their_weight():
     assert [b.observed for b in weighed.bins] == pytest.approx([b.observed for b in doubled.bins])
     nine = calibrate([1.0] * 36 + [1.0], [0.0] * 36 + [1.0], weights=[1 / 36] * 36 + [1.0])
     assert [b.observed for b in nine.bins] == [pytest.approx(0.5)]
+
+
+def test_few_pairs_move_the_temperature_little_and_many_as_far_as_they_will() -> None:
+    chance = np.random.default_rng(0)
+
+    def fitted(pairs: int, spread: float) -> float:
+        margin = chance.normal(size=pairs)
+        return fit_temperature(margin, chance.uniform(size=pairs) < 1 / (1 + np.exp(-margin / 2)), spread=spread)
+
+    assert fitted(20_000, 0.25) == pytest.approx(2.0, rel=0.1)
+    assert fitted(20_000, math.inf) == pytest.approx(2.0, rel=0.1)
+    assert 1.0 < fitted(40, 0.05) < 1.15
+    margin, outcome = [2.0, 2.0, -1.0], [1.0, 0.0, 0.0]
+    assert fit_temperature(margin, outcome, [1, 2, 1]) == pytest.approx(
+        fit_temperature([*margin, 2.0], [*outcome, 0.0]), rel=1e-3
+    )

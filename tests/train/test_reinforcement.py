@@ -18,9 +18,10 @@ from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.checkpoint import load_checkpoint
 from plaudit.train.configs import ALGORITHMS, PpoConfig, ReinforcementConfig, RewardConfig, RolloutConfig
+from plaudit.train.ensemble import train_reward
 from plaudit.train.loop import reinforce
 from plaudit.train.ppo import Critic, Ppo
-from plaudit.train.reward import make_batches, train_reward
+from plaudit.train.reward import make_batches
 from plaudit.train.rloo import Rloo
 from plaudit.train.rollouts import collect, draw_prompts, repeated_share, summarise
 from plaudit.train.steps import set_learning_rates

@@ -11,16 +11,9 @@ from plaudit.feedback.aggregate import aggregate
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.configs import RewardConfig
-from plaudit.train.reward import (
-    RIDGES,
-    choose_ridge,
-    fit_head,
-    group_by_prompt,
-    make_batches,
-    steps_of,
-    train_reward,
-    untrained_reward,
-)
+from plaudit.train.ensemble import train_reward
+from plaudit.train.fine_tuning import steps_of
+from plaudit.train.reward import RIDGES, choose_ridge, fit_head, group_by_prompt, make_batches, untrained_reward
 from plaudit.types import Judgement, Preference, Prompt, Ranking, Response, Task
 
 CONFIG = RewardConfig(rank=4, epochs=2)

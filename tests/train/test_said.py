@@ -15,8 +15,9 @@ import torch
 from plaudit.models.reward_model import RewardModel
 from plaudit.progress import quiet
 from plaudit.train.configs import RewardConfig
+from plaudit.train.ensemble import train_reward
 from plaudit.train.losses import bradley_terry_losses, choice_losses, vote_losses
-from plaudit.train.reward import group_by_prompt, make_batches, train_reward
+from plaudit.train.reward import group_by_prompt, make_batches
 from plaudit.train.said import Choices, Objective, Pairs, Terms, Verdicts, choice_rows, fit, mean_loss, settle
 from plaudit.types import Preference, Prompt, Ranked, Ranking, Response
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class HeldOut:
     lengths: Mapping[str, int]  # tokens
     judgements: Sequence[Judgement]  # those behind the preferences
     utility: Mapping[str, float] | None  # that the judges share, where it is known
+    temperature: float = 1.0  # that is in `nats_per_score`
+    others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # name -> scores by what is put beside it
 
 
 def measure(held: HeldOut, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -48,8 +50,10 @@ def measure(held: HeldOut, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     figures: dict[str, Any] = accuracies(pairs, seed) | _against_ceiling(held, pairs, seed)
     margins = (pairs.score_a - pairs.score_b) * held.nats_per_score
     calibration = calibrate(margins, pairs.probability, weights=pairs.share).as_dict()
+    before = calibrate(margins * held.temperature, pairs.probability, weights=pairs.share)
     spread = _reward_length(held)
-    figures |= {"ece": calibration["ece"], "reward_length_spearman": spread["spearman"]}
+    figures |= {"ece": calibration["ece"], "ece_uncalibrated": before.ece, "temperature": held.temperature}
+    figures |= {"reward_length_spearman": spread["spearman"]} | _beside(held, seed)
     details = {"calibration": calibration, "reward_length": spread, "by_source": _by_source(held, seed)}
     return details, figures
 
@@ -62,6 +66,16 @@ def accuracies(pairs: ScoredPairs, seed: int) -> dict[str, Any]:
     if matched.decided:
         figures |= matched.accuracy(seed=seed).flat("length_matched_accuracy")
     return figures | {"length_matched_pairs": matched.decided, "heldout_pairs": pairs.decided}
+
+
+def _beside(held: HeldOut, seed: int) -> dict[str, Any]:
+    """Accuracy, on the same pairs, of what is put beside the reward model."""
+    figures: dict[str, Any] = {}
+    for name, scores in held.others.items():
+        figures |= (
+            ScoredPairs.build(held.preferences, scores, held.lengths).accuracy(seed=seed).flat(f"{name}_accuracy")
+        )
+    return figures
 
 
 def _against_ceiling(held: HeldOut, pairs: ScoredPairs, seed: int) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class PlauditRewardConfig(PretrainedConfig):
         answer_mark: tuple[int, ...] = (),  # token ids that the chat template writes before an answer
         answer_tokens: int = 256,  # at most so many of the answer are read
         end_token_id: int | None = None,
+        length_slope: float = 0.0,  # taken off the score for each token of the answer
         num_labels: int = 1,
         **others: Any,
     ) -> None:
@@ -40,6 +41,7 @@ class PlauditRewardConfig(PretrainedConfig):
         self.text_config = text_config if given is None else AutoConfig.for_model(**given)
         self.layers, self.answer_mark = layers, list(answer_mark)
         self.answer_tokens, self.end_token_id = answer_tokens, end_token_id
+        self.length_slope = length_slope
         super().__init__(**{"num_labels": num_labels, **others})
 
 
@@ -70,7 +72,8 @@ class PlauditReward(PreTrainedModel):
             before, last = self.find_answer(ids_L[mask_L].tolist())
             states_SD = F.rms_norm(hidden_LD[mask_L][before : last + 1].float(), hidden_LD.shape[-1:])
             mean_D = F.rms_norm(states_SD.mean(0), hidden_LD.shape[-1:])
-            scores.append(F.linear(torch.cat([states_SD[-1], mean_D]), self.score.weight.float()))
+            score = F.linear(torch.cat([states_SD[-1], mean_D]), self.score.weight.float())
+            scores.append(score - self.config.length_slope * (last - before))
         return SequenceClassifierOutput(logits=torch.stack(scores) + self.score.bias.float())
 
     def find_answer(self, ids: list[int]) -> tuple[int, int]:

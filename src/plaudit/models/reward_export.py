@@ -89,6 +89,7 @@ def _network(model: LanguageModel, reward: RewardModel) -> PlauditReward:
         answer_mark=tuple(_answer_mark(model.tokenizer)),
         answer_tokens=settings.answer_tokens,
         end_token_id=model.tokenizer.eos_token_id,
+        length_slope=settings.length_slope / settings.std,
         pad_token_id=model.tokenizer.pad_token_id,
     )
     config.auto_map = {

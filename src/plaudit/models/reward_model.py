@@ -9,14 +9,14 @@ mean runs along the answer, the head has a value for every prefix: a critic that
 "the reward if the answer ended here", which is what GAE needs it to be.
 
 Shapes: A answers, S = T + 1 states of an answer of T tokens, F = 2 D features of a state; B rows, L positions, D hidden
-size.
+size; M members, of which a single reward model has one (`reward_ensemble`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,7 @@ from plaudit.models.runtime import release
 from plaudit.types import Prompt, Response
 
 TOKENS_AT_ONCE = 1024
+Asked = Sequence[tuple[Prompt, Sequence[Response]]]  # prompts with their answers
 
 
 class ScalarHead(nn.Module):
@@ -90,6 +91,14 @@ class ScoreSettings:
     tie: float | None = None  # Davidson's ν, where ties were learned: see `train.losses.vote_losses`
     threshold: float | None = None  # the score below which people found no answer acceptable, where it was learned
 
+    temperature: float = 1.0  # raw differences divided by it are log-odds (stats.calibration.fit_temperature)
+    length_slope: float = 0.0  # of the raw score, a token: what is taken off so that length does not count
+
+    @property
+    def nats_per_score(self) -> float:
+        """What a difference of 1 between two scores is in log-odds."""
+        return self.std / self.temperature
+
 
 class Limits(Protocol):
     """How much of a conversation and of an answer is read, in tokens."""
@@ -131,31 +140,54 @@ class RewardModel:
         scores_A: Tensor = self.head(self.features(lower_BLD, packed))
         return scores_A
 
+    @property
+    def members(self) -> Sequence[RewardModel]:
+        """Those whose scores are combined: of a single reward model itself."""
+        return (self,)
+
     @torch.no_grad()
+    def normalised(self, lower_BLD: Tensor, packed: Packed) -> Tensor:
+        """(M, A): each member's normalised scores."""
+        raw_MA = torch.stack([m.raw(lower_BLD, packed) for m in self.members])
+        means_M1 = torch.tensor([[m.settings.mean] for m in self.members], device=raw_MA.device)
+        return (raw_MA - self.settings.length_slope * packed.lengths_A - means_M1) / self.settings.std
+
+    def combine(self, scores_MA: Tensor) -> Tensor:
+        """(A,): one score an answer, of its members'."""
+        return scores_MA[0]
+
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Response], lower_BLD: Tensor, packed: Packed
     ) -> Tensor:
         """See `Scorer`: (A,) normalised scores."""
-        return (self.raw(lower_BLD, packed) - self.settings.mean) / self.settings.std
+        return self.combine(self.normalised(lower_BLD, packed))
 
-    @torch.no_grad()
-    def score_texts(
-        self,
-        model: LanguageModel,
-        groups: Sequence[tuple[Prompt, Sequence[Response]]],
-        advance: Advance = lambda n: None,
-    ) -> dict[str, float]:
+    def score_texts(self, model: LanguageModel, groups: Asked, advance: Advance = lambda n: None) -> dict[str, float]:
         """Response id -> normalised score, for prompts with their answers."""
+        return {id_: score for ids, scores_MA in self._score_batches(model, groups, advance)
+                for id_, score in zip(ids, self.combine(scores_MA).tolist(), strict=True)}  # fmt: skip
+
+    def member_scores(
+        self, model: LanguageModel, groups: Asked, advance: Advance = lambda n: None
+    ) -> list[dict[str, float]]:
+        """As `score_texts`, of each member by itself."""
+        found: list[dict[str, float]] = [{} for _ in self.members]
+        for ids, scores_MA in self._score_batches(model, groups, advance):
+            for scores, scores_A in zip(found, scores_MA.tolist(), strict=True):
+                scores |= dict(zip(ids, scores_A, strict=True))
+        return found
+
+    def _score_batches(
+        self, model: LanguageModel, groups: Asked, advance: Advance
+    ) -> Iterator[tuple[list[str], Tensor]]:
+        """Ids of some answers with their scores (M, A), batch by batch."""
         encoded = [encode_group(model, prompt, answers, self.settings) for prompt, answers in groups]
-        scores: dict[str, float] = {}
         for indices in microbatches([g.tokens for g in encoded], TOKENS_AT_ONCE):
             packed = pack_groups(self.trunk, [encoded[i] for i in indices])
-            answers = [response for i in indices for response in groups[i][1]]
-            scores_A = self.score([], answers, self.trunk.lower(packed.tokens), packed)
-            scores |= {r.id: s for r, s in zip(answers, scores_A.tolist(), strict=True)}
+            scores_MA = self.normalised(self.trunk.lower(packed.tokens), packed)
+            yield [response.id for i in indices for response in groups[i][1]], scores_MA
             advance(len(indices))
             release()
-        return scores
 
     def save(self, folder: Path, base_model: str) -> None:
         """A PEFT adapter, with the head and how to read beside it."""

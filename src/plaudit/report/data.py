@@ -159,6 +159,8 @@ class ReportData:
     reward_accuracy_low: float | None = None
     reward_accuracy_high: float | None = None
     longer_wins_accuracy: float | None = None
+    text_statistics_accuracy: float | None = None
+    tfidf_accuracy: float | None = None
     length_matched_accuracy: float | None = None
     length_matched_accuracy_low: float | None = None
     length_matched_accuracy_high: float | None = None

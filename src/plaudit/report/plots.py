@@ -54,8 +54,12 @@ def accuracy_plot(data: ReportData) -> Markup:
     if data.noise_ceiling is not None:
         rows.append(("Noise ceiling", data.noise_ceiling, None, None, MUTED))
     rows.append(("Reward model", data.reward_accuracy, data.reward_accuracy_low, data.reward_accuracy_high, ALIGNED))
-    if data.longer_wins_accuracy is not None:
-        rows.append(("Longer wins", data.longer_wins_accuracy, None, None, BASE))
+    baselines = (
+        ("Words alone", data.tfidf_accuracy),
+        ("Text statistics", data.text_statistics_accuracy),
+        ("Longer wins", data.longer_wins_accuracy),
+    )
+    rows += [(name, value, None, None, BASE) for name, value in baselines if value is not None]
     fig, ax = _axes(330, 50 + 30 * len(rows))
     for y, row in enumerate(reversed(rows)):
         _interval(ax, y, row, 7.5)

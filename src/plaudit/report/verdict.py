@@ -83,6 +83,9 @@ def _about_reward(data: ReportData) -> list[str]:
     low, longer = data.reward_accuracy_low, data.longer_wins_accuracy
     if low is not None and longer is not None and low <= max(longer, 1 - longer):
         sentences.append("The reward model is not shown to beat a bet on length alone.")
+    for name, learned in (("text statistics", data.text_statistics_accuracy), ("words alone", data.tfidf_accuracy)):
+        if low is not None and learned is not None and low <= learned:
+            sentences.append(f"The reward model is not shown to beat what {name} predict, without a language model.")
     rho = data.reward_length.spearman if data.reward_length else None
     if rho is not None and abs(rho) >= NOTABLE_CORRELATION:
         kind = "longer" if rho > 0 else "shorter"

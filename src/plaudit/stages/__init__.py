@@ -51,6 +51,7 @@ class Stage:
     parse_mapping: Callable[[Mapping[str, Any]], Any] | None = None  # where `config_from` does not suffice
     reads: tuple[str, ...] = ()  # kinds of feedback that a run learns from or compares with, and that can be withdrawn
     has_checkpoint: bool = True  # whether a resumed run goes on in the middle; else it is done again
+    reads_anew: bool = False  # whether a resumed run takes in what feedback there is by then
     needs_model: bool = True
     work: Callable[..., Any] | None = None  # (config, material, shape) -> `plan.Work`: what a run will have to do
 

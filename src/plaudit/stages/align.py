@@ -12,9 +12,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from plaudit.config import config_from
+from plaudit.config import config_from, require_at_least
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import Selection
 from plaudit.report.outcome import number_text
@@ -59,8 +59,11 @@ class AlignConfig:
     judge: str | None = None  # a model behind an OpenAI-compatible API instead: MODEL@URL
     rewards: list[str] = field(default_factory=list)  # several instead, with weights: see `stages.guides`
     judging: JudgeSettings = field(default_factory=JudgeSettings)
+    ensemble: Literal["mean", "minimum", "lower"] = "mean"  # of a reward run's members: how their scores are combined
+    ensemble_lambda: float = 1.0  # of `lower`: so many standard deviations of the members below their mean
 
     def __post_init__(self) -> None:
+        require_at_least(0, self, "ensemble_lambda")
         if type(self.training) is not ALGORITHMS[self.algorithm].config:
             raise ValueError(f"training holds the settings of another algorithm than {self.algorithm}")
         named = self.reward or self.reward_model or self.reward_function or self.judge or self.rewards

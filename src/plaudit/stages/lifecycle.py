@@ -48,7 +48,8 @@ def begin(
 
     `inputs` and `prompts`, which it works on, are asked only for a new run, and are part of it from its birth: it can
     be resumed wherever it was cut. A cut one keeps its own, and the dtype that it began to compute in. Only feedback
-    is read anew by a stage without a checkpoint, which is done again from the start.
+    is read anew, by a stage without a checkpoint, which is done again from the start, and by one that compares what it
+    learns from with its checkpoint (`reads_anew`).
 
     Raises:
         UsageError: there is no run to resume, or one of its inputs has changed since it began.
@@ -64,8 +65,9 @@ def begin(
     run = workspace.resumable(stage.name, how.run_id)
     run.forced = how.force
     changed = changed_inputs(run, workspace)
-    if changed == [ROLE] and not stage.has_checkpoint:
-        say(f"There is more feedback than when {run.id} began; it is done again with all that there is now.")
+    if changed == [ROLE] and (stage.reads_anew or not stage.has_checkpoint):
+        again = "read again" if stage.has_checkpoint else "done again with all that there is now"
+        say(f"There is more feedback than when {run.id} began; it is {again}.")
     elif changed:
         raise UsageError(
             f"{run.id} cannot go on: its input {changed[0]} ({run.inputs[changed[0]]['id']}) is not what it was when "

@@ -23,6 +23,7 @@ from plaudit.workspace import Workspace
 
 REWARD_FIGURES = (
     "reward_accuracy", "reward_accuracy_low", "reward_accuracy_high", "longer_wins_accuracy",
+    "text_statistics_accuracy", "tfidf_accuracy", "with_length_accuracy",
     "length_matched_accuracy", "length_matched_accuracy_low", "length_matched_accuracy_high",
     "noise_ceiling", "reward_skill", "reward_skill_low", "reward_skill_high", "simulated", "answers", "preferences",
     "prompts_train", "prompts_heldout",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError, require_finite
@@ -13,7 +15,7 @@ from plaudit.report.outcome import interval_text, percent
 from plaudit.runs import Run, RunStatus, Source
 from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
-from plaudit.stages.lifecycle import begin, provide_model, record
+from plaudit.stages.lifecycle import begin, logger_of, provide_model, record
 from plaudit.stages.plan import SOME, Material, Pass, Work, material_of, say_plan
 from plaudit.train.configs import DpoConfig, RewardConfig
 from plaudit.types import AnnotatorKind, Judgement, Preference, Ranked, Split
@@ -24,9 +26,15 @@ if TYPE_CHECKING:
     from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
     from plaudit.models.pace import Shape
-    from plaudit.models.reward_model import RewardModel
+    from plaudit.models.reward_model import RewardModel, ScoreSettings
     from plaudit.train.reward import Group
 
+BASELINES = {
+    "longer_wins_accuracy": "betting on the longer answer",
+    "text_statistics_accuracy": "text statistics",
+    "tfidf_accuracy": "words alone",
+    "with_length_accuracy": "with what length is worth",
+}  # what is said beside its accuracy
 SCORES_FILE = "scores.json"  # the run's scores of the held-out answers, by response id
 
 
@@ -65,22 +73,22 @@ def reward(
 ) -> Run:
     """Train a reward model on the preferences of the train split, and measure it on those of the held-out one.
 
-    Training is short and keeps no checkpoint: a resumed run trains again, by its own configuration and seed.
+    A resumed run reads the feedback anew. It goes on from its checkpoint where what it learns from is what it was.
     """
     with open_feedback(workspace) as store:
         run, config = begin(workspace, STAGE, config, seed, resume, lambda: read_feedback(workspace, store, config))
         with record(run, workspace), provide_model(workspace, model, run) as language:
-            run.drop_metrics_after(0)
             with read_at_one_moment(run, store):
                 feedback = gather(workspace, store, config)
                 run.inputs |= made_by(workspace, feedback)
             if model is None:
                 say_plan(STAGE, config, language, material_of_feedback(feedback, config.training, language), run)
             trained = _train(run, feedback.train, config.training, language)
-            held = _held_out(store, feedback, trained, language)
+            held = _held_out(run, store, feedback, trained, language)
             _measure(run, held, feedback)
             run.results |= _beyond_pairs(held, feedback, trained)
             run.results |= _about(feedback, language)
+    shutil.rmtree(run.checkpoint_dir, ignore_errors=True)  # only once the run is finished: it is all that resume has
     return run
 
 
@@ -139,12 +147,13 @@ def work(config: RewardStageConfig, material: Material, shape: Shape) -> Work:
     positions, judged = material.prompts * each, depth - shape.split
     passes = (
         Pass(positions, depth),  # the lower layers, and the features that the head is fitted to
-        Pass(training.epochs * positions, judged, learned=True),
-        Pass(positions, judged),  # the scale of the scores
+        Pass(training.members * training.epochs * positions, judged, learned=True),
+        Pass(training.members * positions, judged),  # the scale of the scores
         Pass(material.heldout * each, depth),
     )
     most = training.keep_mb * 2**20 / (shape.hidden * shape.number_bytes)
-    return Work((), passes, at_once=TOKENS_AT_ONCE * judged, kept=min(positions, most), adapters=judged / shape.adapted)
+    adapters = training.members * judged / shape.adapted
+    return Work((), passes, at_once=TOKENS_AT_ONCE * judged, kept=min(positions, most), adapters=adapters)
 
 
 def material_of_feedback(feedback: Feedback, config: RewardConfig | DpoConfig, model: LanguageModel) -> Material:
@@ -181,18 +190,27 @@ def made_by(workspace: Workspace, feedback: Feedback) -> dict[str, Source]:
 
 
 def _train(run: Run, groups: list[Group], config: RewardConfig, model: LanguageModel) -> RewardModel:
-    from plaudit.train.reward import make_batches, train_reward
+    from plaudit.train.ensemble import set_aside, train_reward
+    from plaudit.train.reward import make_batches
 
-    batches = make_batches(model, groups, config)
-    trained, losses = train_reward(model, batches, config, run.seed)
+    learned, aside = set_aside(groups, config.validation_share)
+    batches = make_batches(model, learned, config)
+    validation = make_batches(model, aside, config) if aside else []
+    trained, _ = train_reward(
+        model,
+        batches,
+        config,
+        run.seed,
+        validation=validation,
+        log=logger_of(run, lambda metrics: None),
+        checkpoint=run.checkpoint_dir,
+    )
     if config.strength != "ignore":
         run.results["strength"] = batches[0].objective.strength
     _say_unheard(groups, config, trained)
-    for row in losses:
-        run.log(**row)
     trained.save(run.adapter_dir, model.name)
-    read = sum(len(batch.packed.tokens.ids_BL) * batch.packed.tokens.ids_BL.shape[1] for batch in batches)
-    run.count(trained=read * config.epochs)
+    run.costs.tokens_trained = round(sum(row.get("tokens", 0) for row in run.metrics()))
+    run.results |= {"prompts_validation": len(aside), "members": len(trained.members)}
     return trained
 
 
@@ -204,15 +222,21 @@ def _say_unheard(groups: list[Group], config: RewardConfig, trained: RewardModel
         say("Nobody has said on the train side that all answers were bad, so there is no threshold.")
 
 
-def _held_out(store: FeedbackStore, feedback: Feedback, trained: RewardModel, model: LanguageModel) -> HeldOut:
+def _held_out(
+    run: Run, store: FeedbackStore, feedback: Feedback, trained: RewardModel, model: LanguageModel
+) -> HeldOut:
     """Score the held-out answers."""
     from plaudit.evaluate.reward_accuracy import HeldOut
     from plaudit.models.chat import encode_answer
+    from plaudit.models.reward_ensemble import mean_of, spread_of
 
     groups = feedback.heldout
     answers = [answer for group in groups for answer in group.answers]
     with bar("Scoring held-out answers", len(groups), "prompts") as progress:
-        scores = trained.score_texts(model, [(group.prompt, group.answers) for group in groups], progress.advance)
+        of_members = trained.member_scores(model, [(group.prompt, group.answers) for group in groups], progress.advance)
+    scores = mean_of(of_members)
+    if len(of_members) > 1 and scores:
+        run.results["reward_disagreement"] = fmean(spread_of(of_members).values())
     require_finite(
         scores.values(), lambda i: f"The score of held-out answer {list(scores)[i]}", "nothing is learned by it"
     )
@@ -221,11 +245,30 @@ def _held_out(store: FeedbackStore, feedback: Feedback, trained: RewardModel, mo
     return HeldOut(
         preferences=[preference for group in groups for preference in group.preferences],
         scores=scores,
-        nats_per_score=trained.settings.std,
+        nats_per_score=trained.settings.nats_per_score,
         lengths={a.id: len(encode_answer(model.tokenizer, a.text, a.stop_reason)) for a in answers},
         judgements=[judgement for judgement in feedback.judgements if judgement.task_id in tasks],
         utility=utilities(store, answers) if feedback.by_panel else None,
+        temperature=trained.settings.temperature,
+        others=_others(feedback, trained.settings, scores, model),
     )
+
+
+def _others(
+    feedback: Feedback, settings: ScoreSettings, scores: Mapping[str, float], model: LanguageModel
+) -> dict[str, dict[str, float]]:
+    """What is put beside the reward model: baselines, and its own scores with what length is worth left in."""
+    from plaudit.evaluate.baselines import baseline_scores
+    from plaudit.models.chat import encode_answer
+
+    answers = {answer.id: answer for group in feedback.groups for answer in group.answers}
+    learned = [preference for group in feedback.train for preference in group.preferences]
+    others = baseline_scores(learned, {id_: answer.text for id_, answer in answers.items()}, scores)
+    if slope := settings.length_slope / settings.std:
+        read = {id_: encode_answer(model.tokenizer, answers[id_].text, answers[id_].stop_reason, settings.answer_tokens)
+                for id_ in scores}  # fmt: skip
+        others["with_length"] = {id_: score + slope * len(read[id_]) for id_, score in scores.items()}
+    return others
 
 
 def _measure(run: Run, held: HeldOut, feedback: Feedback) -> None:
@@ -273,9 +316,10 @@ def _sentence(results: Results) -> str:
         return f"{learned}. {results['heldout']}"
     skill = results.get("reward_skill")
     beside = f", {percent(skill)} of the way from a coin to the hidden utility" if skill is not None else ""
+    others = [f"{what}: {results[key]:.2f}" for key, what in BASELINES.items() if results.get(key) is not None]
     return (
         f"{learned} and predicts held-out ones with accuracy {interval_text(results, 'reward_accuracy')}{beside}; "
-        f"betting on the longer answer: {results['longer_wins_accuracy']:.2f}.{_more(results)}"
+        f"{', '.join(others)}.{_more(results)}"
     )
 
 
@@ -303,8 +347,9 @@ STAGE = Stage(
         SOURCE,
         Flag("question", "Only answers to this question; nothing: the project's.", "TEXT"),
         Flag("weighted", "Let votes count by their annotator's reliability."),
+        Flag("training.members", "Adapters and heads on the one trunk, whose scores are combined."),
     ),
     reads=("judgements",),
-    has_checkpoint=False,
+    reads_anew=True,
     work=work,
 )

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plaudit.errors import UsageError
 from plaudit.hub import folder_of, loadable_name
 from plaudit.progress import say
 from plaudit.report.outcome import interval_text
@@ -84,10 +85,15 @@ def export_reward(workspace: Workspace, run_id: str | None, folder: Path) -> str
             say(f"{stale.sentence} Make it again by `{stale.command}`.")
     with provide_model(workspace.override(dtype="fp32"), None) as model:
         from plaudit.models import reward_export
-        from plaudit.models.reward_model import RewardModel
+        from plaudit.models.reward_ensemble import load_reward
 
         require_trunk(run, model.name)
-        reward = RewardModel.load(model.trunk, run.adapter_dir)
+        reward = load_reward(model.trunk, run.adapter_dir)
+        if len(reward.members) > 1:
+            raise UsageError(
+                f"{run.id} has {len(reward.members)} members, and a folder holds one network: train one of their mean "
+                "weights by `plaudit reward --members N --set training.average=true`, or one without members."
+            )
         with told(model.tokenizer, run) if run.template else nullcontext():
             card = _card(run, folder.name, model, reward)
             reward_export.export_reward(model, reward, folder, card)

@@ -20,6 +20,7 @@ from plaudit.models.external_reward import ExternalReward
 from plaudit.models.function_reward import FunctionReward
 from plaudit.models.judge import Judge
 from plaudit.models.judge_reward import JudgeReward
+from plaudit.models.reward_ensemble import load_reward, mean_of
 from plaudit.models.reward_model import RewardModel, Scorer
 from plaudit.models.text_reward import Scale, TextReward
 from plaudit.models.weighted_reward import Part, WeightedReward
@@ -32,6 +33,10 @@ from plaudit.stages.template import REWARD_ARGUMENTS, tell
 from plaudit.types import Prompt, Response, seed_for
 from plaudit.workspace import Workspace
 
+COMBINED_BY = {
+    "ensemble": "combination",
+    "ensemble_lambda": "lower_by",
+}  # key of an align run -> what a loader calls it
 MOST_COMPARED = 32  # of those, where they are compared with the scores here
 SCALE_FILE = "reward_scale.json"  # in the align run: mean and standard deviation of each such reward's scores
 JUDGED_FILE = "judged.txt"  # in the workspace: what judges have rated, as hashes, so that nothing is asked twice
@@ -150,12 +155,13 @@ def _together(
     workspace: Workspace, align: Run, texts: Mapping[Guide, TextReward], model: LanguageModel, run: Run
 ) -> Scorer:
     """All of the run's rewards as one. A single one is itself, since a critic can start from a reward model."""
+    how = {key: align.config[name] for name, key in COMBINED_BY.items() if name in align.config}
     parts = []
     for guide in guides_in(align.config):
         if guide.kind is Kind.RUN:
             reward = workspace.run(align.inputs[guide.role]["id"])
             require_same(reward, run)
-            scorer: Scorer = RewardModel.load(model.trunk, reward.adapter_dir, guide.role)
+            scorer: Scorer = load_reward(model.trunk, reward.adapter_dir, guide.role, **how)
         else:
             scorer = texts[guide]
         parts.append(Part(guide.text, guide.weight, scorer))
@@ -184,7 +190,7 @@ def score_gap(
     if not groups:
         return gap
     prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=groups)}
-    here = scorer.score_texts(model, [(prompts[prompt_id], given) for prompt_id, given in groups.items()])
+    here = mean_of(scorer.member_scores(model, [(prompts[prompt_id], given) for prompt_id, given in groups.items()]))
     gaps = [abs(score - scores[answer_id]) for answer_id, score in here.items()]
     gap |= {"score_gap_answers": len(gaps), "score_gap_mean": sum(gaps) / len(gaps), "score_gap_largest": max(gaps)}
     say(

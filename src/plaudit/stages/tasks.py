@@ -2,8 +2,8 @@
 
 Where reward models are named, their disagreement chooses: an ensemble's spread says which comparisons would teach the
 next one most. For a pair, every model says with which probability one answer beats the other (Bradley–Terry: the
-logistic of their scores' difference); the standard deviation over the models is their disagreement. A task's is the
-mean over its pairs.
+logistic of their scores' difference in nats, at the model's temperature); the standard deviation over the models is
+their disagreement. A task's is the mean over its pairs. A reward run of several members is as many models.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def open_up(store: FeedbackStore, planned: Sequence[Task], overlap: int) -> Open
     )
 
 
-Scores = Mapping[str, float]  # response id -> normalised score of one model
+Scores = Mapping[str, float]  # response id -> score of one model, in nats
+NEWEST = "newest"  # reward run, in the place of a run's name
 
 
 def disagreement(scores: Sequence[Scores]) -> Callable[[Task], float]:
@@ -115,22 +116,31 @@ def scores_of(
     answers: Sequence[Response],
     model: LanguageModel | None = None,
 ) -> list[Scores]:
-    """Every reward run's scores of the answers. UsageError for fewer than two runs, or one that is not finished."""
-    if len(set(run_ids)) < 2:
-        raise UsageError("--active needs two reward runs or more, such as `--active reward-001,reward-002`.")
-    runs = [workspace.finished("reward", run_id) for run_id in dict.fromkeys(run_ids)]
+    """The scores of the answers by every member of every reward run.
+
+    UsageError for fewer than two members in all, or a run that is not finished.
+    """
+    named = [None if run_id == NEWEST else run_id for run_id in dict.fromkeys(run_ids)]
+    runs = [workspace.finished("reward", run_id) for run_id in named]
+    if sum(run.results.get("members", 1) for run in runs) < 2:
+        raise UsageError(
+            "--active needs two reward runs or more, such as `--active reward-001,reward-002`, or one that has members "
+            "(`plaudit reward --members 4`)."
+        )
     by_prompt: dict[str, list[Response]] = {}
     for answer in answers:
         by_prompt.setdefault(answer.prompt_id, []).append(answer)
     prompts = {prompt.id: prompt for prompt in store.prompts(prompt_ids=by_prompt)}
     groups = [(prompts[prompt_id], given) for prompt_id, given in by_prompt.items()]
     with provide_model(workspace, model) as language, bar("Scoring", len(groups) * len(runs), "prompts") as progress:
-        from plaudit.models.reward_model import RewardModel
+        from plaudit.models.reward_ensemble import load_reward
 
         found: list[Scores] = []
         for run in runs:
             require_trunk(run, language.name)
-            reward = RewardModel.load(language.trunk, run.adapter_dir, run.id)
-            found.append(reward.score_texts(language, groups, progress.advance))
+            reward = load_reward(language.trunk, run.adapter_dir, run.id)
+            nats = reward.settings.nats_per_score
+            for scores in reward.member_scores(language, groups, progress.advance):
+                found.append({answer_id: nats * score for answer_id, score in scores.items()})
         require_finite(chain.from_iterable(s.values() for s in found), lambda _: "A score", "look at the runs named")
         return found

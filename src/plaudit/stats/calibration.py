@@ -7,6 +7,7 @@ are what is passed in, because a difference changes sign exactly where a probabi
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,20 +69,27 @@ def calibrate(margin: ArrayLike, outcome: ArrayLike, bins: int = 5, weights: Arr
     return Calibration(tuple(table), float(ece), _log_loss_nats(margin, outcome, 1.0, w), brier)
 
 
-def fit_temperature(margin: ArrayLike, outcome: ArrayLike) -> float:
+def fit_temperature(
+    margin: ArrayLike, outcome: ArrayLike, weights: ArrayLike | None = None, spread: float = math.inf
+) -> float:
     """The T for which σ(margin / T) has the lowest log loss: above 1 the model was too sure of itself.
 
-    Temperature scaling, Guo et al. 2017 §4.2. margin, outcome: (N,) as in `calibrate`; T lies in 1/50 to 50. Fit it
-    on other pairs than those it is judged by. PlauditError when there are no pairs.
+    Temperature scaling, Guo et al. 2017 §4.2. margin, outcome, weights: (N,) as in `calibrate`; T lies in 1/50 to 50.
+    Fit it on other pairs than those it is judged by. PlauditError when there are no pairs.
+
+    spread: standard deviation of log T around 0 before any pair is seen (a Gaussian prior, where Guo et al. have
+    none): few pairs then move T little, many as far as they will. The pairs count as many as they are in effect (Kish).
     """
     from scipy.optimize import minimize_scalar
 
-    _favoured_side(margin, outcome)
-    bound = np.log(LARGEST_TEMPERATURE)
-    minimum = minimize_scalar(
-        lambda log_t: _log_loss_nats(margin, outcome, np.exp(log_t)), bounds=(-bound, bound), method="bounded"
-    )
-    return float(np.exp(minimum.x))
+    confidence, _ = _favoured_side(margin, outcome)
+    w = np.ones(len(confidence)) if weights is None else np.asarray(weights, dtype=float)
+    pairs, bound = float(w.sum() ** 2 / (w**2).sum()), np.log(LARGEST_TEMPERATURE)
+
+    def loss(log_t: float) -> float:
+        return pairs * _log_loss_nats(margin, outcome, np.exp(log_t), w) + 0.5 * (log_t / spread) ** 2
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
 def _favoured_side(margin: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Floats]:

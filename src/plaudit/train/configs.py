@@ -35,8 +35,21 @@ class RewardConfig:
     all_bad: Literal["ignore", "threshold"] = "ignore"  # whether a score is learned below which no answer is acceptable
     threshold_weight: float = 0.25  # of a judgement's verdicts on that, beside 1 for its order
 
+    validation_share: float = 0.0  # of the training prompts: for the curve, for when to stop, and for the temperature
+    validations: int = 4  # looks at those, an epoch
+    patience: int = 4  # looks in a row without a lower loss, after which training stops
+    members: int = 1  # adapters and heads, each on a bootstrap of the prompts of its own
+    average: bool = False  # make one reward model of the members, by their mean weights
+    length_residual: bool = False  # take off the score what it owes to an answer's length
+
     def __post_init__(self) -> None:
         require_at_least(1, self, "depth", "rank", "batch_prompts", "prompt_tokens", "answer_tokens")
+        require_at_least(1, self, "validations", "patience", "members")
+        require_share(self, "validation_share")
+        if self.validation_share == 1:
+            raise ValueError("validation_share must leave something to train on, so it must be below 1")
+        if self.average and self.members == 1:
+            raise ValueError("average makes one reward model of several, so it needs 2 members or more")
         require_at_least(0, self, "ridge", "epochs", "keep_mb", "margin")
         require_above(0, self, "alpha", "learning_rate", "head_learning_rate", "threshold_weight")
 

@@ -30,8 +30,9 @@ from plaudit.models.lora import LoraSettings
 from plaudit.models.runtime import release
 from plaudit.progress import bar
 from plaudit.train.configs import DpoConfig
+from plaudit.train.fine_tuning import steps_of
 from plaudit.train.losses import bradley_terry_loss, identity_preference_loss
-from plaudit.train.reward import Batch, read_lower, steps_of
+from plaudit.train.reward import Batch, read_lower
 from plaudit.train.steps import finite_loss
 from plaudit.types import seed_for
 

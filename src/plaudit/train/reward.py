@@ -2,10 +2,10 @@
 
 What else people said, such as how strongly they preferred an answer, counts where it is asked for (`said`).
 
-Two steps. The head is fitted first on the frozen trunk, which is convex and takes
-seconds, its ridge penalty chosen by cross-validation; then head and adapter are
-trained together for a few passes. Starting the adapter behind a fitted head keeps it from distorting good features to
-make up for a random one (Kumar et al. 2022, arXiv 2202.10054).
+Two steps. The head is fitted first on the frozen trunk, which is convex and takes seconds, its ridge penalty chosen by
+cross-validation; then head and adapter are trained together for a few passes (`fine_tuning`). Starting the adapter
+behind a fitted head keeps it from distorting good features to make up for a random one (Kumar et al. 2022, arXiv
+2202.10054).
 
 All answers to a prompt go through the trunk in one row, and all their pairs are in one batch element; the pairs of one
 ranking of K share one vote, 1 over K(K−1)/2 each (InstructGPT, arXiv 2203.02155, section 3.5). The layers below the
@@ -17,7 +17,6 @@ Shapes: A answers, N pairs, B rows, L positions, D hidden size, F features of th
 from __future__ import annotations
 
 import math
-import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,11 +62,9 @@ from plaudit.train.said import (
     total_weight,
     verdict_rows,
 )
-from plaudit.train.steps import LOWER, finite_loss, take_step
 from plaudit.types import Preference, Prompt, Ranked, Response, seed_for
 
 TOKENS_AT_ONCE = 1024  # of a micro-batch
-MAX_GRAD_NORM = 1.0  # of adapter and head, each by itself: their gradients are of different sizes
 
 
 @dataclass(frozen=True)
@@ -135,18 +132,6 @@ class Batch:
             return mean_loss(scores_A, self.terms, self.objective)
         margin_N = scores_A[self.first_N] - scores_A[self.second_N]
         return bradley_terry_loss(margin_N, self.probability_N, self.weight_N)
-
-
-def train_reward(
-    model: LanguageModel, batches: Sequence[Batch], config: RewardConfig, seed: int, adapter: str = "reward"
-) -> tuple[RewardModel, list[dict[str, float]]]:
-    """Fit a reward model to the preferences in `batches`; returns it, normalised over their answers, and the losses."""
-    reward = untrained_reward(model, config, seed, adapter)
-    start_head(reward, batches, config)
-    release()
-    history = fine_tune(reward, batches, config, seed)
-    normalise(reward, batches)
-    return reward, history
 
 
 def untrained_reward(model: LanguageModel, config: RewardConfig, seed: int, adapter: str = "reward") -> RewardModel:
@@ -250,22 +235,27 @@ def read_lower(backbone: Backbone, batches: Sequence[Batch], keep_mb: int) -> It
         yield batch, lower_BLD
 
 
-def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig) -> None:
-    """Fit the head alone to the frozen trunk's features, and keep the lower layers' output on the way."""
-    features = []
-    with (
-        torch.no_grad(),
-        bar("Reading the answers", sum(len(b.packed.targets_AT) for b in batches), "answers") as progress,
-    ):
-        for batch, lower_BLD in read_lower(reward.trunk, batches, config.keep_mb):
-            features_AF = batch.features_AF
-            features.append(reward.features(lower_BLD, batch.packed) if features_AF is None else features_AF)
+@torch.no_grad()
+def read_answers(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig) -> None:
+    """Keep what the frozen trunk makes of the answers: features, and the lower layers' output while there is room."""
+    unread = [batch for batch in batches if batch.features_AF is None]
+    if not unread:
+        return
+    with bar("Reading the answers", sum(len(b.packed.targets_AT) for b in unread), "answers") as progress:
+        for batch, lower_BLD in read_lower(reward.trunk, unread, config.keep_mb):
+            batch.features_AF = reward.features(lower_BLD, batch.packed)
             progress.advance(len(batch.packed.targets_AT))
             release()
-    sums = torch.cat(features).sum(1).tolist()
+    sums = torch.cat([batch.features_AF for batch in unread if batch.features_AF is not None]).sum(1).tolist()
     require_finite(
         sums, lambda i: f"What the model makes of answer {i + 1}", "look for a model that overflows in its dtype"
     )
+
+
+def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig) -> None:
+    """Fit the head alone to the frozen trunk's features, which are read where they are not yet."""
+    read_answers(reward, batches, config)
+    features = [batch.features_AF for batch in batches if batch.features_AF is not None]
     if not config.is_plain:
         w_F, objective = fit(torch.cat(features), join_terms(batches), config)
         reward.head.weight.data.copy_(w_F)
@@ -277,75 +267,14 @@ def start_head(reward: RewardModel, batches: Sequence[Batch], config: RewardConf
     weight_N = torch.cat([b.weight_N for b in batches])
     offsets = [0, *accumulate(len(b.packed.tokens.ids_BL) for b in batches)]
     prompt_N = torch.cat([b.row_N + offset for b, offset in zip(batches, offsets, strict=False)])
+    drawn_N = weight_N > 0  # a prompt that a bootstrap left out is in no fold
+    difference_NF, probability_N, weight_N, prompt_N = (
+        column[drawn_N] for column in (difference_NF, probability_N, weight_N, prompt_N)
+    )
     ridge = config.ridge
     if ridge is None:
         ridge = choose_ridge(difference_NF, probability_N, weight_N, prompt_N)
     reward.head.weight.data.copy_(fit_head(difference_NF, probability_N, weight_N, ridge))
-
-
-def fine_tune(reward: RewardModel, batches: Sequence[Batch], config: RewardConfig, seed: int) -> list[dict[str, float]]:
-    """Train adapter and head together; the learning rate falls linearly to zero."""
-    history: list[dict[str, float]] = []
-    adapter = list(reward.trunk.adapter_parameters(reward.adapter).values())
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": adapter, "lr": config.learning_rate},
-            {"params": [reward.head.weight], "lr": config.head_learning_rate},
-        ],
-        eps=1e-5,
-        weight_decay=0.0,
-    )
-    steps = steps_of(batches, config, seed)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / max(1, len(steps)))
-    with bar("Training the reward model", len(steps), "steps") as progress:
-        for step in steps:
-            total = sum(b.weight for b in step)
-            loss = 0.0
-            for batch in step:
-                share = batch.weight / total
-                part = batch.loss(reward.raw(batch.hidden(reward.trunk), batch.packed)) * share
-                loss += finite_loss(part, "the reward model")
-                part.backward()
-            take_step(optimizer, "the reward model", MAX_GRAD_NORM, parts=[adapter, [reward.head.weight]])
-            schedule.step()
-            release()
-            history.append({"step": len(history) + 1, "loss": loss})
-            progress.advance(loss=loss)
-    return history
-
-
-def steps_of(batches: Sequence[Batch], config: RewardConfig | DpoConfig, seed: int) -> list[list[Batch]]:
-    """Micro-batches gathered into optimisation steps of about `batch_prompts` prompts, in a new order each epoch.
-
-    An epoch's steps share its prompts evenly: a last one of what is left over would move the weights as far as the
-    others, on a fraction of the evidence.
-    """
-    shuffled = random.Random(seed_for(seed, "order of the reward model's steps"))
-    total = sum(len(batch.packed.tokens.ids_BL) for batch in batches)
-    count = min(len(batches), max(1, round(total / config.batch_prompts)))
-    steps: list[list[Batch]] = []
-    for _ in range(config.epochs):
-        order = list(batches)
-        shuffled.shuffle(order)
-        epoch: list[list[Batch]] = [[]]
-        rows = 0
-        for batch in order:
-            if epoch[-1] and rows >= total * len(epoch) / count:
-                epoch.append([])
-            epoch[-1].append(batch)
-            rows += len(batch.packed.tokens.ids_BL)
-        steps += epoch
-    return steps
-
-
-@torch.no_grad()
-def normalise(reward: RewardModel, batches: Sequence[Batch]) -> None:
-    """Set mean and standard deviation to those of the raw scores of all answers, and what else suits the scores."""
-    scores = torch.cat([reward.raw(b.hidden(reward.trunk), b.packed) for b in batches])
-    require_finite(scores.tolist(), lambda i: f"The reward model's score of answer {i + 1}", LOWER)
-    spread = max(1e-6, float(scores.std()))
-    reward.settings = replace(reward.settings, mean=float(scores.mean()), std=spread)
-    reward.settings = settle_said(reward.settings, scores, batches)
 
 
 def settle_said(settings: ScoreSettings, raw_A: Tensor, batches: Sequence[Batch]) -> ScoreSettings:

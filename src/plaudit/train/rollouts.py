@@ -41,6 +41,7 @@ class Rollout:
     scores_A: Tensor  # reward model's score after clipping and the missing-EOS rule
     raw_scores_A: Tensor  # reward model's score as it came
     reread: int = 0  # answers whose text is read as other tokens than it was written by
+    disagreement_A: Tensor | None = None  # of the reward model's members, where it has several
 
     @property
     def kl_nats_A(self) -> Tensor:
@@ -126,12 +127,13 @@ def score_microbatch(
     sampled_AT[packed.present_AT] = torch.tensor(logprobs, device=sampled_AT.device)
     answers = [as_response(model, p, a) for p, group in zip(prompts, drawn, strict=True) for a in group]
     raw_A = scorer.score([p for p in prompts for _ in range(config.answers)], answers, lower_BLD, packed).float()
+    spread_A: Tensor | None = getattr(scorer, "disagreement_A", None)
     require_finite(raw_A.tolist(), lambda i: f"The score of an answer to prompt {answers[i].prompt_id}", LOWER)
     reread = reread_answers(model, drawn, answers)
     _score_as_read(model, scorer, prompts, encoded, answers, reread, raw_A)
     cut_A = torch.tensor([r.stop_reason is not StopReason.EOS for r in answers], device=raw_A.device)
     scores_A = raw_A.clamp(-config.score_clip, config.score_clip) - config.unfinished_penalty * cut_A
-    rollout = Rollout(answers, packed, lower_BLD, reference_AT, sampled_AT, scores_A, raw_A, len(reread))
+    rollout = Rollout(answers, packed, lower_BLD, reference_AT, sampled_AT, scores_A, raw_A, len(reread), spread_A)
     kl_nats = rollout.kl_nats_A.tolist()
     require_finite(kl_nats, lambda i: f"The KL of an answer to prompt {answers[i].prompt_id}", LOWER)
     return rollout
@@ -192,6 +194,7 @@ def summarise(rollouts: Sequence[Rollout]) -> dict[str, float]:
     each = len(answers) // sum(len(r.packed.tokens.ids_BL) for r in rollouts)
     differing = torch.cat([r.differs_A for r in rollouts]).float()
     repeated = [s for r in rollouts for row in r.token_ids() if (s := repeated_share(row)) is not None]
+    spreads = [r.disagreement_A for r in rollouts if r.disagreement_A is not None]
     return {
         "reward_mean": float(rewards.mean()),
         "reward_spread": float(rewards.std(correction=0)),
@@ -202,6 +205,7 @@ def summarise(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "reread_share": sum(r.reread for r in rollouts) / len(answers),
         **({"equal_prompts_share": 1 - float(differing.mean())} if each > 1 else {}),
         **({"repeated_4gram_share": sum(repeated) / len(repeated)} if repeated else {}),
+        **({"reward_disagreement": float(torch.cat(spreads).mean())} if spreads else {}),
     }
 
 
