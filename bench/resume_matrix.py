@@ -35,7 +35,7 @@ QUICK_EVERY = 9  # with --quick, one cut in so many
 BUG = 70
 SMALL = ("training.iterations=2", "training.rollout.prompts=2", "training.rollout.answers=2")
 SMALL += ("training.rollout.max_tokens=6", "training.rollout.rows=1")
-TIMES = ("seconds", "sample_seconds")  # of an iteration's metrics
+TIMES = ("seconds", "sample_seconds", "tokens_a_second")  # of an iteration's metrics
 ACTIONS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
 QUESTIONS = ("How do I make tea?", "Why is the sky blue?", "How do I boil an egg?", "What makes bread rise?",
              "How can I sleep better?", "What is a good gift?", "Why do cats purr?", "What should I cook?")  # fmt: skip
@@ -52,6 +52,9 @@ STAGES: dict[str, tuple[str, ...]] = {
     "tasks": ("tasks",),
     "panel": ("panel",),
     "reward": ("reward",),
+    "sft": ("sft", *_set(("training.batch_prompts=2", "training.save_every=2"))),
+    "align dpo": ("align", "--algorithm", "dpo", *_set(("training.batch_prompts=2", "training.save_every=1"))),
+    "align grpo": ("align", "--algorithm", "grpo", *_set(SMALL)),
     "align ppo": ("align", "--algorithm", "ppo", *_set(SMALL)),
     "align rloo": ("align", *_set(SMALL)),
     "evaluate": ("evaluate", "--answers", "2"),
@@ -147,7 +150,9 @@ def prepare(place: Path) -> None:
     def make() -> int:
         (place / "tiny").mkdir(parents=True)
         make_tiny_model(place / "tiny")
-        (place / "prompts.jsonl").write_text("".join(json.dumps({"prompt": q}) + "\n" for q in QUESTIONS))
+        (place / "prompts.jsonl").write_text(
+            "".join(json.dumps({"prompt": q, "reference": "Wait."}) + "\n" for q in QUESTIONS)
+        )
         os.chdir(place)
         made = plaudit(["init", "w", "--model", str(place / "tiny"), "--dtype", "fp32"])
         settings = place / "w" / "plaudit.toml"

@@ -113,7 +113,7 @@ def test_gradients_go_through_scale_cap_bias_and_forbidden_tokens() -> None:
     targets = torch.arange(10, 50)
     raw = torch.tanh((hidden @ weight.t() + bias) * 0.7 / 3.0) * 3.0
     expected = (raw.index_fill(1, torch.tensor([4, 9]), -torch.inf) / 0.8).log_softmax(-1)
-    logprobs, entropy = TokenLogprobs.apply(hidden, head, targets, 0.8)
+    logprobs, entropy = TokenLogprobs.apply(hidden, head, targets, 0.8, False)
     torch.testing.assert_close(logprobs, expected[torch.arange(40), targets])
     torch.testing.assert_close(entropy, torch.special.entr(expected.exp()).sum(-1))
     weights = torch.linspace(-1, 1, 40)

@@ -70,12 +70,12 @@ def test_one_score_that_is_not_a_number(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    score = RewardModel.score
+    normalised = RewardModel.normalised
 
     def torn(self: RewardModel, *given: object) -> torch.Tensor:
-        return score(self, *given).index_fill(0, torch.tensor([1]), float("nan"))
+        return normalised(self, *given).index_fill(1, torch.tensor([1]), float("nan"))
 
-    monkeypatch.setattr(RewardModel, "score", torn)
+    monkeypatch.setattr(RewardModel, "normalised", torn)
     assert main([*command, "-w", str(copied.path)]) == 1
     said = capsys.readouterr().err
     assert f"plaudit: {sentence}" in said

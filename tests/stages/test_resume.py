@@ -174,10 +174,12 @@ def test_a_run_cut_while_its_model_loads_keeps_the_prompts_it_was_born_with(
 
 def test_a_sample_of_the_resume_matrix_holds(tmp_path) -> None:
     """`python -m bench resume-matrix` cuts at every write."""
-    cuts = cut_everywhere(tmp_path, every=19)
-    assert {cut.stage for cut in cuts} >= {"sample", "panel", "reward", "align ppo", "align rloo", "evaluate"}
+    cuts = cut_everywhere(tmp_path, every=29)
+    assert {cut.stage for cut in cuts} >= {
+        "sample", "panel", "reward", "sft", "align dpo", "align grpo", "align ppo", "align rloo", "evaluate",
+    }  # fmt: skip
     assert [cut for cut in cuts if not (cut.holds and cut.same)] == []
-    assert {cut.code for cut in cuts} == {1, -9, 143}
+    assert {1, -9, 143} <= {cut.code for cut in cuts} <= {0, 1, -9, 143}  # 0: only the removal of a checkpoint failed
 
 
 def test_resume_takes_no_settings(workspace: Workspace, capsys: pytest.CaptureFixture) -> None:

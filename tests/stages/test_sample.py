@@ -62,8 +62,8 @@ def test_a_policy_answers_otherwise_than_the_base(chain, copied) -> None:
     assert texts(chain.align.id) != texts(None)
 
 
-def test_only_an_align_run_can_answer(chain) -> None:
-    with pytest.raises(UsageError, match="reward-001 is no finished align run"):
+def test_only_a_run_with_a_policy_can_answer(chain) -> None:
+    with pytest.raises(UsageError, match="reward-001 is no finished align or sft run"):
         sample(chain.workspace, SampleConfig(policy="reward-001"), seed=0)
 
 
