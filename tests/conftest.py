@@ -3,6 +3,7 @@
 And a real PostgreSQL, which pip installs: tests that ask for it are skipped where it cannot be had.
 """
 
+import os
 import sys
 import tempfile
 import uuid
@@ -15,6 +16,10 @@ import pytest
 from plaudit.cli import commands
 from plaudit.cli.commands import COMMANDS, Command
 from tests.tiny_model import make_tiny_model
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many workers as cores: with more threads each, they would wait for each other most of the time.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

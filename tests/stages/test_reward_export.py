@@ -185,5 +185,5 @@ def test_an_ensemble_is_refused_with_what_to_do(copied: Workspace, tmp_path, cap
     where = ["-w", str(copied.path)]
     assert main(["reward", "--members", "2", *where]) == 0
     assert main(["export", str(tmp_path / "out"), "--what", "reward", *where]) == 2
-    assert "reward-002 has 2 members, and a folder holds one network" in capsys.readouterr().err
+    assert " has 2 members, and a folder holds one network" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
