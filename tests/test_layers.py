@@ -54,7 +54,7 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
         {"rollouts", "reward"},
         {"fine_tuning"},
         {"ensemble"},
-        {"loop", "passes", "ppo", "rloo", "grpo", "dpo", "sft"},
+        {"loop", "passes", "ppo", "rloo", "grpo", "dpo", "kto", "sft"},
     ),
 }
 FLOOR = {(room, part): n for room, floors in FLOORS.items() for n, parts in enumerate(floors) for part in parts}

@@ -23,10 +23,11 @@ LOGGED = {  # each iteration, for who looks into metrics.jsonl; tests/train/test
     "advantage_spread", "policy_gradient_norm", "critic_gradient_norm", "approx_kl_nats", "optimizer_steps",
     "stopped_early", "return_mean", "kl_coefficient", "learning_rate", "step", "sample_seconds",
     "tokens_a_second", "reward_disagreement", "validation_loss", "validation_accuracy", "tokens", "member",
-    "temperature", "ece_uncalibrated", "with_length_accuracy",
+    "temperature", "ece_uncalibrated", "with_length_accuracy", "reference_point_nats",
 }  # fmt: skip
 KEPT = {"strength", "tie", "tie_share", "tie_log_loss_nats", "tie_log_loss_unread_nats", "threshold", "verdicts",
-        "all_bad_share", "threshold_accuracy", "threshold_accuracy_unread"}  # for who looks into run.json  # fmt: skip
+        "all_bad_share", "threshold_accuracy", "threshold_accuracy_unread", "heldout_accuracy_unread", "thumbs",
+        "thumbs_up", "good_weight", "bad_weight"}  # for who looks into run.json  # fmt: skip
 ENTRIES = re.findall(r"^### (.*)\n((?:- .*\n?)+)", PAGE, flags=re.MULTILINE)
 
 

@@ -178,6 +178,7 @@ def test_a_person_can_rank_stop_go_on_and_get_a_loop_of_their_own(tmp_path, tiny
     [
         ({"people": True, "preferences": "x.jsonl"}, "give one of them"),
         ({"algorithm": "dpoo"}, "no algorithm dpoo; use rloo or ppo or grpo or dpo"),
+        ({"algorithm": "kto"}, "kto learns from thumbs up or down on single answers, and the demo has rankings"),
         ({"algorithm": "dpo", "iterations": 3}, "dpo has no iterations"),
         ({"iterations": 0}, "--iterations must be at least 1"),
     ],

@@ -195,7 +195,7 @@ def test_an_algorithm_of_ones_own(
     assert (resumed.adapter_dir / name).read_bytes() == (whole.adapter_dir / name).read_bytes()
 
     assert main(["align", *where, "--algorithm", "plane"]) == 2
-    assert "use rloo or ppo or grpo or dpo or plain." in capsys.readouterr().err
+    assert "use rloo or ppo or grpo or dpo or kto or plain." in capsys.readouterr().err
     assert main(["align", *where, "--algorithm", "plain", "--set", "training.scael=1"]) == 2
     assert "Did you mean `training.scale`?" in capsys.readouterr().err
     assert main(["evaluate", *where, "--answers", "1"]) == 0

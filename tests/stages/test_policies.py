@@ -1,7 +1,8 @@
-"""Policies that go on from others and are held near to them; SFT and DPO through the whole chain."""
+"""Policies that go on from others and are held near to them; SFT, DPO and KTO through the whole chain."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 
 from plaudit.cli import main
 from plaudit.errors import UsageError
+from plaudit.feedback.aggregate import thumbs as thumbs_said
 from plaudit.feedback.store import FeedbackStore
 from plaudit.runs import Run
 from plaudit.stages.align import align, align_config
@@ -19,16 +21,16 @@ from plaudit.stages.sample import SampleConfig, sample
 from plaudit.stages.sft import SftStageConfig, sft
 from plaudit.stages.stale import find_stale_runs
 from plaudit.train.configs import SftConfig
-from plaudit.types import Split
+from plaudit.types import Annotator, Judgement, Ranking, Split
 from plaudit.workspace import Workspace
 
 WEIGHTS = "adapter_model.safetensors"
 SFT = SftStageConfig(training=SftConfig(learning_rate=0.02, epochs=4, batch_prompts=2, save_every=3))
 
 
-def dpo(**more: object):
+def dpo(algorithm: str = "dpo", **more: object):
     training = {"learning_rate": 0.02, "epochs": 2, "batch_prompts": 2, "save_every": 2}
-    return align_config({"algorithm": "dpo", "training": training | more.pop("training", {}), **more})  # type: ignore[operator]
+    return align_config({"algorithm": algorithm, "training": training | more.pop("training", {}), **more})  # type: ignore[operator]
 
 
 @pytest.fixture
@@ -110,6 +112,81 @@ def test_dpo_ends_with_the_very_adapter_wherever_it_was_cut(
     assert [row["step"] for row in resumed.metrics()] == [row["step"] for row in whole.metrics()]
 
 
+@pytest.fixture
+def thumbs(workspace: Workspace) -> Workspace:
+    """Answers that were judged one by one, in the format of KTO; some by several people who do not agree."""
+    rows = [
+        {"prompt": f"How do I make tea number {n}?", "completion": text, "label": label}
+        for n in range(16)
+        for text, label in ((f"Boil water, and wait {n} minutes.", True), ("Ask somebody else.", n % 5 == 0))
+    ]
+    file = workspace.path / "thumbs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["import", str(file), "-w", str(workspace.path)]) == 0
+    with FeedbackStore.open(workspace.database) as store:
+        store.add_annotators([Annotator("ana")])
+        task = next(task for task in store.tasks() if len(task.response_ids) == 1)
+        ranking = Ranking((task.response_ids,))
+        store.submit_all([Judgement("second", task.id, "ana", ranking, task.response_ids, all_bad=True)])
+    return workspace
+
+
+def test_kto_learns_from_thumbs_that_were_imported(thumbs: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["-w", str(thumbs.path)]
+    quick = ("learning_rate=0.02", "epochs=4", "batch_prompts=4")
+    assert main(["align", *where, "--algorithm", "kto", *(w for s in quick for w in ("--set", f"training.{s}"))]) == 0
+    run = thumbs.latest("align")
+    results = run.results
+    assert "reward" not in run.inputs
+    assert results["thumbs"] > results["thumbs_up"] > 0
+    up, down = results["thumbs_up"], results["thumbs"] - results["thumbs_up"]
+    assert up * results["good_weight"] == pytest.approx(down * results["bad_weight"])
+    assert 0 <= results["heldout_accuracy_low"] <= results["heldout_accuracy"] <= 1
+    assert results["heldout_accuracy_unread"] >= 0.5
+    told = headline(run)
+    assert told.startswith(f"Aligned the model by KTO on {results['thumbs']} thumbs, {up} of them up; it agrees with ")
+    assert "always saying the same: " in told
+    assert run.metrics()[-1]["chosen_nats"] > run.metrics()[-1].get("rejected_nats", -1000)
+    assert main(["evaluate", *where, "--answers", "1", "--set", "max_tokens=8"]) == 0
+    assert thumbs.latest("evaluate").read_json("summary.json")["algorithm"] == "kto"
+    assert main(["report", *where]) == 0
+
+
+def test_kto_ends_with_the_very_adapter_wherever_it_was_cut(thumbs: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dpo("kto")
+    whole = align(thumbs, config, seed=3)
+    resumed = _cut_and_resumed(thumbs, lambda resume: align(thumbs, config, seed=3, resume=resume), monkeypatch)
+    assert (resumed.adapter_dir / WEIGHTS).read_bytes() == (whole.adapter_dir / WEIGHTS).read_bytes()
+    assert [row["step"] for row in resumed.metrics()] == [row["step"] for row in whole.metrics()]
+
+
+def test_kto_says_which_thumbs_are_missing(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["align", "--algorithm", "kto", "-w", str(workspace.path)]
+    assert main(command) == 2
+    assert "There is no answer judged by itself to learn from in " in capsys.readouterr().err
+    file = workspace.path / "up.jsonl"
+    rows = [{"prompt": f"What is {n}?", "completion": "A number.", "label": True} for n in range(9)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["import", str(file), "-w", str(workspace.path)]) == 0
+    assert main(command) == 2
+    assert "no answer judged bad to learn from in " in capsys.readouterr().err
+    assert workspace.runs("align") == []
+
+
+def test_an_answer_that_was_only_rated_has_no_thumb(thumbs: Workspace) -> None:
+    with FeedbackStore.open(thumbs.database) as store:
+        before = thumbs_said(store)
+        task = next(task for task in store.tasks() if len(task.response_ids) == 1)
+        (answer,) = task.response_ids
+        ranking, ratings = Ranking(((answer,),)), {answer: {"helpful": 2}}
+        store.add_annotators([Annotator("rater"), Annotator("critic")])
+        rated = Judgement("rated", task.id, "rater", ranking, (answer,), ratings=ratings)
+        store.submit_all([rated, replace(rated, id="bad", annotator_id="critic", all_bad=True)])
+        after = thumbs_said(store)
+    assert len(after) == len(before) + 1
+    assert sum(thumb.acceptable is False for thumb in after) == sum(t.acceptable is False for t in before) + 1
+
+
 def test_sft_ends_with_the_very_adapter_wherever_it_was_cut(
     written: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +259,7 @@ def test_a_policy_that_goes_on_keeps_the_adapter_of_its_start(copied: Workspace,
         (["align", "--reference", "start"], "reference is start, but there is none"),
         (["align", "--reference", "align-009"], "No run `align-009`"),
         (["align", "--algorithm", "dpo", "--reward-model", "x"], "dpo learns from the preferences themselves"),
+        (["align", "--algorithm", "kto", "--reward-model", "x"], "kto learns from the thumbs themselves"),
         (["align", "--algorithm", "dpo", "--iterations", "3"], "Unknown key `training.iterations`"),
         (["sample", "--policy", "panel-001"], "panel-001 is no finished align or sft run"),
         (["evaluate", "--align", "sample-001"], "sample-001 is no finished align or sft run"),

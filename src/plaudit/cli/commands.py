@@ -91,7 +91,7 @@ COMMANDS = (
     ),
     Command.of_stage("reward", "Train a reward model on the preferences, and measure it on held-out ones."),
     Command.of_stage("sft", "Fine-tune the model on the good answers that people wrote."),
-    Command.of_stage("align", "Optimise the model by what people prefer: RL against a reward model, or DPO."),
+    Command.of_stage("align", "Optimise the model by what people prefer: RL against a reward model, DPO, or KTO."),
     Command.of_stage("evaluate", "Compare the aligned model with the base on held-out prompts."),
     Command("plan", "plan", "plan", "Say what the stages would take here: time, memory, tokens, disk."),
     Command("report", "workspace", "report", "Write what the runs found on one page: report.html and summary.json."),

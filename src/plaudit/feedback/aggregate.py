@@ -291,3 +291,25 @@ def rankings(
     """The rankings behind `preferences`, and the judgements of single answers. UsageError as `question_asked`."""
     found = select_judgements(store, selection)
     return rank(found.judgements, found.tasks, sources=found.sources, weights=weights)
+
+
+def thumbs(
+    store: FeedbackStore, selection: Selection = EVERYTHING, weights: Mapping[str, float] | None = None
+) -> list[Ranked]:
+    """What was said about answers that were judged one by one, sorted by prompt: `acceptable` is a thumb up.
+
+    An answer that was only rated has none. UsageError as `question_asked`.
+    """
+    found = select_judgements(store, selection)
+    heard = sorted(_heard(found.judgements, weights), key=lambda item: item[0].id)
+    given = [
+        Ranked(found.tasks[judgement.task_id].prompt_id, judgement.ranking, weight, acceptable=not judgement.all_bad)
+        for judgement, weight in heard
+        if is_thumb(judgement)
+    ]
+    return sorted(given, key=lambda thumb: thumb.prompt_id)
+
+
+def is_thumb(judgement: Judgement) -> bool:
+    """Whether it says of a single answer that it is good enough, or is not."""
+    return len(judgement.ranking.response_ids) == 1 and (judgement.all_bad or not judgement.ratings)

@@ -1,9 +1,9 @@
 """Stage three: optimise the model by what people prefer, near where it started.
 
-By reinforcement learning it answers the train prompts and a reward model guides it; a direct algorithm learns from the
-preferences themselves (`stages.direct`). The policy is an adapter on the frozen trunk, so the run holds a few megabytes
-in PEFT's format. A checkpoint is written whole, after every iteration or every few steps; a run that was cut goes on
-from it and ends with the very adapter it would have had.
+By reinforcement learning it answers the train prompts and a reward model guides it; a direct algorithm learns from
+people's judgements themselves (`stages.direct`). The policy is an adapter on the frozen trunk, so the run holds a few
+megabytes in PEFT's format. A checkpoint is written whole, after every iteration or every few steps; a run that was cut
+goes on from it and ends with the very adapter it would have had.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class AlignConfig:
             raise ValueError(f"training holds the settings of another algorithm than {self.algorithm}")
         named = self.reward or self.reward_model or self.reward_function or self.judge or self.rewards
         if ALGORITHMS[self.algorithm].is_direct and named:
-            raise ValueError(f"{self.algorithm} learns from the preferences themselves; leave the reward out")
+            said = "thumbs" if ALGORITHMS[self.algorithm].needs_thumbs else "preferences"
+            raise ValueError(f"{self.algorithm} learns from the {said} themselves; leave the reward out")
         _ = self.guides  # has checks of its own
 
     @property

@@ -74,6 +74,12 @@ class Demo:
             raise UsageError("--people collects preferences and --preferences brings them; give one of them.")
         if demo.algorithm not in ALGORITHMS:
             raise UsageError(f"There is no algorithm {demo.algorithm}; use {' or '.join(ALGORITHMS)}.")
+        if ALGORITHMS[demo.algorithm].needs_thumbs:
+            raise UsageError(
+                f"{demo.algorithm} learns from thumbs up or down on single answers, and the demo has rankings. Bring "
+                "thumbs into a workspace by `plaudit import FILE`, and use "
+                f"`plaudit align --algorithm {demo.algorithm}` there."
+            )
         if settings.iterations < 1:
             raise UsageError("--iterations must be at least 1.")
         if iterations is not None and ALGORITHMS[demo.algorithm].is_direct:

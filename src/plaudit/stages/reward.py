@@ -17,7 +17,7 @@ from plaudit.stages import SOURCE, Flag, Results, Stage
 from plaudit.stages.inputs import ROLE, feedback_source, open_feedback, read_at_one_moment
 from plaudit.stages.lifecycle import begin, logger_of, provide_model, record
 from plaudit.stages.plan import SOME, Material, Pass, Work, material_of, say_plan
-from plaudit.train.configs import DpoConfig, RewardConfig
+from plaudit.train.configs import RewardConfig, StoredDataConfig
 from plaudit.types import AnnotatorKind, Judgement, Preference, Ranked, Split
 from plaudit.workspace import Resume, Workspace
 
@@ -108,7 +108,7 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
         chosen = replace(selection, split=side)
         ranked = rankings(store, chosen, weights) if config.training.needs_rankings else []
         said = [r for r in ranked if r.acceptable is not None or len(r.ranking.response_ids) > 1]
-        return _groups(store, preferences(store, chosen, weights), said)
+        return groups_of(store, preferences(store, chosen, weights), said)
 
     train = groups(Split.TRAIN, weights)
     heldout = groups(Split.HELDOUT, None)  # judged alike, however it was trained
@@ -121,13 +121,26 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
         )
     compared = select_judgements(store, selection).judgements
     judgements = [judgement for judgement in compared if len(judgement.ranking.response_ids) > 1]
+    return feedback_of(store, question, train, heldout, judgements, weights)
+
+
+def feedback_of(
+    store: FeedbackStore,
+    question: str,
+    train: list[Group],
+    heldout: list[Group],
+    judgements: list[Judgement],
+    weights: dict[str, float] | None,
+) -> Feedback:
+    """With who said it."""
     kind = {annotator.id: annotator.kind for annotator in store.annotators()}
     simulated = any(kind[judgement.annotator_id] is AnnotatorKind.SIMULATED for judgement in judgements)
     by_panel = all(is_member(judgement.annotator_id) for judgement in judgements)
     return Feedback(question, train, heldout, judgements, simulated, by_panel, weights)
 
 
-def _groups(store: FeedbackStore, preferences: list[Preference], rankings: list[Ranked]) -> list[Group]:
+def groups_of(store: FeedbackStore, preferences: list[Preference], rankings: list[Ranked]) -> list[Group]:
+    """Them by prompt, with the prompts and answers that they are about."""
     from plaudit.train.reward import group_by_prompt
 
     prompt_ids = {p.prompt_id for p in preferences} | {ranked.prompt_id for ranked in rankings}
@@ -156,7 +169,7 @@ def work(config: RewardStageConfig, material: Material, shape: Shape) -> Work:
     return Work((), passes, at_once=TOKENS_AT_ONCE * judged, kept=min(positions, most), adapters=adapters)
 
 
-def material_of_feedback(feedback: Feedback, config: RewardConfig | DpoConfig, model: LanguageModel) -> Material:
+def material_of_feedback(feedback: Feedback, config: RewardConfig | StoredDataConfig, model: LanguageModel) -> Material:
     from plaudit.models.chat import encode_answer
 
     groups, answers = feedback.groups, [answer for group in feedback.groups for answer in group.answers]

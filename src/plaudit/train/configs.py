@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from plaudit.config import require_above, require_at_least, require_share
 from plaudit.types import Sampling
@@ -241,8 +241,10 @@ class SftConfig(StoredDataConfig):
 
 
 @dataclass(frozen=True)
-class DpoConfig(StoredDataConfig):
-    loss: Literal["dpo", "ipo"] = "dpo"
+class DirectConfig(StoredDataConfig):
+    """What every way to learn from people's judgements themselves needs to know."""
+
+    learns_from: ClassVar[Literal["preferences", "thumbs"]] = "preferences"  # thumbs: on single answers
     beta: float = 0.1  # how near to the reference: log-odds per nat between two answers (ipo: its τ)
     question: str | None = None  # only answers to it; None: the project's question
     weighted: bool = False  # votes count by how reliable their annotator is (docs/decisions/0006)
@@ -255,6 +257,21 @@ class DpoConfig(StoredDataConfig):
 
 
 @dataclass(frozen=True)
+class DpoConfig(DirectConfig):
+    loss: Literal["dpo", "ipo"] = "dpo"
+
+
+@dataclass(frozen=True)
+class KtoConfig(DirectConfig):
+    learns_from = "thumbs"
+    good_to_bad: float = 1.0  # what good answers weigh together, beside bad ones (arXiv 2402.01306, section 4.2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_above(0, self, "good_to_bad")
+
+
+@dataclass(frozen=True)
 class Algorithm:
     """An algorithm as everybody else knows it."""
 
@@ -264,14 +281,19 @@ class Algorithm:
 
     @property
     def is_direct(self) -> bool:
-        """Whether it learns from preferences themselves: no reward model guides it, and it draws nothing."""
+        """Whether it learns from judgements themselves: no reward model guides it, and it draws nothing."""
         return issubclass(self.config, StoredDataConfig)
+
+    @property
+    def needs_thumbs(self) -> bool:
+        """Whether it learns from answers that were judged one by one."""
+        return issubclass(self.config, DirectConfig) and self.config.learns_from == "thumbs"
 
     def load(self) -> Any:
         """The class of the learner. Loads torch.
 
         A `train.loop.Learner`, made with (model, scorer, config, seed), or of a direct algorithm a
-        `train.passes.Objective`, made with (model, config, seed).
+        `train.passes.DirectObjective`, made with (model, config, seed).
         """
         module, _, name = self.learner.partition(":")
         return getattr(import_module(module), name)
@@ -282,4 +304,5 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm(PpoConfig, "plaudit.train.ppo:Ppo", has_critic=True),
     "grpo": Algorithm(GrpoConfig, "plaudit.train.grpo:Grpo"),
     "dpo": Algorithm(DpoConfig, "plaudit.train.dpo:Dpo"),
+    "kto": Algorithm(KtoConfig, "plaudit.train.kto:Kto"),
 }

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ from plaudit.progress import bar
 from plaudit.train.configs import DpoConfig
 from plaudit.train.fine_tuning import steps_of
 from plaudit.train.losses import bradley_terry_loss, identity_preference_loss
-from plaudit.train.reward import Batch, read_lower
+from plaudit.train.reward import Batch, Group, make_batches, read_lower
 from plaudit.train.steps import finite_loss
 from plaudit.types import seed_for
 
@@ -46,13 +47,20 @@ class Pairs:
 
 
 class Dpo:
-    """See `plaudit.train.passes.Objective`."""
+    """See `plaudit.train.passes.DirectObjective`."""
+
+    stated: ClassVar[dict[str, float]] = {}
 
     def __init__(self, model: LanguageModel, config: DpoConfig, seed: int, policy: str = "policy") -> None:
-        self.backbone, self.config, self.policy, self.name = model.trunk, config, policy, config.loss.upper()
+        self.model, self.backbone, self.config, self.policy = model, model.trunk, config, policy
+        self.name = config.loss.upper()
         lora = LoraSettings(config.rank, config.alpha)
         self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
         self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
+
+    def read(self, groups: Sequence[Group], reference: str | None, most: int | None = None) -> list[Pairs]:
+        """See `DirectObjective`."""
+        return self.compare(make_batches(self.model, groups, self.config, most=most), reference)
 
     @torch.no_grad()
     def compare(self, batches: Sequence[Batch], reference: str | None = REFERENCE) -> list[Pairs]:
@@ -66,7 +74,7 @@ class Dpo:
         return pairs
 
     def steps(self, pairs: Sequence[Pairs], seed: int) -> list[list[Pairs]]:
-        """All steps of the training, in the order of (seed, epoch)."""
+        """See `DirectObjective`."""
         of_batch = {id(it.batch): it for it in pairs}
         steps = steps_of([it.batch for it in pairs], self.config, seed)
         return [[of_batch[id(batch)] for batch in step] for step in steps]
@@ -117,3 +125,17 @@ class Dpo:
         values |= {"chosen_nats": chosen_N, "rejected_nats": rejected_N}
         weight_N = batch.weight_N / batch.weight_N.sum()
         return {name: float((value_N * weight_N).sum()) for name, value_N in values.items()}
+
+    @torch.no_grad()
+    def told_right(self, read: Sequence[Pairs]) -> tuple[list[float], list[str]]:
+        """See `DirectObjective`: of each decided pair whether the preferred answer has the larger log-ratio."""
+        right: list[float] = []
+        prompts: list[str] = []
+        for number, it in enumerate(read):
+            batch, ratio_A = it.batch, self.ratios(it)
+            decided_N = batch.probability_N != 0.5
+            difference_N = ratio_A[batch.first_N] - ratio_A[batch.second_N]
+            right_N = 0.5 + 0.5 * torch.sign(difference_N) * torch.sign(batch.probability_N - 0.5)
+            right += right_N[decided_N].tolist()
+            prompts += [f"{number}:{row}" for row in batch.row_N[decided_N].tolist()]
+        return right, prompts

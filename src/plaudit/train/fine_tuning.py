@@ -20,7 +20,7 @@ from plaudit.models.reward_model import RewardModel
 from plaudit.models.runtime import release
 from plaudit.progress import bar
 from plaudit.train.checkpoint import load_checkpoint, save_checkpoint
-from plaudit.train.configs import DpoConfig, RewardConfig
+from plaudit.train.configs import RewardConfig, StoredDataConfig
 from plaudit.train.early_stopping import EarlyStopping
 from plaudit.train.reward import Batch
 from plaudit.train.steps import finite_loss, take_step
@@ -155,7 +155,7 @@ def margins(scores: Sequence[Tensor], batches: Sequence[Batch]) -> tuple[Tensor,
     return margin_N, torch.cat([b.probability_N for b in batches]), torch.cat([b.weight_N for b in batches])
 
 
-def steps_of(batches: Sequence[Batch], config: RewardConfig | DpoConfig, seed: int) -> list[list[Batch]]:
+def steps_of(batches: Sequence[Batch], config: RewardConfig | StoredDataConfig, seed: int) -> list[list[Batch]]:
     """Micro-batches gathered into optimisation steps of about `batch_prompts` prompts, in a new order each epoch.
 
     An epoch's steps share its prompts evenly: a last one of what is left over would move the weights as far as the

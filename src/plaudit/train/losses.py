@@ -87,6 +87,28 @@ def identity_preference_loss(difference: Tensor, probability: Tensor, weight: Te
     return (loss * weight).sum() / weight.sum()
 
 
+def kto_loss(
+    ratio: Tensor, point: float, good: Tensor, weight: Tensor, beta: float, good_weight: float, bad_weight: float
+) -> Tensor:
+    """KTO's weighted mean loss λ_y − v (arXiv 2402.01306, eq. 7 and 8).
+
+    A good answer's value v is λ_D σ(β(r − z)), a bad one's λ_U σ(β(z − r)). So where only the share p of people find an
+    answer good, its loss is p times a good one's plus 1 − p times a bad one's.
+
+    Args:
+        ratio: (N,) r, log-ratios of whole answers, policy to reference, in nats.
+        point: z, the reference point, in nats: what a value is a gain or a loss from. Nothing is learned through it.
+        good: (N,) share of people who find the answer good.
+        weight: (N,) how much each counts.
+        beta: β, how steeply a value rises.
+        good_weight: λ_D.
+        bad_weight: λ_U.
+    """
+    above = beta * (ratio - point)
+    loss = good * good_weight * torch.sigmoid(-above) + (1 - good) * bad_weight * torch.sigmoid(above)
+    return (loss * weight).sum() / weight.sum()
+
+
 def gae(rewards_AT: Tensor, values_AT: Tensor, present_AT: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Advantages and returns, each (A, T), by generalised advantage estimation (arXiv 1506.02438, eq. 16).
 

@@ -19,6 +19,7 @@ from plaudit.models.runtime import release
 from plaudit.progress import bar
 from plaudit.train.checkpoint import load_checkpoint, save_checkpoint
 from plaudit.train.configs import StoredDataConfig
+from plaudit.train.reward import Group
 from plaudit.train.steps import set_learning_rates, take_step
 
 LogMetrics = Callable[[dict[str, float]], None]
@@ -41,6 +42,33 @@ class Objective(Protocol):
 
     def accumulate(self, step: Sequence[Any]) -> dict[str, float]:
         """Add the gradient of one step's loss, a mean over all that is in its micro-batches, and say what to log."""
+        ...
+
+
+class DirectObjective(Objective, Protocol):
+    """One way to learn from people's judgements themselves, beside a reference."""
+
+    @property
+    def stated(self) -> dict[str, float]:
+        """What it has settled by the data, for the run's results."""
+        ...
+
+    def read(self, groups: Sequence[Group], reference: str | None, most: int | None = None) -> list[Any]:
+        """Micro-batches of at most `most` prompts, with what does not change while the policy learns.
+
+        Raises:
+            UsageError: there is nothing to learn from.
+        """
+        ...
+
+    def steps(self, read: Sequence[Any], seed: int) -> list[list[Any]]:
+        """All steps of the training, in the order of (seed, epoch)."""
+        ...
+
+    def told_right(self, read: Sequence[Any]) -> tuple[list[float], list[str]]:
+        """Of each thing that people said whether the policy agrees (1, or 0.5 for neither), and which prompt it is
+        about.
+        """
         ...
 
 

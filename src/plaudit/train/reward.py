@@ -41,7 +41,7 @@ from plaudit.models.reward_model import (
 )
 from plaudit.models.runtime import release
 from plaudit.progress import bar
-from plaudit.train.configs import DpoConfig, RewardConfig
+from plaudit.train.configs import RewardConfig, StoredDataConfig
 from plaudit.train.losses import bradley_terry_loss
 from plaudit.train.said import (
     FOLDS,
@@ -157,7 +157,7 @@ def score_settings(model: LanguageModel, config: RewardConfig) -> ScoreSettings:
 def make_batches(
     model: LanguageModel,
     groups: Sequence[Group],
-    config: RewardConfig | DpoConfig,
+    config: RewardConfig | StoredDataConfig,
     tokens: int = TOKENS_AT_ONCE,
     most: int | None = None,
 ) -> list[Batch]:
