@@ -23,7 +23,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
@@ -92,6 +92,7 @@ class Run:
     created_at: str = ""  # UTC, ISO 8601
     finished_digest: str | None = None  # `digest()` at the moment it finished
     forced: bool = field(default=False, init=False)  # whether this session may go on with other models; not recorded
+    listener: Callable[[Mapping[str, Any]], None] | None = field(default=None, init=False)  # of each line; not recorded
     _saved_at: float = field(default=math.inf, init=False, repr=False)  # monotonic seconds; never, outside recording
     _wall: float = field(default=0.0, init=False, repr=False)
     _cpu: float = field(default=0.0, init=False, repr=False)
@@ -120,7 +121,9 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """What run.json holds."""
-        return {k: v for k, v in vars(self).items() if k not in ("path", "forced") and not k.startswith("_")}
+        return {
+            k: v for k, v in vars(self).items() if k not in ("path", "forced", "listener") and not k.startswith("_")
+        }
 
     def save(self) -> None:
         """Rewrite run.json."""
@@ -130,6 +133,8 @@ class Run:
         """Append one line to metrics.jsonl. What is not a finite number (NaN, infinity) is written as null."""
         with writing(self.path / "metrics.jsonl") as path, path.open("a", encoding="utf-8") as file:
             file.write(to_json(metrics) + "\n")
+        if self.listener:
+            self.listener(metrics)
         if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SAVES:
             self.measure()
             self.save()

@@ -50,6 +50,8 @@ class Settings:
     reward_template: dict[str, str | bool | int | float] = field(default_factory=dict, hash=False)  # the same for the
     # chat template of a reward model from elsewhere
 
+    tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"  # that hears what runs log, too
+
     def __post_init__(self) -> None:
         if not 0 < self.heldout_share < 1:
             raise ValueError(f"heldout_share must lie between 0 and 1, not {self.heldout_share}")

@@ -24,6 +24,7 @@ from plaudit.stages import Stage, stage_named
 from plaudit.stages.inputs import ROLE, changed_inputs
 from plaudit.stages.sessions import TRUNK, pin, say_what_differs
 from plaudit.stages.template import fix_template, told
+from plaudit.stages.tracking import tracker_of, tracking
 from plaudit.types import Prompt, Split
 from plaudit.workspace import CUT, Resume, Workspace
 
@@ -56,6 +57,8 @@ def begin(
     """
     if stage.needs_model:
         import plaudit.models  # noqa: F401 (settles how threads wait, before anything loads torch)
+
+        tracker_of(workspace)  # what is missing is said before a run begins
     if not resume:
         found = {PROMPTS_FILE: [prompt.id for prompt in prompts()]} if prompts else {}
         read = inputs()
@@ -92,7 +95,7 @@ def _say_what_is_stale(workspace: Workspace, read: Mapping[str, Run | Path | Sou
 @contextmanager
 def record(run: Run, workspace: Workspace) -> Iterator[None]:
     """`run.recording()`, with the command that makes the run again among its results; a log hears of it meanwhile."""
-    with at_work(run.id), run.recording():
+    with at_work(run.id), run.recording(), tracking(run, workspace):
         yield
         run.results["command"] = command_for(run, workspace)
 
