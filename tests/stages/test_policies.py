@@ -160,6 +160,16 @@ def test_kto_ends_with_the_very_adapter_wherever_it_was_cut(thumbs: Workspace, m
     assert [row["step"] for row in resumed.metrics()] == [row["step"] for row in whole.metrics()]
 
 
+def test_at_its_end_a_run_shows_how_it_went(
+    copied: Workspace, capsys: pytest.CaptureFixture[str], quick_training
+) -> None:
+    align(copied, align_config(quick_training("rloo", 3)), seed=0)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in told[-4:] if "  " in line] == ["Reward", "KL,", "Finished"]
+    align(copied, dpo(), seed=0)
+    assert "Accuracy" in capsys.readouterr().err
+
+
 def test_kto_says_which_thumbs_are_missing(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["align", "--algorithm", "kto", "-w", str(workspace.path)]
     assert main(command) == 2

@@ -9,6 +9,7 @@ goes on from it and ends with the very adapter it would have had.
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from plaudit.config import config_from, require_at_least
 from plaudit.errors import UsageError
 from plaudit.feedback.aggregate import Selection
+from plaudit.progress import say
 from plaudit.report.outcome import number_text
+from plaudit.report.sparkline import courses
 from plaudit.runs import Run, Source
 from plaudit.stages import SOURCE, Flag, Results, Stage, direct
 from plaudit.stages.guides import Guide, JudgeSettings, Kind, guides_in
@@ -121,6 +124,8 @@ def align(
                 _train(run, workspace, store, config, prompts, language, says_plan=model is None)
             language.trunk.save_adapter(POLICY, run.adapter_dir, language.name)
             run.results |= _results(run, config, len(prompts), language)
+            for line in courses(run.metrics(), sys.stderr.encoding):
+                say(line)
     shutil.rmtree(run.checkpoint_dir, ignore_errors=True)  # only once the run is finished: it is all that resume has
     return run
 
