@@ -49,8 +49,8 @@ FLOORS = {  # inside a room, as LAYERS outside: what stands on one floor does no
     ),
     # An algorithm is one file, read downwards: none imports another, nor the loop that they are run by.
     "train": (
-        {"configs", "losses", "adaptive_kl", "checkpoint", "steps", "early_stopping"},
-        {"said"},
+        {"configs", "losses", "adaptive_kl", "checkpoint", "early_stopping"},
+        {"steps", "said"},
         {"rollouts", "reward"},
         {"fine_tuning"},
         {"ensemble"},

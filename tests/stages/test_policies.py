@@ -297,3 +297,25 @@ def test_the_best_of_several_answers_is_a_policy_of_its_own(copied: Workspace) -
     both = evaluate(copied, EvaluateConfig(answers=1, best_of=3, align="align-001"), seed=0)
     assert both.read_json("summary.json")["algorithm"] == "rloo, best of 3"
     assert main(["report", "-w", str(copied.path), four.id]) == 0
+
+
+def test_weights_come_from_all_that_was_said_so_a_withdrawal_elsewhere_makes_the_run_stale(copied: Workspace) -> None:
+    runs = {weighted: align(copied, dpo(training={"weighted": weighted}), seed=0) for weighted in (False, True)}
+    for run in runs.values():
+        run.config["source"] = "another one"
+        run.save()
+    with FeedbackStore.open(copied.database) as store:
+        store.withdraw(annotator_id=store.judgements()[0].annotator_id, reason="", actor="test")
+    of_config = {stale.run.id for stale in find_stale_runs(copied)}
+    assert runs[True].id in of_config
+    assert runs[False].id not in of_config
+
+
+def test_a_stale_policy_is_not_named_in_the_command_that_goes_on_from_it(copied: Workspace, quick_training) -> None:
+    first = align(copied, dpo(), seed=0)
+    second = align(copied, align_config(quick_training("rloo", 1, start=first.id)), seed=0)
+    with FeedbackStore.open(copied.database) as store:
+        store.withdraw(annotator_id=store.judgements()[0].annotator_id, reason="", actor="test")
+    commands = {stale.run.id: stale.command for stale in find_stale_runs(copied)}
+    assert f"'start=<{first.id}, made again>'" in commands[second.id]
+    assert f"start={first.id}" not in commands[second.id]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from plaudit.errors import UsageError
+from plaudit.models.logprobs import whole_answer_logprobs
 from plaudit.progress import quiet
 from plaudit.train.configs import KtoConfig
 from plaudit.train.kto import Kto, class_weights
@@ -112,7 +113,10 @@ def test_the_gradient_of_several_micro_batches_is_that_of_the_whole_step(tiny, j
             tensor.add_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1)), alpha=0.05)
     objective.good_weight, objective.bad_weight = 0.7, 1.2
     point = objective.reference_point(read)
-    mismatched = [objective.logprobs(it.mismatched, it.mismatched.hidden(tiny.trunk), "policy") for it in read]
+    mismatched = [
+        whole_answer_logprobs(tiny.trunk, "policy", it.mismatched.hidden(tiny.trunk), it.mismatched.packed)
+        for it in read
+    ]
     apart = torch.cat([now - it.mismatched_reference_A for now, it in zip(mismatched, read, strict=True)])
     assert point == pytest.approx(max(0.0, float(apart.detach().mean())), abs=1e-5)
     figures = objective.accumulate(read)

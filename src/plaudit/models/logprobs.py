@@ -38,6 +38,11 @@ def answer_logprobs(
     return packed.spread(logprobs_N), packed.spread(entropy_N)
 
 
+def whole_answer_logprobs(backbone: Backbone, adapter: str | None, lower_BLD: Tensor, packed: Packed) -> Tensor:
+    """(A,) log-probabilities of whole answers in nats, their ends among them; differentiable."""
+    return answer_logprobs(backbone, adapter, lower_BLD, packed, temperature=1.0)[0].sum(1)
+
+
 def positions_at_once(vocabulary: int) -> int:
     """How many positions go through the head together: as many as their logits take LOGITS_BYTES, or 16.
 

@@ -35,21 +35,9 @@ CURVES = (
     ("explained_variance", "Explained variance", "1 is perfect", False, "How much of the reward the critic foresees."),
     ("clip_share", "Clipped", "share of tokens", True, "Steps too large to be trusted, and held back."),
     ("loss", "Loss", "", False, "What each step lowers, on the pairs or texts that it reads."),
-    (
-        "accuracy",
-        "Preferred first",
-        "share of pairs",
-        True,
-        "Pairs told right, beside the reference.",
-    ),
+    ("accuracy", "Told right", "share", True, "Of what people said, beside the reference."),
     ("margin", "Margin", "log-odds", False, "By how much it favours preferred answers, beside the reference."),
-    (
-        "chosen_nats",
-        "Preferred answers",
-        "nats likelier",
-        False,
-        "Below 0 they became less likely, too.",
-    ),
+    ("chosen_nats", "Preferred answers", "nats likelier", False, "Below 0 they became less likely, too."),
     ("rejected_nats", "Rejected answers", "nats likelier", False, "Should fall; far below 0, text falls apart."),
 )
 

@@ -23,6 +23,7 @@ from plaudit.workspace import Resume, Workspace
 
 if TYPE_CHECKING:
     from plaudit.evaluate.reward_accuracy import HeldOut
+    from plaudit.feedback.aggregate import Selection
     from plaudit.feedback.store import FeedbackStore
     from plaudit.models.catalog import LanguageModel
     from plaudit.models.pace import Shape
@@ -94,15 +95,9 @@ def reward(
 
 def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Feedback:
     """The preferences by prompt and side of the split. UsageError when there is nothing to learn from."""
-    from plaudit.feedback.aggregate import Selection, preferences, question_asked, rankings, select_judgements
+    from plaudit.feedback.aggregate import preferences, rankings, select_judgements
 
-    question = question_asked(store, config.question)
-    selection = Selection(source=config.source, question=question)
-    weights = None
-    if config.weighted:
-        from plaudit.feedback.quality.reliability import annotator_weights  # brings numpy
-
-        weights = annotator_weights(store, question)
+    selection, weights = selected(store, config)
 
     def groups(side: Split, weights: Mapping[str, float] | None) -> list[Group]:
         chosen = replace(selection, split=side)
@@ -121,12 +116,24 @@ def gather(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig
         )
     compared = select_judgements(store, selection).judgements
     judgements = [judgement for judgement in compared if len(judgement.ranking.response_ids) > 1]
-    return feedback_of(store, question, train, heldout, judgements, weights)
+    return feedback_of(store, selection, train, heldout, judgements, weights)
+
+
+def selected(store: FeedbackStore, config: RewardStageConfig) -> tuple[Selection, dict[str, float] | None]:
+    """What is learned from, and annotator id -> weight of a vote of theirs. UsageError as `question_asked`."""
+    from plaudit.feedback.aggregate import Selection, question_asked
+
+    selection = Selection(source=config.source, question=question_asked(store, config.question))
+    if not config.weighted:
+        return selection, None
+    from plaudit.feedback.quality.reliability import annotator_weights  # brings numpy
+
+    return selection, annotator_weights(store, str(selection.question))
 
 
 def feedback_of(
     store: FeedbackStore,
-    question: str,
+    selection: Selection,
     train: list[Group],
     heldout: list[Group],
     judgements: list[Judgement],
@@ -136,7 +143,7 @@ def feedback_of(
     kind = {annotator.id: annotator.kind for annotator in store.annotators()}
     simulated = any(kind[judgement.annotator_id] is AnnotatorKind.SIMULATED for judgement in judgements)
     by_panel = all(is_member(judgement.annotator_id) for judgement in judgements)
-    return Feedback(question, train, heldout, judgements, simulated, by_panel, weights)
+    return Feedback(str(selection.question), train, heldout, judgements, simulated, by_panel, weights)
 
 
 def groups_of(store: FeedbackStore, preferences: list[Preference], rankings: list[Ranked]) -> list[Group]:

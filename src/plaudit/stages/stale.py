@@ -16,6 +16,7 @@ from plaudit.workspace import Workspace
 
 EVERYTHING = ("judgements", "demonstrations")
 PINNING = ("align", "reward")  # keys that name a run; without them a stage takes the newest
+NAMING = ("policy", "start", "reference")  # keys that name a run, without which a stage takes none
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def find_stale_runs(workspace: Workspace, store: FeedbackStore | None = None) ->
 
 
 def _withdrawn(run: Run, store: FeedbackStore) -> list[str]:
-    source = None if run.config.get("weighted") else run.config.get("source")  # weights come from all that was said
+    weighted = run.config.get("weighted") or run.config.get("training", {}).get("weighted")
+    source = None if weighted else run.config.get("source")  # weights come from all that was said
     return store.withdrawn_since(
         int(run.inputs[ROLE]["seq"]), _kinds_read(run.stage), source, run.results.get("question")
     )
@@ -66,9 +68,14 @@ def _kinds_read(stage: str) -> tuple[str, ...]:
 
 
 def _command(run: Run, stale: Collection[str]) -> str:
-    """The command line that makes the run again. It names no run that is itself to be made again under a new id."""
+    """The command line that makes the run again. It names no run that is itself to be made again under a new id: where
+    it has to name one, there is a place to put that id.
+    """
     command = str(run.results.get("command", f"plaudit {run.stage}"))
     for key in PINNING:
         if run.config.get(key) in stale:
             command = command.replace(f" --set {shlex.quote(f'{key}={run.config[key]}')}", "")
+    for key in NAMING:
+        if (named := run.config.get(key)) in stale:
+            command = command.replace(shlex.quote(f"{key}={named}"), shlex.quote(f"{key}=<{named}, made again>"))
     return command

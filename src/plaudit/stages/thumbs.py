@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UsageError
-from plaudit.stages.reward import Feedback, RewardStageConfig, feedback_of, groups_of
+from plaudit.stages.reward import Feedback, RewardStageConfig, feedback_of, groups_of, selected
 from plaudit.types import Ranked, Split
 from plaudit.workspace import Workspace
 
@@ -17,21 +17,14 @@ if TYPE_CHECKING:
 
 def gather_thumbs(workspace: Workspace, store: FeedbackStore, config: RewardStageConfig) -> Feedback:
     """The thumbs by prompt and side of the split. UsageError where the train side lacks those up, or those down."""
-    from plaudit.feedback.aggregate import Selection, is_thumb, question_asked, select_judgements, thumbs
+    from plaudit.feedback.aggregate import is_thumb, select_judgements, thumbs
 
-    question = question_asked(store, config.question)
-    selection = Selection(source=config.source, question=question)
-    weights = None
-    if config.weighted:
-        from plaudit.feedback.quality.reliability import annotator_weights  # brings numpy
-
-        weights = annotator_weights(store, question)
-
+    selection, weights = selected(store, config)
     train = groups_of(store, [], thumbs(store, replace(selection, split=Split.TRAIN), weights))
     heldout = groups_of(store, [], thumbs(store, replace(selection, split=Split.HELDOUT)))  # judged alike
     _require_both(train, workspace, config)
     judgements = [judgement for judgement in select_judgements(store, selection).judgements if is_thumb(judgement)]
-    return feedback_of(store, question, train, heldout, judgements, weights)
+    return feedback_of(store, selection, train, heldout, judgements, weights)
 
 
 def _require_both(train: list[Group], workspace: Workspace, config: RewardStageConfig) -> None:

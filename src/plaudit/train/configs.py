@@ -34,7 +34,6 @@ class RewardConfig:
     ties: Literal["half", "davidson"] = "half"  # half a vote each way, or predicted
     all_bad: Literal["ignore", "threshold"] = "ignore"  # whether a score is learned below which no answer is acceptable
     threshold_weight: float = 0.25  # of a judgement's verdicts on that, beside 1 for its order
-
     validation_share: float = 0.0  # of the training prompts: for the curve, for when to stop, and for the temperature
     validations: int = 4  # looks at those, an epoch
     patience: int = 4  # looks in a row without a lower loss, after which training stops

@@ -26,16 +26,14 @@ from torch import Tensor
 
 from plaudit.models.backbone import REFERENCE
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.logprobs import answer_logprobs
-from plaudit.models.lora import LoraSettings
+from plaudit.models.logprobs import whole_answer_logprobs
 from plaudit.models.runtime import release
 from plaudit.progress import bar
 from plaudit.train.configs import DpoConfig
 from plaudit.train.fine_tuning import steps_of
 from plaudit.train.losses import bradley_terry_loss, identity_preference_loss
 from plaudit.train.reward import Batch, Group, make_batches, read_lower
-from plaudit.train.steps import finite_loss
-from plaudit.types import seed_for
+from plaudit.train.steps import finite_loss, new_policy
 
 
 @dataclass
@@ -54,9 +52,7 @@ class Dpo:
     def __init__(self, model: LanguageModel, config: DpoConfig, seed: int, policy: str = "policy") -> None:
         self.model, self.backbone, self.config, self.policy = model, model.trunk, config, policy
         self.name = config.loss.upper()
-        lora = LoraSettings(config.rank, config.alpha)
-        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
-        self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
+        self.tensors = new_policy(self.backbone, policy, config, seed)
 
     def read(self, groups: Sequence[Group], reference: str | None, most: int | None = None) -> list[Pairs]:
         """See `DirectObjective`."""
@@ -68,7 +64,7 @@ class Dpo:
         pairs = []
         with bar("Reading the answers", len(batches), "batches") as progress:
             for batch, lower_BLD in read_lower(self.backbone, batches, self.config.keep_mb):
-                pairs.append(Pairs(batch, self.logprobs(batch, lower_BLD, reference)))
+                pairs.append(Pairs(batch, whole_answer_logprobs(self.backbone, reference, lower_BLD, batch.packed)))
                 progress.advance()
                 release()
         return pairs
@@ -79,14 +75,10 @@ class Dpo:
         steps = steps_of([it.batch for it in pairs], self.config, seed)
         return [[of_batch[id(batch)] for batch in step] for step in steps]
 
-    def logprobs(self, batch: Batch, lower_BLD: Tensor, version: str | None) -> Tensor:
-        """(A,) log-probabilities of whole answers in nats, their ends among them; differentiable."""
-        logprobs_AT, _ = answer_logprobs(self.backbone, version, lower_BLD, batch.packed, 1.0)
-        return logprobs_AT.sum(1)
-
     def ratios(self, pairs: Pairs) -> Tensor:
         """(A,) log-ratios of whole answers, policy less reference, in nats; differentiable."""
-        return self.logprobs(pairs.batch, pairs.batch.hidden(self.backbone), self.policy) - pairs.reference_A
+        lower_BLD = pairs.batch.hidden(self.backbone)
+        return whole_answer_logprobs(self.backbone, self.policy, lower_BLD, pairs.batch.packed) - pairs.reference_A
 
     def accumulate(self, step: Sequence[Pairs]) -> dict[str, float]:
         """See `Objective`."""

@@ -23,7 +23,7 @@ from plaudit.train.checkpoint import load_checkpoint, save_checkpoint
 from plaudit.train.configs import RewardConfig, StoredDataConfig
 from plaudit.train.early_stopping import EarlyStopping
 from plaudit.train.reward import Batch
-from plaudit.train.steps import finite_loss, take_step
+from plaudit.train.steps import adamw, finite_loss, set_learning_rates, take_step
 from plaudit.types import seed_for
 
 Row = dict[str, float]  # of the curve
@@ -67,7 +67,8 @@ def fine_tune(
         for number, step in enumerate(steps[done:], done + 1):
             if tuning.best.is_over:
                 break
-            row = {"step": number, **tuning.learn(step, 1 - (number - 1) / len(steps))}
+            set_learning_rates([tuning.optimizer], number - 1, len(steps), warmup=0, decay="linear")
+            row = {"step": number, **tuning.learn(step)}
             if number in looks:
                 look(row)
             note(row)
@@ -91,9 +92,8 @@ class _Tuning:
         self.reward, self.checkpoint = reward, checkpoint
         adapter = reward.trunk.adapter_parameters(reward.adapter)
         self.parts = [list(adapter.values()), [reward.head.weight]]
-        self.rates = [config.learning_rate, config.head_learning_rate]
-        groups = [{"params": part, "lr": rate} for part, rate in zip(self.parts, self.rates, strict=True)]
-        self.optimizer = torch.optim.AdamW(groups, eps=1e-5, weight_decay=0.0)
+        rates = [config.learning_rate, config.head_learning_rate]
+        self.optimizer = adamw({"params": part, "lr": rate} for part, rate in zip(self.parts, rates, strict=True))
         self.tensors: dict[str, Tensor] = {**adapter, "head.weight": reward.head.weight}
         self.best = EarlyStopping(self.tensors, config.patience)
 
@@ -111,14 +111,12 @@ class _Tuning:
             tensors = self.tensors | self.best.tensors
             save_checkpoint(self.checkpoint, tensors, {"optimizer": self.optimizer}, {"step": step, **self.best.state})
 
-    def learn(self, step: Sequence[Batch], rate: float) -> Row:
-        """Take one optimisation step on some micro-batches, at so much of the learning rates.
+    def learn(self, step: Sequence[Batch]) -> Row:
+        """Take one optimisation step on some micro-batches.
 
         Returns their loss (nats), and how many positions were learned from. A micro-batch without any weight, whose
         prompts a bootstrap left out, is not read.
         """
-        for group, full in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = full * rate
         total = sum(batch.weight for batch in step)
         loss, tokens = 0.0, 0
         for batch in step:

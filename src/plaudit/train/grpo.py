@@ -39,13 +39,11 @@ from torch import Tensor
 
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.logprobs import answer_logprobs
-from plaudit.models.lora import LoraSettings
 from plaudit.models.reward_model import Scorer
 from plaudit.train.configs import GrpoConfig
 from plaudit.train.losses import clipped_policy_loss, kl_loss, sampler_weights
 from plaudit.train.rollouts import Rollout, sampler_gap
-from plaudit.train.steps import finite_loss, take_step
-from plaudit.types import seed_for
+from plaudit.train.steps import adamw, finite_loss, new_policy, take_step
 
 TINY = 1e-4  # beside a standard deviation, as in TRL
 
@@ -69,11 +67,10 @@ class Grpo:
         self, model: LanguageModel, scorer: Scorer, config: GrpoConfig, seed: int, policy: str = "policy"
     ) -> None:
         self.backbone, self.config, self.policy = model.trunk, config, policy
-        lora = LoraSettings(config.rank, config.alpha)
-        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
-        self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
-        adamw = torch.optim.AdamW(self.tensors.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": adamw}
+        self.tensors = new_policy(self.backbone, policy, config, seed)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "optimizer": adamw(self.tensors.values(), config.learning_rate)
+        }
 
     def learn(self, rollouts: Sequence[Rollout], beta: float, iteration: int) -> dict[str, float]:
         """`epochs` passes, a step each on the whole batch's loss; none where nothing is to be learned."""
@@ -87,8 +84,8 @@ class Grpo:
             for lesson in lessons:
                 for name, value in self.backward(lesson, beta, tokens, max(learned, 1)).items():
                     totals[name] += value
-            adamw = self.optimizers["optimizer"]
-            norm = take_step(adamw, "the policy", self.config.max_grad_norm) if learned else 0.0
+            optimizer = self.optimizers["optimizer"]
+            norm = take_step(optimizer, "the policy", self.config.max_grad_norm) if learned else 0.0
             totals["policy_gradient_norm"] += norm
         figures = {name: value / self.config.epochs for name, value in totals.items()}
         old_AT = [lesson.old_logprobs_AT for lesson in lessons if lesson.old_logprobs_AT is not None]

@@ -25,8 +25,7 @@ from torch import Tensor
 
 from plaudit.errors import UsageError
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.logprobs import answer_logprobs
-from plaudit.models.lora import LoraSettings
+from plaudit.models.logprobs import whole_answer_logprobs
 from plaudit.models.packing import microbatches
 from plaudit.models.reward_model import EncodedGroup, encode_group
 from plaudit.models.runtime import release
@@ -36,8 +35,7 @@ from plaudit.train.fine_tuning import steps_of
 from plaudit.train.losses import kto_loss
 from plaudit.train.reward import TOKENS_AT_ONCE, Batch, Group, make_batch, read_lower
 from plaudit.train.said import Verdicts
-from plaudit.train.steps import finite_loss
-from plaudit.types import seed_for
+from plaudit.train.steps import finite_loss, new_policy
 
 VERDICTS = RewardConfig(all_bad="threshold", threshold_weight=1.0)  # what a batch has to know of its answers
 
@@ -65,9 +63,7 @@ class Kto:
 
     def __init__(self, model: LanguageModel, config: KtoConfig, seed: int, policy: str = "policy") -> None:
         self.model, self.backbone, self.config, self.policy = model, model.trunk, config, policy
-        lora = LoraSettings(config.rank, config.alpha)
-        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
-        self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
+        self.tensors = new_policy(self.backbone, policy, config, seed)
         self.good_weight = self.bad_weight = 1.0  # λ_D and λ_U
 
     @property
@@ -83,7 +79,7 @@ class Kto:
         with bar("Reading the answers", 2 * len(batches), "batches") as progress:
             every = [batch for pair in batches for batch in pair]
             for batch, lower_BLD in read_lower(self.backbone, every, self.config.keep_mb):
-                logprobs.append(self.logprobs(batch, lower_BLD, reference))
+                logprobs.append(whole_answer_logprobs(self.backbone, reference, lower_BLD, batch.packed))
                 progress.advance()
                 release()
         return [Thumbs(*pair, *logprobs[2 * i : 2 * i + 2]) for i, pair in enumerate(batches)]
@@ -115,21 +111,18 @@ class Kto:
         steps = steps_of([it.batch for it in read], self.config, seed)
         return [[of_batch[id(batch)] for batch in step] for step in steps]
 
-    def logprobs(self, batch: Batch, lower_BLD: Tensor, version: str | None) -> Tensor:
-        """(A,) log-probabilities of whole answers in nats, their ends among them; differentiable."""
-        logprobs_AT, _ = answer_logprobs(self.backbone, version, lower_BLD, batch.packed, 1.0)
-        return logprobs_AT.sum(1)
-
     def ratios(self, thumbs: Thumbs) -> Tensor:
         """(A,) log-ratios of whole answers, policy less reference, in nats; differentiable."""
-        return self.logprobs(thumbs.batch, thumbs.batch.hidden(self.backbone), self.policy) - thumbs.reference_A
+        lower_BLD = thumbs.batch.hidden(self.backbone)
+        return whole_answer_logprobs(self.backbone, self.policy, lower_BLD, thumbs.batch.packed) - thumbs.reference_A
 
     @torch.no_grad()
     def reference_point(self, step: Sequence[Thumbs]) -> float:
         """z: the mean log-ratio of the mismatched answers, in nats, or 0 where it is below."""
         total, count = 0.0, 0
         for it in step:
-            now_A = self.logprobs(it.mismatched, it.mismatched.hidden(self.backbone), self.policy)
+            lower_BLD = it.mismatched.hidden(self.backbone)
+            now_A = whole_answer_logprobs(self.backbone, self.policy, lower_BLD, it.mismatched.packed)
             total += float((now_A - it.mismatched_reference_A).sum())
             count += len(now_A)
             release()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from plaudit.models.runtime import release
@@ -20,7 +19,7 @@ from plaudit.progress import bar
 from plaudit.train.checkpoint import load_checkpoint, save_checkpoint
 from plaudit.train.configs import StoredDataConfig
 from plaudit.train.reward import Group
-from plaudit.train.steps import set_learning_rates, take_step
+from plaudit.train.steps import adamw, set_learning_rates, take_step
 
 LogMetrics = Callable[[dict[str, float]], None]
 
@@ -79,7 +78,7 @@ def go_through(objective: Objective, steps: Sequence[Sequence[Any]], checkpoint:
         NotFiniteError: a loss or a gradient was NaN or infinite; the checkpoint is of an earlier step.
     """
     config = objective.config
-    optimizer = torch.optim.AdamW(objective.tensors.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
+    optimizer = adamw(objective.tensors.values(), config.learning_rate)
     state = load_checkpoint(checkpoint, objective.tensors, {"optimizer": optimizer}) or {"step": 0}
     done, total = int(state["step"]), len(steps)
     warmup = round(config.warmup_share * total)

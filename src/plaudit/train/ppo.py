@@ -43,7 +43,7 @@ from plaudit.train.losses import (
     whiten,
 )
 from plaudit.train.rollouts import Rollout, sampler_gap
-from plaudit.train.steps import finite_loss, take_step
+from plaudit.train.steps import adamw, finite_loss, new_policy, take_step
 from plaudit.types import seed_for
 
 NORM_OF = {"actor": "policy", "critic": "critic"}  # optimizer -> what its gradient's norm is called
@@ -110,13 +110,11 @@ class Ppo:
         self, model: LanguageModel, scorer: Scorer, config: PpoConfig, seed: int, policy: str = "policy"
     ) -> None:
         self.backbone, self.config, self.policy, self.seed = model.trunk, config, policy, seed
-        lora = LoraSettings(config.rank, config.alpha)
-        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
+        actor = new_policy(self.backbone, policy, config, seed)
         self.critic = Critic(model, scorer, config, seed)
-        actor = self.backbone.adapter_parameters(policy)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "actor": torch.optim.AdamW(actor.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0),
-            "critic": torch.optim.AdamW(self.critic.parameter_groups(config), eps=1e-5, weight_decay=0.0),
+            "actor": adamw(actor.values(), config.learning_rate),
+            "critic": adamw(self.critic.parameter_groups(config)),
         }
         self.tensors: dict[str, Tensor] = {f"actor.{name}": tensor for name, tensor in actor.items()}
         self.tensors |= {f"critic.{name}": tensor for name, tensor in self.critic.parameters().items()}

@@ -22,13 +22,11 @@ from torch import Tensor
 
 from plaudit.models.catalog import LanguageModel
 from plaudit.models.logprobs import answer_logprobs
-from plaudit.models.lora import LoraSettings
 from plaudit.models.reward_model import Scorer
 from plaudit.train.configs import RlooConfig
 from plaudit.train.losses import leave_one_out, sampler_weights
 from plaudit.train.rollouts import Rollout, sampler_gap
-from plaudit.train.steps import finite_loss, take_step
-from plaudit.types import seed_for
+from plaudit.train.steps import adamw, finite_loss, new_policy, take_step
 
 
 class Rloo:
@@ -40,11 +38,10 @@ class Rloo:
         self, model: LanguageModel, scorer: Scorer, config: RlooConfig, seed: int, policy: str = "policy"
     ) -> None:
         self.backbone, self.config, self.policy = model.trunk, config, policy
-        lora = LoraSettings(config.rank, config.alpha)
-        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
-        self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
-        adamw = torch.optim.AdamW(self.tensors.values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0)
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": adamw}
+        self.tensors = new_policy(self.backbone, policy, config, seed)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "optimizer": adamw(self.tensors.values(), config.learning_rate)
+        }
 
     def learn(self, rollouts: Sequence[Rollout], beta: float, iteration: int) -> dict[str, float]:
         """One step on the whole batch's loss, accumulated over the micro-batches; none where nothing is to be learned.

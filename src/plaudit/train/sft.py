@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from plaudit.models.catalog import LanguageModel
-from plaudit.models.lora import LoraSettings
 from plaudit.models.runtime import release
 from plaudit.models.supervised import Text, fill_rows, pack_texts
 from plaudit.train.configs import SftConfig
-from plaudit.train.steps import finite_loss
+from plaudit.train.steps import finite_loss, new_policy
 from plaudit.types import seed_for
 
 ROW_TOKENS = 512  # of a row; a longer text has a row of its own
@@ -37,9 +36,7 @@ class Sft:
 
     def __init__(self, model: LanguageModel, config: SftConfig, seed: int, policy: str = "policy") -> None:
         self.backbone, self.config, self.policy = model.trunk, config, policy
-        lora = LoraSettings(config.rank, config.alpha)
-        self.backbone.add_adapter(policy, lora, seed_for(seed, policy), start=config.start)
-        self.tensors: dict[str, Tensor] = dict(self.backbone.adapter_parameters(policy))
+        self.tensors = new_policy(self.backbone, policy, config, seed)
 
     def accumulate(self, step: Sequence[MicroBatch]) -> dict[str, float]:
         """See `Objective`: `loss` is in nats a learned token."""

@@ -1,4 +1,4 @@
-"""An optimisation step, which nothing but finite numbers may take part in.
+"""What every training begins with, and an optimisation step, which nothing but finite numbers may take part in.
 
 A score, a loss or a gradient that is NaN or infinite makes every weight NaN at once, and no later figure tells: rewards
 of what a broken policy writes are finite. So training stops there, before the step, and keeps its last checkpoint.
@@ -8,13 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from plaudit.errors import require_finite
+from plaudit.models.backbone import Backbone
+from plaudit.models.lora import LoraSettings
+from plaudit.train.configs import PolicyConfig
+from plaudit.types import seed_for
 
 LOWER = "lower the learning rate, or look at the reward model"
+
+
+def new_policy(backbone: Backbone, name: str, config: PolicyConfig, seed: int) -> dict[str, Tensor]:
+    """Add the version `name`, which is the reference as yet; what is trained of it, by path."""
+    lora = LoraSettings(config.rank, config.alpha)
+    backbone.add_adapter(name, lora, seed_for(seed, name), start=config.start)
+    return dict(backbone.adapter_parameters(name))
+
+
+def adamw(parameters: Iterable[Tensor] | Iterable[dict[str, Any]], learning_rate: float = 1e-3) -> torch.optim.AdamW:
+    """AdamW as every training here has it; groups of parameters may bring learning rates of their own."""
+    return torch.optim.AdamW(parameters, lr=learning_rate, eps=1e-5, weight_decay=0.0)
 
 
 def set_learning_rates(
