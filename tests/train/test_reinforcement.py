@@ -14,74 +14,31 @@ from plaudit.errors import NotFiniteError, PlauditError
 from plaudit.models.catalog import load
 from plaudit.models.logprobs import answer_logprobs
 from plaudit.models.lora import AdaptedLinear
-from plaudit.models.reward_model import RewardModel
-from plaudit.progress import quiet
 from plaudit.train.checkpoint import load_checkpoint
-from plaudit.train.configs import ALGORITHMS, PpoConfig, ReinforcementConfig, RewardConfig, RolloutConfig
-from plaudit.train.ensemble import train_reward
-from plaudit.train.loop import reinforce
-from plaudit.train.ppo import Critic, Ppo
-from plaudit.train.reward import make_batches
+from plaudit.train.configs import RolloutConfig
 from plaudit.train.rloo import Rloo
 from plaudit.train.rollouts import collect, draw_prompts, repeated_share, summarise
 from plaudit.train.steps import set_learning_rates
 from plaudit.types import Prompt, StopReason
-
-PROMPTS = [Prompt.from_text(text) for text in ("how", "make tea", "boil the water", "wait")]
-ROLLOUT = RolloutConfig(prompts=4, answers=8, max_tokens=8, unfinished_penalty=0.0)
-
-
-class SaysEven:
-    """Share of an answer's tokens that are even, in tenths: about 5 before anything is learned."""
-
-    def score(self, prompts, answers, lower_BLD, packed):
-        assert len(prompts) == len(answers) == len(packed.targets_AT)
-        said = ((packed.targets_AT % 2 == 0) & packed.present_AT).sum(1)
-        return 10 * said / packed.lengths_A
-
-
-def fresh(tiny_folder):
-    """The tiny model with larger embeddings, which are also its head: a policy can become sure of itself."""
-    model = load(str(tiny_folder), dtype="fp32")
-    model.trunk.head.weight.data.mul_(4)
-    return model
+from tests.train.learning import (
+    LEARNERS,
+    PROMPTS,
+    ROLLOUT,
+    SaysEven,
+    each,
+    fresh,
+    fresh_again,
+    grpo,
+    ppo,
+    rloo,
+    run,
+    tiny_settings,
+)
 
 
 @pytest.fixture
 def tiny(tiny_folder):
     return fresh(tiny_folder)
-
-
-def fresh_again(model):
-    model.trunk.drop_adapter("policy")
-    return model
-
-
-QUICK = {"learning_rate": 0.02, "rank": 4, "rollout": ROLLOUT}
-ITS_OWN = {"ppo": {"critic_learning_rate": 0.02, "critic_head_learning_rate": 0.02}}
-
-
-def quick(name):
-    """iterations, settings -> the learner's class and a configuration in which the tiny model learns."""
-
-    def algorithm(iterations, **more):
-        found = ALGORITHMS[name]
-        return found.load(), found.config(iterations=iterations, **(QUICK | ITS_OWN.get(name, {}) | more))
-
-    return algorithm
-
-
-LEARNERS = {name: quick(name) for name, it in ALGORITHMS.items() if issubclass(it.config, ReinforcementConfig)}
-rloo, ppo, grpo = LEARNERS["rloo"], LEARNERS["ppo"], LEARNERS["grpo"]
-each = pytest.mark.parametrize("algorithm", LEARNERS.values(), ids=LEARNERS)
-
-
-def run(model, algorithm, folder, log=lambda row: None, seed=0, scorer=None):
-    learner, config = algorithm
-    scorer = scorer or SaysEven()
-    with quiet():
-        reinforce(model, learner(model, scorer, config, seed), scorer, PROMPTS, seed, folder, log)
-    return {name: p.detach().clone() for name, p in model.trunk.adapter_parameters("policy").items()}
 
 
 @each
@@ -196,55 +153,6 @@ def test_every_groups_learning_rate_is_a_share_of_its_own(warmup, decay, shares)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1 * share, 3.0 * share])
 
 
-def test_minibatches_are_each_micro_batch_once_a_pass_in_an_order_of_seed_and_iteration(tiny):
-    learner, config = ppo(1, minibatches=2, epochs=3)
-    mine = learner(tiny, SaysEven(), config, seed=0)
-    steps = list(mine.parts(5, iteration=7))
-    assert [len(step) for step in steps] == [3, 2] * 3
-    passes = [steps[i] + steps[i + 1] for i in (0, 2, 4)]
-    assert [sorted(order) for order in passes] == [[0, 1, 2, 3, 4]] * 3
-    assert steps == list(mine.parts(5, iteration=7)) != list(mine.parts(5, iteration=8))
-    with pytest.raises(ValueError, match="minibatches must be at most 2, not 3: 4 prompts in micro-batches of 2"):
-        ppo(1, minibatches=3)
-
-
-def test_the_ratio_is_to_the_policy_before_the_first_of_several_steps(tiny, tmp_path, monkeypatch):
-    """Else the second minibatch of the first pass would be compared with what the first had already changed."""
-    seen = []
-    real = Ppo.policy_backward
-
-    def watched(self, rollout, estimate, beta, tokens):
-        known = estimate.old_logprobs_AT
-        seen.append(known is not None and bool(torch.allclose(known, rollout.sampled_AT, atol=1e-3)))
-        return real(self, rollout, estimate, beta, tokens)
-
-    monkeypatch.setattr(Ppo, "policy_backward", watched)
-    rows = []
-    run(tiny, ppo(2, minibatches=2, epochs=2, critic_warmup=0), tmp_path, rows.append)
-    assert seen == [True] * 8
-    assert [row["optimizer_steps"] for row in rows] == [4, 4]
-
-
-def test_passes_end_where_the_policy_has_gone_too_far(tiny, tiny_folder, tmp_path):
-    """With the step that went too far being the last, the policy is that of a single pass."""
-    rows = []
-    one = run(tiny, ppo(1, epochs=1, critic_warmup=0), tmp_path / "one")
-    stopped = run(
-        fresh(tiny_folder), ppo(1, epochs=5, critic_warmup=0, stop_kl_nats=1e-6), tmp_path / "stopped", rows.append
-    )
-    assert (rows[0]["optimizer_steps"], rows[0]["stopped_early"]) == (1, 1)
-    assert all(torch.equal(one[name], stopped[name]) for name in one)
-
-
-def test_an_entropy_bonus_keeps_the_policy_undecided(tiny, tiny_folder, tmp_path):
-    found = {}
-    for bonus, model in ((0.0, tiny), (0.5, fresh(tiny_folder))):
-        rows = []
-        run(model, ppo(12, kl_coefficient=0.0, entropy_bonus=bonus), tmp_path / str(bonus), rows.append)
-        found[bonus] = rows[-1]["entropy_nats"]
-    assert found[0.5] > found[0.0] + 0.2
-
-
 @pytest.mark.parametrize(("algorithm", "penalty"), [(ppo, "k2"), (ppo, "k3"), (grpo, "k2"), (grpo, "k3")])
 def test_the_kl_in_the_loss_holds_the_policy_too(tiny, tiny_folder, algorithm, penalty, tmp_path):
     found = {}
@@ -253,13 +161,6 @@ def test_the_kl_in_the_loss_holds_the_policy_too(tiny, tiny_folder, algorithm, p
         run(model, algorithm(12, **more), tmp_path / str(beta), rows.append)
         found[beta] = abs(rows[-1]["kl_nats"])
     assert found[3.0] < 0.5 * found[0.0]
-
-
-def test_ppo_needs_no_more_than_one_answer_to_a_prompt(tiny, tmp_path):
-    rows = []
-    run(tiny, ppo(3, rollout=replace(ROLLOUT, answers=1)), tmp_path, rows.append)
-    assert len(rows) == 3
-    assert rows[-1]["policy_gradient_norm"] > 0
 
 
 class SaysSame:
@@ -374,12 +275,6 @@ def test_another_sampler_than_the_trainer_is_seen(tiny, tmp_path, monkeypatch):
     assert rows[0]["sampler_bias_nats"] == pytest.approx(-0.5 * rows[0]["length_tokens"], abs=1e-3)
 
 
-def tiny_settings():
-    from plaudit.models.lora import LoraSettings
-
-    return LoraSettings(4)
-
-
 def test_an_answer_that_was_cut_pays_for_it(tiny):
     tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
     config = RolloutConfig(prompts=4, answers=6, max_tokens=60, temperature=5.0, unfinished_penalty=2.0)
@@ -396,40 +291,6 @@ def test_every_prompt_comes_once_in_each_pass():
     for start in (0, 10):
         assert sorted(p.id for p in drawn[start : start + 10]) == sorted(p.id for p in prompts)
     assert drawn[:10] != drawn[10:]
-
-
-def test_the_critic_starts_as_the_reward_of_what_is_written_so_far(tiny, made_up):
-    with quiet():
-        config = RewardConfig(rank=4)
-        reward, _ = train_reward(tiny, make_batches(tiny, made_up(20, seed=1), config), config, seed=0)
-    critic = Critic(tiny, reward, PpoConfig(), seed=0)
-    tiny.trunk.add_adapter("policy", tiny_settings(), seed=0)
-    rollout = collect(tiny, "policy", reward, PROMPTS[:2], ROLLOUT, seed=0, iteration=0)[0]
-    with torch.no_grad():
-        values = critic.values(rollout)
-    assert values.shape == rollout.packed.targets_AT.shape
-    packed = rollout.packed
-    shortened = [[row[: n - 1].tolist()] for row, n in zip(packed.targets_AT, packed.lengths_A, strict=True)]
-    from plaudit.models.chat import encode_prompt
-    from plaudit.models.packing import pack
-
-    encoded = [encode_prompt(tiny.tokenizer, p) for p in PROMPTS[:2] for _ in range(ROLLOUT.answers)]
-    alone = pack(encoded, shortened, dtype=torch.float32)
-    expected = reward.score([], [], tiny.trunk.lower(alone.tokens), alone)
-    got = values[torch.arange(len(values)), rollout.packed.lengths_A - 1]
-    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_ppo_runs_on_a_reward_model_of_its_own_trunk(tiny, made_up, tmp_path):
-    with quiet():
-        config = RewardConfig(rank=4)
-        reward, _ = train_reward(tiny, make_batches(tiny, made_up(20, seed=1), config), config, seed=0)
-    rows = []
-    run(tiny, ppo(3), tmp_path, rows.append, scorer=reward)
-    assert isinstance(reward, RewardModel)
-    assert rows[0].get("policy_loss") is None  # the critic's warm-up
-    assert rows[1]["value_loss"] > 0
-    assert {"kl_nats", "clip_share", "approx_kl_nats", "explained_variance", "entropy_nats"} <= rows[-1].keys()
 
 
 @pytest.mark.parametrize("module", LEARNERS)
